@@ -1,0 +1,154 @@
+"""Pure functions from a ClusterSpec to machines: one cloud-init user-data each.
+
+A machine is Debian 13 with systemd, described completely by its user-data; the same text
+boots an EC2 instance and a container. What differs between places is in place.json, what
+is secret comes as files: both are delivered by the place and set up by `agent prepare`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+import yaml
+
+from infra.machine import components
+from infra.machine.model import USER_DATA_LIMIT, Component, Directory, File, Machine, Role
+from infra.machine.postgres import dynamic_configuration
+from infra.machine.render import file
+from infra.spec import DATABASE, SCOPE, STANZA, ClusterSpec, MachineSize
+
+DRILL_DIRECTORY = "/var/lib/postgresql/drill"
+
+
+def machines(spec: ClusterSpec, agent_sha256: str) -> tuple[Machine, ...]:
+    """Every machine of the cluster, the store first, in the order they may be created.
+
+    Parameters:
+        spec: the cluster.
+        agent_sha256: hex digest of the agent that the place will deliver; user-data pins it.
+    """
+    sizes = spec.machines
+
+    def make(name: str, role: Role, size: MachineSize, *parts: Component) -> Machine:
+        return _machine(spec, name, role, size, agent_sha256, parts)
+
+    return (
+        make("store-1", Role.STORE, sizes.store, components.store(spec)),
+        *(
+            make(
+                name,
+                Role.DATABASE,
+                sizes.database,
+                components.etcd(spec, name),
+                components.patroni(spec, name),
+                components.pgbouncer(spec, name),
+                components.pgbackrest(spec, name),
+                components.agent(spec),
+            )
+            for name in spec.database_names
+        ),
+        make("proxy-1", Role.PROXY, sizes.proxy, components.proxy(spec)),
+        make("monitor-1", Role.MONITOR, sizes.monitor, components.monitor(spec)),
+        make(
+            "drill-1",
+            Role.DRILL,
+            sizes.drill,
+            components.pgbackrest(spec, "drill-1", DRILL_DIRECTORY),
+        ),
+    )
+
+
+def _machine(
+    spec: ClusterSpec,
+    name: str,
+    role: Role,
+    size: MachineSize,
+    agent_sha256: str,
+    parts: Iterable[Component],
+) -> Machine:
+    parts = tuple(parts)
+    machine = Machine(
+        name=name,
+        role=role,
+        user_data=_user_data(spec, name, role, agent_sha256, parts),
+        volumes=tuple(volume for part in parts for volume in part.volumes),
+        ports=tuple(port for part in parts for port in part.ports),
+        secrets=(
+            *components.MACHINE_TLS,
+            *(secret for part in parts for secret in part.secrets),
+        ),
+        memory_mib=size.memory_mib,
+        cores=size.cores,
+        image="store" if role is Role.STORE else "machine",
+        settings=dynamic_configuration(spec) if role is Role.DATABASE else {},
+    )
+    if machine.user_data_size > USER_DATA_LIMIT:
+        raise ValueError(
+            f"user-data of {name} is {machine.user_data_size} bytes gzipped;"
+            f" EC2 accepts {USER_DATA_LIMIT}"
+        )
+    return machine
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes files as literal blocks, so that user-data can be read by a person."""
+
+
+_Dumper.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style="|" if "\n" in text else None
+    ),
+)
+
+
+def _user_data(
+    spec: ClusterSpec, name: str, role: Role, agent_sha256: str, parts: tuple[Component, ...]
+) -> str:
+    units = [unit for part in parts for unit in part.units]
+    files = (
+        _facts(spec, name, role, [item for part in parts for item in part.directories]),
+        file("agent", "/etc/systemd/system/guestcomms-prepare.service"),
+        file(
+            "agent",
+            "/usr/local/sbin/guestcomms-start",
+            "0755",
+            agent_sha256=agent_sha256,
+            units=units,
+        ),
+        *(item for part in parts for item in part.files),
+    )
+    document = {
+        "hostname": name,
+        "manage_etc_hosts": False,
+        "ssh_deletekeys": False,
+        "package_update": False,
+        "write_files": [_write_file(item) for item in files],
+        "runcmd": [["/usr/local/sbin/guestcomms-start"]],
+    }
+    return "#cloud-config\n" + yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=1000)
+
+
+def _facts(spec: ClusterSpec, name: str, role: Role, directories: list[Directory]) -> File:
+    """/etc/guestcomms/machine.json: what the agent has to know of this machine."""
+    facts = {
+        "name": name,
+        "role": role.value,
+        "database": DATABASE,
+        "stanza": STANZA,
+        "scope": SCOPE,
+        "bootstrap": spec.bootstrap,
+        "database_machines": list(spec.database_names),
+        "directories": [vars(item) for item in directories],
+    }
+    return File("/etc/guestcomms/machine.json", json.dumps(facts, indent=1) + "\n")
+
+
+def _write_file(item: File) -> dict[str, str]:
+    return {
+        "path": item.path,
+        "content": item.content,
+        "permissions": item.mode,
+        "owner": item.owner,
+    }

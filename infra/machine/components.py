@@ -1,0 +1,192 @@
+"""The programs of a cluster, one function each: spec in, files and units out."""
+
+from __future__ import annotations
+
+from infra.machine.model import Component, Directory, File, PublishedPort, Volume
+from infra.machine.postgres import DATA_DIRECTORY, SPOOL_DIRECTORY
+from infra.machine.render import FILES, file
+from infra.spec import DATABASE, PATRONI_NAMESPACE, SCOPE, STANZA, ClusterSpec
+
+TLS = "/etc/guestcomms/tls"
+BUCKET = "wedsync-backups"
+MACHINE_TLS = ("ca.crt", "machine.crt", "machine.key")
+
+
+def _after_prepare(*units: str) -> tuple[File, ...]:
+    """Drop-ins that hold units back until secrets, addresses and directories are in place."""
+    return tuple(
+        File(
+            f"/etc/systemd/system/{unit}.d/10-after-prepare.conf",
+            (FILES / "agent/etc/systemd/system/after-prepare.conf").read_text(encoding="utf-8"),
+        )
+        for unit in units
+    )
+
+
+def etcd(spec: ClusterSpec, name: str) -> Component:
+    """A member of the consensus store that holds the leader's lease."""
+    return Component(
+        files=(
+            file("etcd", "/etc/default/etcd", name=name, scope=SCOPE, tls=TLS,
+                 database_machines=spec.database_names),
+            file("etcd", "/usr/local/sbin/etcd-rejoin", "0755"),
+            file("etcd", "/etc/systemd/system/etcd.service.d/20-guestcomms.conf"),
+            *_after_prepare("etcd.service"),
+        ),
+        units=("etcd.service",),
+        directories=(Directory("/var/lib/etcd", "etcd", "etcd", "0700"),),
+        volumes=(Volume("etcd", "/var/lib/etcd"),),
+    )  # fmt: skip
+
+
+def patroni(spec: ClusterSpec, name: str) -> Component:
+    """Patroni and the PostgreSQL it runs."""
+    values = {
+        "name": name, "scope": SCOPE, "namespace": PATRONI_NAMESPACE, "stanza": STANZA, "tls": TLS,
+        "database": DATABASE, "data_directory": DATA_DIRECTORY,
+        "database_machines": spec.database_names,
+    }  # fmt: skip
+    return Component(
+        files=(
+            file("patroni", "/etc/patroni/conf.d/10-patroni.yml", **values),
+            file("patroni", "/etc/systemd/system/patroni.service.d/20-guestcomms.conf"),
+            *_after_prepare("patroni.service"),
+        ),
+        units=("patroni.service",),
+        directories=(
+            Directory("/var/lib/postgresql", "postgres", "postgres"),
+            Directory("/var/lib/postgresql/17", "postgres", "postgres"),
+        ),
+        volumes=(Volume("postgresql", "/var/lib/postgresql"),),
+    )
+
+
+def pgbouncer(spec: ClusterSpec, name: str) -> Component:
+    """The pooler in front of this machine's PostgreSQL."""
+    values = {"name": name, "pooler": spec.pooler, "database": DATABASE, "tls": TLS}
+    owner = "postgres:postgres"
+    return Component(
+        files=(
+            file("pgbouncer", "/etc/pgbouncer/pgbouncer.ini", "0640", owner, **values),
+            file("pgbouncer", "/etc/pgbouncer/pools.ini", "0640", owner, **values),
+            file("pgbouncer", "/etc/pgbouncer/userlist.txt", "0640", owner),
+            file("pgbouncer", "/etc/systemd/system/pgbouncer.service.d/20-guestcomms.conf"),
+            *_after_prepare("pgbouncer.service"),
+        ),
+        units=("pgbouncer.service",),
+        # The agent replaces pools.ini by rename, as postgres.
+        directories=(Directory("/etc/pgbouncer", "postgres", "postgres"),),
+    )
+
+
+def pgbackrest(spec: ClusterSpec, name: str, data_directory: str = DATA_DIRECTORY) -> Component:
+    """Backups and the WAL archive, to S3 only."""
+    return Component(
+        files=(
+            file("pgbackrest", "/etc/pgbackrest/pgbackrest.conf", name=name, stanza=STANZA,
+                 backup=spec.backup, data_directory=data_directory,
+                 spool_directory=SPOOL_DIRECTORY),
+        ),
+        directories=(
+            Directory(SPOOL_DIRECTORY, "postgres", "postgres", "0750"),
+            Directory("/var/log/pgbackrest", "postgres", "postgres", "0750"),
+        ),
+        secrets=("repository.json", "key_encryption_key"),
+    )  # fmt: skip
+
+
+def bootstrap_sql(spec: ClusterSpec) -> str:
+    """The superuser bootstrap: every file under files/bootstrap in order, schedules filled in."""
+    parts = sorted((FILES / "bootstrap").glob("*.sql"))
+    sql = "\n".join(part.read_text(encoding="utf-8") for part in parts)
+    return sql.replace("${backup_full_schedule}", spec.backup.full_schedule).replace(
+        "${backup_incremental_schedule}", spec.backup.incremental_schedule
+    )
+
+
+def agent(spec: ClusterSpec) -> Component:
+    """The node agent of a database machine, and what it applies as superuser."""
+    units = ("guestcomms-bootstrap.service", "guestcomms-agent.service")
+    return Component(
+        files=(
+            *(file("agent", f"/etc/systemd/system/{unit}") for unit in units),
+            *_after_prepare(*units),
+            File("/etc/guestcomms/bootstrap.sql", bootstrap_sql(spec), "0644"),
+        ),
+        units=units,
+        secrets=("logins.json",),
+    )
+
+
+def proxy(spec: ClusterSpec) -> Component:
+    """HAProxy: one address for whoever leads, one for the standbys."""
+    times = spec.recovery.times
+    listeners = (
+        {"name": "leader_pooler", "port": 6432, "check": "/primary"},
+        {"name": "standby_pooler", "port": 6432, "check": "/replica"},
+        {"name": "leader_direct", "port": 5432, "check": "/primary"},
+    )
+    return Component(
+        files=(
+            file("proxy", "/etc/haproxy/haproxy.cfg", tls=TLS, listeners=listeners,
+                 database_machines=spec.database_names, fall=times.check_fall,
+                 interval_ms=int(times.check_interval * 1000)),
+            file("proxy", "/etc/systemd/system/haproxy.service.d/20-guestcomms.conf"),
+            *_after_prepare("haproxy.service"),
+        ),
+        units=("haproxy.service",),
+        ports=(
+            PublishedPort("read_write", 5432),
+            PublishedPort("read_only", 5433),
+            PublishedPort("direct", 5434),
+            PublishedPort("statistics", 8404),
+        ),
+    )  # fmt: skip
+
+
+def store(spec: ClusterSpec) -> Component:
+    """SeaweedFS's S3 with the backup bucket: only where the place has no S3 of its own."""
+    units = ("seaweedfs.service", "guestcomms-bucket.service")
+    return Component(
+        files=(
+            *(file("store", f"/etc/systemd/system/{unit}") for unit in units),
+            file("store", "/usr/local/sbin/guestcomms-bucket", "0755", bucket=BUCKET,
+                 object_lock_days=spec.backup.object_lock_days),
+            *_after_prepare(*units),
+        ),
+        units=units,
+        directories=(Directory("/var/lib/seaweedfs", "root", "root", "0700"),),
+        volumes=(Volume("seaweedfs", "/var/lib/seaweedfs"),),
+        secrets=("s3.json",),
+    )  # fmt: skip
+
+
+def monitor(spec: ClusterSpec) -> Component:
+    """Prometheus and Alertmanager."""
+    jobs = (
+        {"name": "patroni", "targets": [f"{name}:8008" for name in spec.database_names]},
+        {"name": "etcd", "targets": [f"{name}:2379" for name in spec.database_names]},
+        {"name": "haproxy", "targets": ["proxy-1:8404"]},
+        {"name": "prometheus", "targets": ["monitor-1:9090"]},
+        {"name": "alertmanager", "targets": ["monitor-1:9093"]},
+    )
+    units = ("prometheus.service", "prometheus-alertmanager.service")
+    return Component(
+        files=(
+            file("monitor", "/etc/prometheus/prometheus.yml", tls=TLS, jobs=jobs),
+            file("monitor", "/etc/prometheus/rules/cluster.yml"),
+            file("monitor", "/etc/prometheus/web.yml", tls=TLS),
+            file("monitor", "/etc/prometheus/alertmanager.yml"),
+            file("monitor", "/etc/default/prometheus"),
+            file("monitor", "/etc/default/prometheus-alertmanager"),
+            *_after_prepare(*units),
+        ),
+        units=units,
+        directories=(
+            Directory("/var/lib/prometheus", "prometheus", "prometheus"),
+            Directory("/var/lib/prometheus/metrics2", "prometheus", "prometheus"),
+            Directory("/var/lib/prometheus/alertmanager", "prometheus", "prometheus"),
+        ),
+        volumes=(Volume("prometheus", "/var/lib/prometheus"),),
+        ports=(PublishedPort("prometheus", 9090), PublishedPort("alertmanager", 9093)),
+    )

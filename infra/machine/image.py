@@ -1,0 +1,29 @@
+"""The machine image: its package list is data that every place's image build shares."""
+
+from __future__ import annotations
+
+from infra.machine.render import FILES, render
+
+BASE_IMAGE = "debian:trixie-slim"
+
+
+def packages() -> tuple[str, ...]:
+    """Debian packages of the image, from files/image/packages.txt."""
+    lines = (FILES / "image" / "packages.txt").read_text(encoding="utf-8").splitlines()
+    stripped = (line.partition("#")[0].strip() for line in lines)
+    return tuple(line for line in stripped if line)
+
+
+def setup_script() -> str:
+    """What is done to Debian once the packages are in: the same for Docker image and AMI."""
+    return (FILES / "image" / "setup.sh").read_text(encoding="utf-8")
+
+
+def dockerfile() -> str:
+    """Dockerfile of the local machine image; its context holds `setup.sh`."""
+    return render("image/Dockerfile", base=BASE_IMAGE, packages=packages())
+
+
+def store_dockerfile(machine_image: str) -> str:
+    """Dockerfile of the store's image: a machine plus the S3 server `weed` of its context."""
+    return render("image/Dockerfile.store", machine_image=machine_image)

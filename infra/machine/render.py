@@ -1,0 +1,38 @@
+"""Templates under files/<component>/, laid out as on the target, rendered with Jinja."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jinja2
+
+from infra.machine.model import File
+
+FILES = Path(__file__).parent / "files"
+
+_ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(FILES),
+    undefined=jinja2.StrictUndefined,  # a forgotten value is an error, not an empty line
+    keep_trailing_newline=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    autoescape=False,  # configuration files, not HTML  # noqa: S701
+)
+_ENVIRONMENT.filters["suffix"] = lambda text, suffix: f"{text}{suffix}"
+_ENVIRONMENT.filters["peer"] = lambda name: f"{name}=https://{name}:2380"
+
+
+def render(template: str, **values: object) -> str:
+    """Render files/<template> with `values`.
+
+    Raises:
+        jinja2.UndefinedError: the template names a value that was not given.
+    """
+    return _ENVIRONMENT.get_template(template).render(**values)
+
+
+def file(
+    component: str, path: str, mode: str = "0644", owner: str = "root:root", **values: object
+) -> File:
+    """The file `path` on the target, from the template files/<component>/<path>."""
+    return File(path, render(f"{component}{path}", **values), mode, owner)
