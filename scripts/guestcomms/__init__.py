@@ -1,0 +1,1 @@
+"""The command line and the programs of the guest communications database."""

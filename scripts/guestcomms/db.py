@@ -1,0 +1,109 @@
+"""The only door to a database: no other module of this package imports psycopg.
+
+What the others need of psycopg (types, SQL composition, SQLSTATE classes) is re-exported here, so
+that a change of driver is a change of this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, LiteralString, TypeAlias
+
+import psycopg
+from psycopg import errors as sqlstates
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import TupleRow, dict_row
+
+from guestcomms.errors import UnreachableError
+
+Connection: TypeAlias = psycopg.Connection[TupleRow]
+DatabaseError = psycopg.Error
+Query: TypeAlias = LiteralString | bytes | sql.SQL | sql.Composed
+
+__all__ = [
+    "Connection",
+    "DatabaseError",
+    "Query",
+    "connect",
+    "describe",
+    "one_value",
+    "rows",
+    "sql",
+    "sqlstates",
+    "with_settings",
+]
+
+
+def connect(
+    dsn: str,
+    *,
+    application_name: str,
+    autocommit: bool = False,
+    connect_timeout_seconds: int = 10,
+) -> Connection:
+    """Open one connection.
+
+    Parameters: `dsn` as libpq takes it (URL or key=value); `application_name` is what operators see
+    in pg_stat_activity. Statements are never prepared: commands run each of theirs once.
+    Raises `UnreachableError`, which names the target and libpq's reason, and never the password.
+    """
+    try:
+        return psycopg.connect(
+            dsn,
+            application_name=application_name,
+            autocommit=autocommit,
+            connect_timeout=connect_timeout_seconds,
+            prepare_threshold=None,
+        )
+    except psycopg.ProgrammingError as error:
+        raise UnreachableError(
+            f"The connection string is not one that libpq understands ({_reason(error)}); "
+            "give postgresql://user@host:port/database or key=value pairs."
+        ) from None
+    except psycopg.OperationalError as error:
+        raise UnreachableError(
+            f"No connection to {describe(dsn)}: {_reason(error)}; "
+            "check host, port and login (`guestcomms dsn` prints a stack's) and that the server runs."
+        ) from None
+
+
+def describe(dsn: str) -> str:
+    """Name the target of a connection string for people, without its secrets."""
+    parts = conninfo_to_dict(dsn)
+    host = parts.get("host") or parts.get("hostaddr") or "the local socket"
+    port = f":{parts['port']}" if parts.get("port") else ""
+    login = f" as {parts['user']}" if parts.get("user") else ""
+    database = parts.get("dbname") or parts.get("user") or "of the default name"
+    return f"database {database} on {host}{port}{login}"
+
+
+def with_settings(dsn: str, settings: Mapping[str, str]) -> str:
+    """Add PostgreSQL settings (`{"lock_timeout": "2s"}`) to a DSN, beside its own `options`."""
+    parts = conninfo_to_dict(dsn)
+    options = [str(parts.pop("options", "") or "")]
+    for name, value in settings.items():
+        escaped = value.replace("\\", "\\\\").replace(" ", "\\ ")
+        options.append(f"-c {name}={escaped}")
+    parts["options"] = " ".join(filter(None, options))
+    return make_conninfo("", **{name: str(value) for name, value in parts.items()})
+
+
+def rows(
+    connection: Connection, query: Query, parameters: Sequence[Any] = ()
+) -> list[dict[str, Any]]:
+    """Run one query and return its rows as dictionaries."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(query, parameters or None).fetchall()
+
+
+def one_value(connection: Connection, query: Query, parameters: Sequence[Any] = ()) -> Any:
+    """Run a query that answers with one row of one column and return that value."""
+    row = connection.execute(query, parameters or None).fetchone()
+    return None if row is None else row[0]
+
+
+def _reason(error: psycopg.Error) -> str:
+    """The first line of libpq's explanation, without its prefixes and full stop."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else "no reason given"
