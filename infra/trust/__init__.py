@@ -1,0 +1,8 @@
+"""Secrets, certificates and logins as Pulumi resources: made here, kept encrypted in the state.
+
+Nothing of this room knows where machines run: every place takes its trust from here.
+"""
+
+from infra.trust.resources import Authority, Certificate, Login, Secret
+
+__all__ = ["Authority", "Certificate", "Login", "Secret"]
