@@ -1,0 +1,50 @@
+# `make` lists the targets. Needed beforehand: git, make, Python 3.11 or newer, and either access to
+# a Docker engine or root on Debian. Everything else comes with `make tools`.
+
+PYTHON ?= python3
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+BOOTSTRAP := $(PYTHON) -m tools.bootstrap
+BIN := .venv/bin
+TIERS := $(wildcard tests/unit tests/db tests/ops tests/load)  # fastest first
+LOAD_TOOLS := $(if $(wildcard tests/load),k6)
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: tools
+tools: ## Install all tools: .venv, Pulumi, k6, weed, a Docker engine, the base image
+	@$(BOOTSTRAP) venv pulumi k6 weed docker image
+
+.PHONY: up
+up: ## Bring up the cluster `local` and migrate it
+	@$(BOOTSTRAP) venv pulumi weed docker image
+	@$(BIN)/guestcomms up
+
+.PHONY: down
+down: ## Remove the cluster `local` with its data
+	@$(BOOTSTRAP) venv pulumi docker
+	@$(BIN)/guestcomms down --yes
+
+.PHONY: test
+test: lint ## Run the linters and every tier of tests
+	@$(BOOTSTRAP) venv pulumi $(LOAD_TOOLS) weed docker image
+	@$(BIN)/pytest $(TIERS)
+
+.PHONY: lint
+lint: ## Check style, types, the rooms' import rules, and SQL
+	@$(BOOTSTRAP) venv
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m tools.lint_sql
+
+.PHONY: lock
+lock: ## Renew requirements.lock from pyproject.toml
+	@$(BOOTSTRAP) venv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
+		pyproject.toml --output-file requirements.lock
