@@ -1,0 +1,52 @@
+-- Schemas, extensions, and who may enter. PUBLIC may not even connect.
+
+DO $database$
+DECLARE
+    v_database constant text := current_database();
+BEGIN
+    EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', v_database);
+    EXECUTE format(
+        'GRANT CONNECT ON DATABASE %I TO comms_owner, comms_maintenance, comms_agent, comms_app, comms_worker,'
+        ' comms_ops, comms_auditor, comms_report, comms_monitor, comms_migrator, pgbouncer', v_database
+    );
+END
+$database$;
+
+-- public is the API, internal what it is made of.
+ALTER SCHEMA public OWNER TO comms_owner;
+CREATE SCHEMA IF NOT EXISTS internal AUTHORIZATION comms_owner;
+CREATE SCHEMA IF NOT EXISTS extensions;
+CREATE SCHEMA IF NOT EXISTS partman;
+CREATE SCHEMA IF NOT EXISTS pgbouncer;
+REVOKE ALL ON SCHEMA public, internal, extensions, partman, pgbouncer FROM PUBLIC;
+
+GRANT USAGE ON SCHEMA public TO
+comms_maintenance, comms_agent, comms_app, comms_worker, comms_ops, comms_auditor, comms_report, comms_monitor;
+GRANT USAGE ON SCHEMA internal TO comms_maintenance, comms_agent, comms_ops, comms_monitor;
+GRANT USAGE ON SCHEMA extensions TO comms_owner, comms_maintenance, comms_ops, comms_monitor;
+GRANT USAGE ON SCHEMA partman TO comms_owner, comms_maintenance;
+-- Functions that must see every tenant belong to comms_maintenance: it makes them itself, in migrations.
+GRANT CREATE ON SCHEMA public, internal TO comms_maintenance;
+
+-- Whatever these roles make is executable by nobody until a grant says so.
+ALTER DEFAULT PRIVILEGES FOR ROLE comms_owner REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
+ALTER DEFAULT PRIVILEGES FOR ROLE comms_maintenance REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
+
+-- Each extension is here for a use. Left out: credcheck (it judges passwords in clear, and ours reach the
+-- server only as SCRAM verifiers made elsewhere) and set_user (nobody logs in to become a superuser).
+CREATE EXTENSION IF NOT EXISTS pg_cron WITH SCHEMA pg_catalog; -- schedules; its tables are in schema cron
+CREATE EXTENSION IF NOT EXISTS pg_partman WITH SCHEMA partman; -- monthly partitions
+CREATE EXTENSION IF NOT EXISTS plpython3u WITH SCHEMA pg_catalog; -- AES-256-GCM, which pgcrypto lacks
+CREATE EXTENSION IF NOT EXISTS pg_stat_statements WITH SCHEMA extensions; -- which query costs what
+CREATE EXTENSION IF NOT EXISTS pg_wait_sampling WITH SCHEMA extensions; -- what sessions wait for
+CREATE EXTENSION IF NOT EXISTS pgaudit WITH SCHEMA extensions; -- names the objects of audited statements
+CREATE EXTENSION IF NOT EXISTS amcheck WITH SCHEMA extensions; -- proves the indexes of a restored backup
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA partman TO comms_owner, comms_maintenance;
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA partman FROM PUBLIC;
+REVOKE EXECUTE ON ALL PROCEDURES IN SCHEMA partman FROM PUBLIC;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA partman TO comms_owner, comms_maintenance;
+GRANT EXECUTE ON ALL PROCEDURES IN SCHEMA partman TO comms_owner, comms_maintenance;
+
+-- A recovery point is a row whose trigger writes a named point into the write-ahead log.
+GRANT EXECUTE ON FUNCTION pg_create_restore_point(text) TO comms_owner;
