@@ -60,11 +60,10 @@ def make_certificate(
     """Return a certificate for a machine, good for the server's and the client's side of TLS.
 
     Raises:
-        ValueError: an address is not an IP address.
+        ValueError: an address is not an IP address, or the authority's key is none of ours.
     """
     issuer = x509.load_pem_x509_certificate(authority.certificate.encode())
-    signer = serialization.load_pem_private_key(authority.private_key.encode(), password=None)
-    assert isinstance(signer, ec.EllipticCurvePrivateKey)  # make_authority makes no other kind
+    signer = _private_key(authority.private_key)
     key = ec.generate_private_key(ec.SECP256R1())
     names: list[x509.GeneralName] = [x509.DNSName(name) for name in dns_names]
     names += [x509.IPAddress(ipaddress.ip_address(address)) for address in ip_addresses]
@@ -84,6 +83,13 @@ def make_certificate(
 def needs_renewal(not_after: str, now: dt.datetime) -> bool:
     """Tell whether a certificate that ends at `not_after` (ISO 8601) is due for replacement."""
     return dt.datetime.fromisoformat(not_after) - now < RENEWAL
+
+
+def _private_key(pem: str) -> ec.EllipticCurvePrivateKey:
+    key = serialization.load_pem_private_key(pem.encode(), password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ValueError(f"the authority's key must be an elliptic curve key, got {type(key)}")
+    return key
 
 
 def _subject(common_name: str) -> x509.Name:

@@ -127,6 +127,7 @@ class Certificate(Resource, module="trust", name="Certificate"):
         name: str,
         authority: Authority,
         common_name: str,
+        *,
         dns_names: Sequence[Input[str]],
         ip_addresses: Sequence[Input[str]],
         days: int = CERTIFICATE_DAYS,
