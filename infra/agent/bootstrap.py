@@ -1,0 +1,215 @@
+"""`bootstrap`: everything in the database that needs a superuser, made by the primary for itself.
+
+Runs beside PostgreSQL on every database machine and waits until its machine leads. What it applies
+is /etc/guestcomms/bootstrap.sql and the login roles; a change of either is applied again by the
+machine that leads then. It also sees to it that the backup repository holds the stanza.
+"""
+
+import hashlib
+import json
+import logging
+import re
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from infra.agent import checks, database, paths, patroni, stanza
+from infra.agent.errors import AgentError
+from infra.agent.facts import Machine, read_json
+from infra.agent.run import one_line
+
+PAUSE = 3.0  # seconds between two looks
+LOCK = 4_812_907_233_601  # advisory lock that keeps two bootstraps of one database apart
+GROUPS = tuple(
+    f"comms_{name}" for name in ("app", "worker", "ops", "auditor", "report", "monitor", "migrator")
+)
+VERIFIER = re.compile(
+    r"SCRAM-SHA-256\$[0-9]{4,7}:[A-Za-z0-9+/=]{16,88}\$[A-Za-z0-9+/=]{44}:[A-Za-z0-9+/=]{44}\Z"
+)
+
+Logins = Mapping[str, Mapping[str, str]]
+
+log = logging.getLogger(__name__)
+
+
+def watch(machine: Machine, stop: threading.Event) -> None:
+    """Apply what this machine was given whenever it leads, until `stop` is set.
+
+    Failures are logged once each and tried again; whatever is applied already is left alone, so
+    this can be stopped and started at any time.
+    """
+    said = ""
+    while not stop.is_set():
+        try:
+            _step(machine)
+            said = ""
+        except (AgentError, psycopg.Error) as error:
+            complaint = one_line(str(error))
+            if complaint != said:
+                log.warning("not done yet, trying again: %s", complaint)
+            said = complaint
+        stop.wait(PAUSE)
+
+
+def _step(machine: Machine) -> None:
+    leads = patroni.leads(machine.name)
+    if leads:
+        bootstrap_sql, logins = wanted()
+        if apply(database.local_superuser(machine.database), bootstrap_sql, logins):
+            log.info("applied bootstrap %s", fingerprint(bootstrap_sql, logins)[:12])
+    stanza.ensure(machine.stanza, leads=leads)
+
+
+def wanted(
+    sql_file: Path = paths.BOOTSTRAP_SQL, logins_file: Path = paths.LOGINS
+) -> tuple[str, Logins]:
+    """Return the bootstrap SQL and the login roles that this machine was given.
+
+    Raises:
+        AgentError: a file is missing or malformed.
+    """
+    try:
+        text = sql_file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise AgentError(
+            f"cannot read {sql_file} ({error.strerror}); it comes with the machine"
+        ) from error
+    return text, check_logins(read_json(logins_file))
+
+
+def check_logins(logins: Mapping[str, object]) -> Logins:
+    """Return `logins` (login → group and SCRAM verifier) if every name and verifier is allowed.
+
+    Raises:
+        AgentError: names the login that is wrong; a verifier is never repeated.
+    """
+    checked: dict[str, Mapping[str, str]] = {}
+    for login, value in logins.items():
+        facts = checks.mapping(value, login)
+        verifier = facts.get("verifier")
+        if not isinstance(verifier, str) or not VERIFIER.match(verifier):
+            raise AgentError(
+                f"login {login}: its verifier is not of the form SCRAM-SHA-256$…; roll it anew"
+            )
+        name = checks.text(login, "login", checks.IDENTIFIER)
+        group = checks.one_of(facts.get("group"), f"{login}.group", GROUPS)
+        checked[name] = {"group": group, "verifier": verifier}
+    return checked
+
+
+def fingerprint(bootstrap_sql: str, logins: Mapping[str, Any]) -> str:
+    """Return the sha256 by which an applied bootstrap is known."""
+    canonical = json.dumps([bootstrap_sql, logins], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def apply(conninfo: str, bootstrap_sql: str, logins: Mapping[str, Any]) -> bool:
+    """Make the database if it is missing and bring it to what is wanted, in one transaction.
+
+    Args:
+        conninfo: how a superuser reaches the database to be bootstrapped.
+        bootstrap_sql: idempotent SQL; it makes the schema `internal` and the roles `comms_*`.
+        logins: login → {"group", "verifier"}.
+
+    Returns:
+        Whether anything was applied; False when this very bootstrap was the last one applied.
+
+    Raises:
+        AgentError: a login's name, group or verifier is not allowed.
+        psycopg.Error: PostgreSQL refused; nothing is applied then.
+    """
+    checked = check_logins(logins)
+    digest = fingerprint(bootstrap_sql, checked)
+    _ensure_database(conninfo)
+    with psycopg.connect(conninfo) as connection:
+        connection.execute("SET LOCAL lock_timeout = '10s'")
+        connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(%s)", [LOCK])
+        if applied(connection) == digest:
+            return False
+        connection.execute(bootstrap_sql.encode())
+        connection.execute("RESET ROLE")
+        _make_logins(connection, checked)
+        _record(connection, digest)
+    return True
+
+
+def applied(connection: psycopg.Connection[Any]) -> str | None:
+    """Return the sha256 of the bootstrap applied last, or None before the first one."""
+    there = connection.execute(
+        "SELECT pg_catalog.to_regclass('internal.bootstrap_applied')"
+    ).fetchone()
+    if there is None or there[0] is None:
+        return None
+    row = connection.execute(
+        "SELECT sha256 FROM internal.bootstrap_applied ORDER BY applied_at DESC LIMIT 1"
+    ).fetchone()
+    return None if row is None else cast(str, row[0])
+
+
+def _ensure_database(conninfo: str) -> None:
+    name = str(conninfo_to_dict(conninfo).get("dbname") or "postgres")
+    with psycopg.connect(make_conninfo(conninfo, dbname="postgres"), autocommit=True) as connection:
+        there = connection.execute(
+            "SELECT 1 FROM pg_catalog.pg_database WHERE datname = %s", [name]
+        )
+        if there.fetchone() is None:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            log.info("created database %s", name)
+
+
+def _make_logins(connection: psycopg.Connection[Any], logins: Logins) -> None:
+    # A verifier is a secret of its own: whoever has it can pose as the server. It must not reach
+    # the server's log, its statistics or pg_stat_activity.
+    for setting, value in (
+        ("log_statement", "none"),
+        ("log_min_duration_statement", "-1"),
+        ("log_min_error_statement", "panic"),
+        ("pgaudit.log", "none"),
+        ("pg_stat_statements.track", "none"),
+        ("track_activities", "off"),
+    ):
+        connection.execute("SELECT pg_catalog.set_config(%s, %s, true)", [setting, value])
+    for login, facts in logins.items():
+        _make_login(connection, login, facts["group"], facts["verifier"])
+
+
+def _make_login(connection: psycopg.Connection[Any], login: str, group: str, verifier: str) -> None:
+    role = sql.Identifier(login)
+    present = connection.execute(
+        "SELECT rolpassword FROM pg_catalog.pg_authid WHERE rolname = %s", [login]
+    ).fetchone()
+    if present is None:
+        connection.execute(sql.SQL("CREATE ROLE {}").format(role))
+    if present is None or present[0] != verifier:
+        connection.execute(
+            sql.SQL(
+                "ALTER ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
+                " PASSWORD {}"
+            ).format(role, sql.Literal(verifier))
+        )
+    others = connection.execute(
+        "SELECT g.rolname FROM pg_catalog.pg_auth_members AS m"
+        " JOIN pg_catalog.pg_roles AS g ON g.oid = m.roleid"
+        " JOIN pg_catalog.pg_roles AS l ON l.oid = m.member"
+        " WHERE l.rolname = %s AND g.rolname = ANY (%s) AND g.rolname <> %s",
+        [login, list(GROUPS), group],
+    ).fetchall()
+    for (other,) in others:
+        connection.execute(sql.SQL("REVOKE {} FROM {}").format(sql.Identifier(other), role))
+    connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(group), role))
+
+
+def _record(connection: psycopg.Connection[Any], digest: str) -> None:
+    # Owned by the superuser: nobody else can claim that a bootstrap was applied.
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS internal.bootstrap_applied"
+        " (sha256 text NOT NULL, applied_at timestamptz PRIMARY KEY DEFAULT clock_timestamp())"
+    )
+    connection.execute("REVOKE ALL ON internal.bootstrap_applied FROM PUBLIC")
+    connection.execute("GRANT SELECT ON internal.bootstrap_applied TO comms_monitor")
+    connection.execute("INSERT INTO internal.bootstrap_applied (sha256) VALUES (%s)", [digest])

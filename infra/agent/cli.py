@@ -1,0 +1,132 @@
+"""The agent's verbs."""
+
+import argparse
+import json
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from infra.agent import bootstrap, facts, handover, health, initialize, paths, prepare, serve
+from infra.agent.errors import AgentError
+
+PRIORITIES = {
+    logging.DEBUG: 7,
+    logging.INFO: 6,
+    logging.WARNING: 4,
+    logging.ERROR: 3,
+    logging.CRITICAL: 2,
+}
+
+
+class _JournalFormatter(logging.Formatter):
+    """One line per event; systemd reads its priority from the number in front."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        where = record.name.rpartition(".")[2]
+        said = " ".join(super().format(record).split())
+        return f"<{PRIORITIES.get(record.levelno, 6)}>{where}: {said}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit status: 0 done (and healthy), 1 not."""
+    options = _parser().parse_args(arguments)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JournalFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    verb: Callable[[argparse.Namespace], int] = options.run
+    try:
+        return verb(options)
+    except AgentError as error:
+        failure = str(error)
+    logging.getLogger("agent").error("%s", failure)
+    return 1
+
+
+def _prepare(_options: argparse.Namespace) -> int:
+    prepare.prepare(facts.machine(), facts.place())
+    return 0
+
+
+def _initialize(options: argparse.Namespace) -> int:
+    initialize.initialize(facts.machine(), options.scope, options.datadir)
+    return 0
+
+
+def _bootstrap(options: argparse.Namespace) -> int:
+    if options.once:
+        changed = bootstrap.apply(options.dsn, *bootstrap.wanted(options.sql, options.logins))
+        sys.stdout.write("applied\n" if changed else "already applied\n")
+        return 0
+    bootstrap.watch(facts.machine(), _stop_on_signal())
+    return 0
+
+
+def _serve(_options: argparse.Namespace) -> int:
+    serve.serve(facts.machine(), _stop_on_signal())
+    return 0
+
+
+def _health(_options: argparse.Namespace) -> int:
+    report = health.report(facts.machine())
+    _print(report)
+    return 0 if report["healthy"] else 1
+
+
+def _handover(_options: argparse.Namespace) -> int:
+    _print(handover.handover(facts.machine()))
+    return 0
+
+
+def _print(report: Mapping[str, Any]) -> None:
+    sys.stdout.write(json.dumps(report, indent=1) + "\n")
+
+
+def _stop_on_signal() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="agent.pyz", description="What runs on a machine beyond packages."
+    )
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+
+    def verb(
+        name: str, run: Callable[[argparse.Namespace], int], summary: str
+    ) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=summary, description=summary)
+        added.set_defaults(run=run)
+        return added
+
+    verb(
+        "prepare", _prepare, "write what the place delivered to where the servers read it (as root)"
+    )
+    made = verb(
+        "initialize", _initialize, "make the first data directory, or refuse (called by Patroni)"
+    )
+    made.add_argument("--scope", required=True, help="Patroni's name of the cluster")
+    made.add_argument("--datadir", required=True, type=Path, help="where the cluster is to lie")
+    applied = verb(
+        "bootstrap", _bootstrap, "apply what needs a superuser whenever this machine leads"
+    )
+    applied.add_argument("--once", action="store_true", help="apply it to --dsn and end")
+    applied.add_argument(
+        "--dsn", default="", help="with --once: a superuser's connection string, no password"
+    )
+    applied.add_argument(
+        "--sql", type=Path, default=paths.BOOTSTRAP_SQL, help="with --once: the SQL file"
+    )
+    applied.add_argument(
+        "--logins", type=Path, default=paths.LOGINS, help="with --once: the login roles"
+    )
+    verb("serve", _serve, "take backups, set pools and keep etcd's leadership apart (as postgres)")
+    verb("health", _health, "print the cluster's health as JSON; exit 0 only if it is healthy")
+    verb("handover", _handover, "let another machine lead, if this one does, and print who leads")
+    return parser

@@ -1,0 +1,90 @@
+"""etcd's members and their leader, through etcdctl with this machine's certificate."""
+
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from infra.agent import checks, paths
+from infra.agent.errors import AgentError
+from infra.agent.run import Outcome, run
+
+PORT = 2379
+TIMEOUT = 2.5  # seconds for one etcdctl; its own limits below end it earlier
+_LIMITS = ("--dial-timeout=1s", "--command-timeout=2s")
+
+
+@dataclass(frozen=True)
+class Member:
+    """An etcd member. Healthy means that it just answered a read that needs the quorum."""
+
+    name: str
+    healthy: bool
+    leader: bool
+    identity: int | None
+
+
+def members(names: Sequence[str]) -> dict[str, Member]:
+    """Ask all members at once, each by itself, so that one that hangs delays no other."""
+    with ThreadPoolExecutor(max_workers=max(2 * len(names), 1)) as pool:
+        health = {name: pool.submit(_healthy, name) for name in names}
+        status = {name: pool.submit(_status, name) for name in names}
+        return {
+            name: parse_status(name, health[name].result(), status[name].result()) for name in names
+        }
+
+
+def move_leader(leader: str, successor: Member) -> None:
+    """Make `successor` etcd's leader in place of machine `leader`.
+
+    Raises:
+        AgentError: etcd refused, or gave no answer.
+    """
+    if successor.identity is None:
+        raise AgentError(f"etcd on {successor.name} did not say its identity")
+    outcome = _etcdctl(leader, "move-leader", f"{successor.identity:x}")
+    if outcome.status != 0:
+        raise AgentError(f"etcd's leadership stays on {leader}: {outcome.complaint()}")
+
+
+def parse_status(name: str, healthy: bool, answer: object) -> Member:
+    """Return the member that the `answer` of `endpoint status` describes (None: it gave none)."""
+    if not isinstance(answer, list) or not answer:
+        return Member(name, healthy=False, leader=False, identity=None)
+    status = checks.mapping(checks.mapping(answer[0], "etcd").get("Status"), "etcd.Status")
+    header = checks.mapping(status.get("header"), "etcd.Status.header")
+    identity = checks.number(header.get("member_id"), "etcd.member_id", 1, 2**64 - 1)
+    return Member(name, healthy=healthy, leader=status.get("leader") == identity, identity=identity)
+
+
+def environment() -> Mapping[str, str]:
+    """Return the variables by which etcdctl finds this machine's certificate."""
+    return {
+        "ETCDCTL_API": "3",
+        "ETCDCTL_CACERT": str(paths.CA_CERTIFICATE),
+        "ETCDCTL_CERT": str(paths.CERTIFICATE),
+        "ETCDCTL_KEY": str(paths.PRIVATE_KEY),
+    }
+
+
+def _healthy(name: str) -> bool:
+    try:
+        return _etcdctl(name, "endpoint", "health").status == 0
+    except AgentError:
+        return False
+
+
+def _status(name: str) -> object:
+    try:
+        return json.loads(_etcdctl(name, "endpoint", "status").stdout)
+    except (AgentError, ValueError):
+        return None
+
+
+def _etcdctl(name: str, *arguments: str) -> Outcome:
+    endpoint = f"--endpoints=https://{name}:{PORT}"
+    return run(
+        ["etcdctl", endpoint, *_LIMITS, "--write-out=json", *arguments],
+        timeout=TIMEOUT,
+        environment=environment(),
+    )

@@ -1,0 +1,108 @@
+"""`handover`: let another machine lead before this one goes away.
+
+A machine that does not lead has nothing to do.
+"""
+
+import http.client
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from infra.agent import patroni
+from infra.agent.errors import AgentError
+from infra.agent.facts import Machine
+from infra.agent.health import ask_leader
+from infra.agent.run import one_line
+from infra.agent.verdict import SYNCHRONOUS, leader_of
+
+ASK_PATIENCE = (
+    60.0  # seconds: right after a crash Patroni answers 412 until a standby is in sync again
+)
+SETTLE_PATIENCE = 90.0  # until another machine leads and this one streams from it
+SWITCHOVER_TIMEOUT = 45.0
+PAUSE = 1.0
+
+log = logging.getLogger(__name__)
+
+
+def handover(machine: Machine) -> Mapping[str, Any]:
+    """Make another machine lead, if this one does, and wait until this one follows it.
+
+    Returns:
+        {"machine", "led": whether it led, "leader": who leads now or None, "seconds": how long it
+        took}
+
+    Raises:
+        AgentError: no standby can take over, Patroni keeps refusing, or the new order does not
+        settle.
+    """
+    began = time.monotonic()
+    led = patroni.leads(machine.name)
+    if led:
+        _ask(machine, began + ASK_PATIENCE)
+        leader: str | None = _settle(machine, time.monotonic() + SETTLE_PATIENCE)
+    else:
+        leader = leader_of(patroni.members(machine.database_machines))
+    return {
+        "machine": machine.name,
+        "led": led,
+        "leader": leader,
+        "seconds": round(time.monotonic() - began, 1),
+    }
+
+
+def best_candidate(replication: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the streaming standby to hand over to: a synchronous one, then the least behind."""
+    streaming = [row for row in replication if row["state"] == "streaming"]
+    streaming.sort(
+        key=lambda row: (
+            row["sync_state"] not in SYNCHRONOUS,
+            row["replay_lag_bytes"] or 0,
+            row["name"],
+        )
+    )
+    return str(streaming[0]["name"]) if streaming else None
+
+
+def _ask(machine: Machine, give_up: float) -> None:
+    """Ask Patroni to switch over until it does, or until somebody else leads anyway."""
+    refused = "nothing was asked yet"
+    while patroni.leads(machine.name):
+        if time.monotonic() > give_up:
+            raise AgentError(
+                f"{machine.name} still leads: {refused}. See `agent.pyz health` for what is wrong."
+            )
+        candidate = best_candidate(ask_leader(machine, machine.name).replication)
+        if candidate is None:
+            refused = "no standby streams from it"
+        else:
+            status, refused = _switchover(machine.name, candidate)
+            if status == http.client.OK:
+                log.info("%s", refused)
+                return
+            log.warning("not yet: %s", refused)
+        time.sleep(PAUSE)
+
+
+def _switchover(leader: str, candidate: str) -> tuple[int, str]:
+    try:
+        status, said = patroni.switchover(leader, candidate, SWITCHOVER_TIMEOUT)
+    except (OSError, http.client.HTTPException) as error:
+        return 0, f"Patroni gives no answer: {error}"
+    return status, one_line(f"Patroni answered {status}: {said}")
+
+
+def _settle(machine: Machine, give_up: float) -> str:
+    """Wait until another machine leads and streams to this one, and return its name."""
+    while time.monotonic() < give_up:
+        leader = leader_of(patroni.members(machine.database_machines))
+        if leader is not None and leader != machine.name:
+            rows = ask_leader(machine, leader).replication
+            if any(row["name"] == machine.name and row["state"] == "streaming" for row in rows):
+                return leader
+        time.sleep(PAUSE)
+    raise AgentError(
+        f"{machine.name} handed over, but after {SETTLE_PATIENCE:g} s it does not stream from a new"
+        " leader. See `journalctl -u patroni` here."
+    )

@@ -1,0 +1,31 @@
+"""Where things lie on a machine, in one place."""
+
+from pathlib import Path
+
+CONFIGURATION = Path("/etc/guestcomms")
+MACHINE_FILE = CONFIGURATION / "machine.json"  # from user-data: equal in every place
+PLACE_FILE = CONFIGURATION / "place.json"  # from the place: addresses and the backup repository
+BOOTSTRAP_SQL = CONFIGURATION / "bootstrap.sql"
+SECRETS = CONFIGURATION / "secrets"  # root only; `prepare` hands out copies
+
+TLS = CONFIGURATION / "tls"
+CA_CERTIFICATE = TLS / "ca.crt"
+CERTIFICATE = TLS / "machine.crt"
+PRIVATE_KEY = TLS / "machine.key"
+CERTIFICATE_AND_KEY = TLS / "machine.pem"  # HAProxy wants both in one file
+
+KEYS = CONFIGURATION / "keys"
+KEY_ENCRYPTION_KEY = KEYS / "key_encryption_key"
+LOGINS = KEYS / "logins.json"
+
+POOLS = Path("/etc/pgbouncer/pools.ini")  # included by pgbouncer.ini; its directory is postgres's
+REPOSITORY_CONFIGURATION = Path("/etc/pgbackrest/conf.d/repository.conf")
+STORE_IDENTITIES = Path("/etc/seaweedfs/s3.json")
+HOSTS = Path("/etc/hosts")
+
+STATE = Path("/var/lib/guestcomms")
+REFUSED = STATE / "refused"  # why `initialize` would not make a cluster
+STANZA_READY = STATE / "stanza-ready"
+
+POSTGRESQL_SOCKETS = Path("/run/postgresql")
+POSTGRESQL_PROGRAMS = Path("/usr/lib/postgresql/17/bin")

@@ -1,0 +1,175 @@
+"""pgBackRest: its commands as argument lists, and what `info --output=json` says of a repository.
+
+Neither exit status nor output of `backup` is believed: `info` ends with 0 even when the store
+cannot be reached (the error is then inside its answer), so decisions rest on the parsed data alone.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+
+from infra.agent import checks
+from infra.agent.errors import AgentError
+from infra.agent.run import Outcome, one_line, run
+
+LABEL = re.compile(r"[0-9]{8}-[0-9]{6}F(_[0-9]{8}-[0-9]{6}[DI])?\Z")
+LSN = re.compile(r"[0-9A-F]{1,8}/[0-9A-F]{1,8}\Z")
+WAL_SEGMENT = re.compile(r"[0-9A-F]{24}\Z")
+TYPES = {"full": "full", "incremental": "incr", "differential": "diff"}  # ledger → pgBackRest
+
+# Codes of `status` in the answer of `info`.
+STATUS_OK = 0
+STATUS_MISSING_PATH = 1
+STATUS_NO_BACKUP = 2
+STATUS_MISSING_DATA = 3
+
+LOOK_TIMEOUT = 60.0  # seconds for a command that only reads; pgBackRest retries inside it
+_COMMON = ("--log-level-console=off", "--log-level-stderr=warn")
+_LOOK = ("--io-timeout=5", "--output=json")
+
+
+@dataclass(frozen=True)
+class Backup:
+    """A backup that the repository holds. Sizes in bytes.
+
+    Attributes:
+        size: of the database it restores.
+        stored: what it added to the repository (compressed, encrypted, changed blocks only).
+        page_errors: True or False as found by page checksums, None where they were not checked.
+    """
+
+    label: str
+    type: str
+    backup_id: str | None
+    page_errors: bool | None
+    started_at: datetime
+    completed_at: datetime
+    size: int
+    stored: int
+    lsn_start: str
+    lsn_stop: str
+    wal_start: str
+    wal_stop: str
+
+
+@dataclass(frozen=True)
+class Stanza:
+    """What `info` says: status code and message of the repository, backups from old to new."""
+
+    code: int
+    message: str
+    backups: tuple[Backup, ...]
+
+
+class Holding(Enum):
+    """Whether a repository holds a stanza."""
+
+    NOTHING = "nothing"
+    STANZA = "stanza"
+    UNREADABLE = "unreadable"  # something is there, but `info` cannot make sense of it
+
+
+def command(verb: str, stanza: str, *options: str) -> list[str]:
+    """Return the argument list of a pgBackRest command on `stanza`; complaints go to stderr."""
+    return ["pgbackrest", f"--stanza={stanza}", *_COMMON, *options, verb]
+
+
+def info(stanza: str) -> Stanza:
+    """Ask the repository what it holds of `stanza`.
+
+    Raises:
+        AgentError: pgBackRest did not answer, or its answer is not understood. An unreachable store
+        is not
+            an error here: it is a `Stanza` with another status code.
+    """
+    return parse_info(_json_of(run(command("info", stanza, *_LOOK), timeout=LOOK_TIMEOUT)), stanza)
+
+
+def holding(stanza: str) -> tuple[Holding, Stanza]:
+    """Say whether the repository holds `stanza`: look at `info` and at the files themselves.
+
+    Raises:
+        AgentError: the store cannot be reached, so nothing is known.
+    """
+    said = info(stanza)
+    listed = _lists(stanza, "archive") or _lists(stanza, "backup")
+    if said.code in (STATUS_OK, STATUS_NO_BACKUP, STATUS_MISSING_DATA):
+        return Holding.STANZA, said
+    if listed:
+        return Holding.UNREADABLE, said
+    if said.code == STATUS_MISSING_PATH:
+        return Holding.NOTHING, said
+    raise AgentError(f"the backup repository does not answer: {said.message}")
+
+
+def parse_info(answer: object, stanza: str) -> Stanza:
+    """Return what the JSON `answer` of `info` says of `stanza`.
+
+    Raises:
+        AgentError: a part is missing or has an unexpected form.
+    """
+    for entry in checks.sequence(answer, "info"):
+        facts = checks.mapping(entry, "info")
+        if facts.get("name") != stanza:
+            continue
+        repositories = checks.sequence(facts.get("repo"), "info.repo")
+        first = checks.mapping(repositories[0] if repositories else None, "info.repo")
+        status = checks.mapping(first.get("status"), "info.repo.status")
+        backups = checks.sequence(facts.get("backup"), "info.backup")
+        return Stanza(
+            code=checks.number(status.get("code"), "info.repo.status.code", 0, 255),
+            message=one_line(str(status.get("message"))),
+            backups=tuple(_backup(checks.mapping(backup, "info.backup")) for backup in backups),
+        )
+    return Stanza(STATUS_MISSING_PATH, "no such stanza", ())
+
+
+def _backup(facts: Mapping[str, object]) -> Backup:
+    sizes = checks.mapping(facts.get("info"), "backup.info")
+    stored = checks.mapping(sizes.get("repository"), "backup.info.repository")
+    lsn = checks.mapping(facts.get("lsn"), "backup.lsn")
+    wal = checks.mapping(facts.get("archive"), "backup.archive")
+    times = checks.mapping(facts.get("timestamp"), "backup.timestamp")
+    notes = checks.mapping(facts.get("annotation") or {}, "backup.annotation")
+    backup_id, errors = notes.get("backup_id"), facts.get("error")
+    return Backup(
+        label=checks.text(facts.get("label"), "backup.label", LABEL),
+        type=checks.one_of(facts.get("type"), "backup.type", TYPES.values()),
+        backup_id=backup_id if isinstance(backup_id, str) else None,
+        page_errors=errors if isinstance(errors, bool) else None,
+        started_at=_time(times, "start"),
+        completed_at=_time(times, "stop"),
+        size=checks.number(sizes.get("size"), "backup.info.size", 0, 2**62),
+        stored=checks.number(stored.get("delta"), "backup.info.repository.delta", 0, 2**62),
+        lsn_start=checks.text(lsn.get("start"), "backup.lsn.start", LSN),
+        lsn_stop=checks.text(lsn.get("stop"), "backup.lsn.stop", LSN),
+        wal_start=checks.text(wal.get("start"), "backup.archive.start", WAL_SEGMENT),
+        wal_stop=checks.text(wal.get("stop"), "backup.archive.stop", WAL_SEGMENT),
+    )
+
+
+def _time(times: Mapping[str, object], key: str) -> datetime:
+    return datetime.fromtimestamp(
+        checks.number(times.get(key), f"backup.timestamp.{key}", 0, 2**40), UTC
+    )
+
+
+def _lists(stanza: str, area: str) -> bool:
+    """Whether the repository has any file of `stanza` in `area` (archive or backup)."""
+    look = ["pgbackrest", *_COMMON, *_LOOK, "repo-ls", f"{area}/{stanza}"]
+    listing = checks.mapping(_json_of(run(look, timeout=LOOK_TIMEOUT)), "repo-ls")
+    return any(name != "." for name in listing)
+
+
+def _json_of(outcome: Outcome) -> object:
+    if outcome.status != 0:
+        raise AgentError(f"the backup repository does not answer: {outcome.complaint()}")
+    try:
+        return json.loads(outcome.stdout)
+    except ValueError as error:
+        raise AgentError(
+            f"pgbackrest answered something that is not JSON: {outcome.complaint()}"
+        ) from error

@@ -1,0 +1,208 @@
+"""`prepare`: turn what the place delivered into the files that the servers on this machine read.
+
+Runs as root before every other service, at each boot. Everything to be written is computed first
+(`files`), without touching the machine, and then installed; running it again changes nothing that
+is already so. Servers that run already are not reloaded here.
+"""
+
+import base64
+import binascii
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from infra.agent import checks, paths
+from infra.agent.errors import AgentError
+from infra.agent.facts import Directory, Machine, Place
+from infra.agent.files import File, install, install_directory
+
+HOSTS_BEGIN = "# guestcomms: begin"
+HOSTS_END = "# guestcomms: end"
+KEY_BYTES = 32
+
+SecretReader = Callable[[str], bytes]
+
+log = logging.getLogger(__name__)
+
+
+def prepare(machine: Machine, place: Place) -> int:
+    """Bring the machine's directories and files to what they shall be; return how many changed.
+
+    Raises:
+        AgentError: a secret is missing or malformed, or a user that shall own a file does not
+        exist.
+    """
+    wanted = list(files(machine, place, _read_secret, paths.HOSTS.read_text()))
+    changed = 0
+    for directory in directories(machine):
+        if install_directory(directory):
+            log.info("directory %s: %s:%s %04o", *_description(directory))
+            changed += 1
+    for file in wanted:
+        if install(file):
+            log.info("file %s: %s:%s %04o", *_description(file))
+            changed += 1
+    log.info("prepared %s: %d changes", machine.name, changed)
+    return changed
+
+
+def directories(machine: Machine) -> list[Directory]:
+    """Return the directories that the files below need, then those that machine.json asks for."""
+    own = [Directory(paths.TLS, "root", "root", 0o755)]
+    if machine.role in ("database", "drill"):
+        own += [
+            Directory(paths.KEYS, "postgres", "postgres", 0o700),
+            Directory(paths.STATE, "postgres", "postgres", 0o755),
+            Directory(paths.REPOSITORY_CONFIGURATION.parent, "root", "root", 0o755),
+        ]
+    if machine.role == "store":
+        own.append(Directory(paths.STORE_IDENTITIES.parent, "root", "root", 0o755))
+    return own + list(machine.directories)
+
+
+def files(machine: Machine, place: Place, secret: SecretReader, hosts: str) -> Iterator[File]:
+    """Yield every file of this machine as it shall be.
+
+    Args:
+        machine: what this machine is.
+        place: where it stands.
+        secret: returns the contents of a delivered secret by its file name.
+        hosts: present contents of /etc/hosts.
+
+    Raises:
+        AgentError: a secret is malformed.
+    """
+    yield File(paths.HOSTS, hosts_file(hosts, place.machines).encode(), "root", "root", 0o644)
+    yield from _tls(secret)
+    if machine.role in ("database", "drill"):
+        configuration = repository_configuration(place, _json(secret, "repository.json"))
+        yield _postgres(paths.REPOSITORY_CONFIGURATION, configuration, 0o600)
+        yield _postgres(paths.KEY_ENCRYPTION_KEY, _key(secret), 0o400)
+    if machine.role == "database":
+        yield _postgres(paths.LOGINS, secret("logins.json"), 0o400)
+    if machine.role == "store":
+        identities = store_identities(place.repository.bucket, _json(secret, "s3.json"))
+        yield File(paths.STORE_IDENTITIES, identities, "root", "root", 0o600)
+
+
+def hosts_file(present: str, machines: Mapping[str, str]) -> str:
+    """Return /etc/hosts with our block of machine addresses at its end, and the rest as it was."""
+    kept: list[str] = []
+    ours = False
+    for line in present.splitlines():
+        if line == HOSTS_BEGIN:
+            ours = True
+        if not ours:
+            kept.append(line)
+        if line == HOSTS_END:
+            ours = False
+    block = [f"{address} {name}" for name, address in sorted(machines.items())]
+    return "\n".join([*kept, HOSTS_BEGIN, *block, HOSTS_END]) + "\n"
+
+
+def repository_configuration(place: Place, keys: Mapping[str, object]) -> bytes:
+    """Return pgBackRest's options for the repository: where it is, and the secrets it needs."""
+    store = place.repository
+    options = {
+        "type": "s3",
+        "path": "/wedsync",
+        "s3-bucket": store.bucket,
+        "s3-endpoint": store.endpoint,
+        "s3-region": store.region,
+        "s3-uri-style": store.uri_style,
+        "s3-key": _word(keys, "access_key"),
+        "s3-key-secret": _word(keys, "secret_key"),
+        "storage-host": store.host,
+        "storage-port": str(store.port),
+        "storage-ca-file": str(paths.CA_CERTIFICATE),
+        "storage-verify-tls": "y",
+        "cipher-type": "aes-256-cbc",
+        "cipher-pass": _word(keys, "cipher_passphrase"),
+    }
+    lines = [
+        "# Written by the node agent. Do not edit: `agent.pyz prepare` replaces it.",
+        "[global]",
+    ]
+    return "\n".join(
+        [*lines, *(f"repo1-{key}={value}" for key, value in options.items()), ""]
+    ).encode()
+
+
+def store_identities(bucket: str, keys: Mapping[str, object]) -> bytes:
+    """Return SeaweedFS's identities: who may do what on the bucket (`weed s3 -config`)."""
+    actions = {
+        "admin": ["Admin", "Read", "Write", "List", "Tagging"],
+        "backup": [f"{action}:{bucket}" for action in ("Read", "Write", "List", "Tagging")],
+        "drill": [f"{action}:{bucket}" for action in ("Read", "List")],
+    }
+    return json.dumps(
+        {
+            "identities": [
+                {"name": name, "credentials": [_credential(keys, name)], "actions": allowed}
+                for name, allowed in actions.items()
+            ]
+        },
+        indent=1,
+    ).encode()
+
+
+def _word(keys: Mapping[str, object], key: str) -> str:
+    return checks.text(keys.get(key), f"repository.json {key}", checks.SECRET)
+
+
+def _credential(keys: Mapping[str, object], name: str) -> dict[str, str]:
+    pair = checks.mapping(keys.get(name), f"s3.json {name}")
+    return {
+        "accessKey": checks.text(
+            pair.get("access_key"), f"s3.json {name}.access_key", checks.SECRET
+        ),
+        "secretKey": checks.text(
+            pair.get("secret_key"), f"s3.json {name}.secret_key", checks.SECRET
+        ),
+    }
+
+
+def _tls(secret: SecretReader) -> Iterator[File]:
+    certificate, key = secret("machine.crt"), secret("machine.key")
+    yield File(paths.CA_CERTIFICATE, secret("ca.crt"), "root", "root", 0o644)
+    yield File(paths.CERTIFICATE, certificate, "root", "root", 0o644)
+    # The servers' users are members of ssl-cert.
+    yield File(paths.PRIVATE_KEY, key, "root", "ssl-cert", 0o640)
+    joined = certificate.rstrip(b"\n") + b"\n" + key
+    yield File(paths.CERTIFICATE_AND_KEY, joined, "root", "ssl-cert", 0o640)
+
+
+def _key(secret: SecretReader) -> bytes:
+    """Return the key in standard base64, whichever of the two alphabets it came in."""
+    encoded = secret("key_encryption_key").strip().translate(bytes.maketrans(b"-_", b"+/"))
+    try:
+        key = base64.b64decode(encoded + b"=" * (-len(encoded) % 4), validate=True)
+    except binascii.Error as error:
+        raise AgentError("key_encryption_key is not base64; export it again from escrow") from error
+    if len(key) != KEY_BYTES:
+        raise AgentError(f"key_encryption_key holds {len(key)} bytes, AES-256 needs {KEY_BYTES}")
+    return base64.b64encode(key) + b"\n"
+
+
+def _postgres(path: Path, content: bytes, mode: int) -> File:
+    return File(path, content, "postgres", "postgres", mode)
+
+
+def _json(secret: SecretReader, name: str) -> Mapping[str, object]:
+    try:
+        return checks.mapping(json.loads(secret(name)), name)
+    except ValueError as error:
+        raise AgentError(f"{name} is not valid JSON; the place must deliver it again") from error
+
+
+def _read_secret(name: str) -> bytes:
+    path = paths.SECRETS / name
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise AgentError(f"secret {path}: {error.strerror}; the place must deliver it") from error
+
+
+def _description(made: File | Directory) -> tuple[Path, str, str, int]:
+    return made.path, made.owner, made.group, made.mode
