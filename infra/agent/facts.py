@@ -56,6 +56,8 @@ class Place:
     stack: str
     machines: Mapping[str, str]
     repository: Repository
+    settings: Mapping[str, object]
+    """Patroni's dynamic configuration for a cluster that is yet to be made."""
 
 
 def read_json(path: Path) -> Mapping[str, object]:
@@ -121,6 +123,7 @@ def place(path: Path = paths.PLACE_FILE) -> Place:
             for name, address in machines.items()
         },
         repository=_repository(checks.mapping(facts.get("repository"), "repository")),
+        settings=checks.mapping(facts.get("settings", {}), "settings"),
     )
 
 

@@ -20,6 +20,7 @@ LOGINS = KEYS / "logins.json"
 
 POOLS = Path("/etc/pgbouncer/pools.ini")  # included by pgbouncer.ini; its directory is postgres's
 REPOSITORY_CONFIGURATION = Path("/etc/pgbackrest/conf.d/repository.conf")
+PATRONI_SETTINGS = Path("/etc/patroni/conf.d/20-settings.yml")
 STORE_IDENTITIES = Path("/etc/seaweedfs/s3.json")
 HOSTS = Path("/etc/hosts")
 

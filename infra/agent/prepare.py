@@ -81,6 +81,9 @@ def files(machine: Machine, place: Place, secret: SecretReader, hosts: str) -> I
         yield _postgres(paths.KEY_ENCRYPTION_KEY, _key(secret), 0o400)
     if machine.role == "database":
         yield _postgres(paths.LOGINS, secret("logins.json"), 0o400)
+        # Patroni reads this once, when it makes a cluster; JSON is YAML.
+        settings = json.dumps({"bootstrap": {"dcs": place.settings}}, indent=1)
+        yield _postgres(paths.PATRONI_SETTINGS, settings.encode(), 0o644)
     if machine.role == "store":
         identities = store_identities(place.repository.bucket, _json(secret, "s3.json"))
         yield File(paths.STORE_IDENTITIES, identities, "root", "root", 0o600)

@@ -10,7 +10,7 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 DO $roles$
 DECLARE
     v_role text;
-    v_groups constant text [] := ARRAY[
+    v_groups constant text[] := ARRAY[
         'comms_owner', 'comms_maintenance', 'comms_agent', 'comms_app', 'comms_worker', 'comms_ops',
         'comms_auditor', 'comms_report', 'comms_monitor', 'comms_migrator'
     ];
@@ -18,7 +18,7 @@ DECLARE
     -- come with a machine's certificate, pgbouncer and the exporters as the operating system's user
     -- postgres. pg_cron's background workers start only for a role that may log in: that alone is why
     -- guestcomms_cron is one, pg_hba.conf has no way in for it.
-    v_logins constant text [] := ARRAY[
+    v_logins constant text[] := ARRAY[
         'guestcomms_agent', 'guestcomms_monitor', 'guestcomms_cron', 'pgbouncer'
     ];
 BEGIN

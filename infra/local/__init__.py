@@ -1,0 +1,1 @@
+"""The place `local`: machines are systemd containers on one Docker engine."""

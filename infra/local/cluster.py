@@ -1,0 +1,220 @@
+"""A whole cluster on this machine's Docker engine: spec in, machines and their outputs out."""
+
+from __future__ import annotations
+
+import ipaddress
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pulumi import ComponentResource, Output, ResourceOptions
+
+from infra.agent.build import build as build_agent
+from infra.local.clone import ROOT, clone_id
+from infra.local.gate import Cluster
+from infra.local.image import Image
+from infra.local.machine import Machine, MachineArgs
+from infra.local.names import Owner
+from infra.local.network import Network
+from infra.local.ports import Port
+from infra.local.volume import Volume
+from infra.machine import components, image, machines
+from infra.machine.model import Machine as MachineModel
+from infra.machine.model import Role
+from infra.spec import DATABASE, ClusterSpec
+from infra.trust import Authority, Certificate, Login, Secret
+
+LOGIN_ROLES = ("app", "worker", "ops", "auditor", "report", "monitor", "migrator")
+HOSTS = {"store-1": 5, "proxy-1": 6, "monitor-1": 7, "drill-1": 8}
+FIRST_DATABASE_HOST = 11
+"""Host numbers in the network, fixed for every machine: adding one moves no other."""
+
+AGENT = ROOT / ".state" / "agent.pyz"
+
+
+class LocalCluster(ComponentResource):
+    """Network, images, trust and machines of one stack; `outputs` is what people may know."""
+
+    outputs: dict[str, Any]
+
+    def __init__(self, name: str, spec: ClusterSpec, opts: ResourceOptions | None = None) -> None:
+        super().__init__("guestcomms:local:LocalCluster", name, None, opts)
+        self._spec = spec
+        self._child = ResourceOptions(parent=self)
+        self._owner = Owner(spec.stack, clone_id())
+        self._agent_sha256 = build_agent(AGENT)
+        self._machines = machines(spec, self._agent_sha256)
+        self._network = Network("network", self._owner, self._child)
+        self._images = self._make_images()
+        self._trust()
+        self._place_machines()
+        self.outputs = self._make_outputs()
+        self.register_outputs({})
+
+    def _make_images(self) -> dict[str, Output[str]]:
+        setup = {"setup.sh": image.FILES / "image" / "setup.sh"}
+        base = Image("machine", "guestcomms-machine", image.dockerfile(), setup, self._child)
+        store = base.tag.apply(image.store_dockerfile)
+        weed = {"weed": _weed()}
+        return {
+            "machine": base.tag,
+            "store": Image("store", "guestcomms-store", store, weed, self._child).tag,
+        }
+
+    def _trust(self) -> None:
+        child, kept = self._child, ResourceOptions(parent=self, protect=True)
+        self._authority = Authority("authority", f"guestcomms {self._spec.stack}", opts=child)
+        # Backups cannot be read without the first, stored fields not without the second.
+        self._cipher = Secret("repository-cipher", 48, kept)
+        self._key_encryption_key = Secret("key-encryption-key", 32, kept)
+        self._s3 = {
+            identity: {
+                "access_key": Secret(f"s3-{identity}-access-key", 15, child).value,
+                "secret_key": Secret(f"s3-{identity}-secret-key", 30, child).value,
+            }
+            for identity in ("admin", "backup", "drill")
+        }
+        self._logins = {
+            role: Login(f"login-{role}", f"{DATABASE}_{role}", f"comms_{role}", child)
+            for role in LOGIN_ROLES
+        }
+
+    def _place_machines(self) -> None:
+        self._addresses = {
+            item.name: self._network.subnet.apply(partial(_address, item.name))
+            for item in self._machines
+        }
+        placed: dict[str, Machine] = {}
+        previous: Machine | None = None
+        for item in self._machines:
+            waits_for = [placed["store-1"]] if item.role is Role.DATABASE else []
+            if item.role is Role.DATABASE and previous is not None:
+                waits_for.append(previous)
+            placed[item.name] = self._place(item, waits_for)
+            if item.role is Role.DATABASE:
+                previous = placed[item.name]
+        self.machines = placed
+        self.cluster = Cluster(
+            "cluster",
+            self._owner,
+            list(self._spec.database_names),
+            ResourceOptions(parent=self, depends_on=list(placed.values())),
+        )
+
+    def _place(self, item: MachineModel, waits_for: list[Machine]) -> Machine:
+        certificate = Certificate(
+            item.name,
+            self._authority,
+            item.name,
+            [item.name, "localhost"],
+            [self._addresses[item.name], "127.0.0.1"],
+            opts=self._child,
+        )
+        volumes = {
+            volume.path: Volume(
+                f"{item.name}-{volume.name}", self._owner, item.name, volume.name, self._child
+            ).volume
+            for volume in item.volumes
+        }
+        ports = self._spec.place.ports.model_dump()
+        args = MachineArgs(
+            image=self._images[item.image],
+            network=self._network.network,
+            address=self._addresses[item.name],
+            user_data=item.user_data,
+            agent=AGENT,
+            agent_sha256=self._agent_sha256,
+            volumes=volumes,
+            ports={
+                port.key: {"host": ports[port.key], "machine": port.port} for port in item.ports
+            },
+            memory_mib=item.memory_mib,
+            cores=item.cores,
+            place=self._facts(item),
+            secrets=self._secrets(item, certificate),
+            peers=self._peers(item),
+        )
+        return Machine(
+            item.name,
+            self._owner,
+            args,
+            ResourceOptions(parent=self, depends_on=list(waits_for)),
+        )
+
+    def _peers(self, item: MachineModel) -> list[str]:
+        if item.role is not Role.DATABASE:
+            return []
+        return [name for name in self._spec.database_names if name != item.name]
+
+    def _facts(self, item: MachineModel) -> dict[str, Any]:
+        """place.json: addresses, the store, and what a new cluster's settings are."""
+        return {
+            "place": "local",
+            "stack": self._spec.stack,
+            "machines": self._addresses,
+            "repository": {
+                "endpoint": "store-1",
+                "host": "store-1",
+                "port": 8333,
+                "region": "us-east-1",
+                "bucket": components.BUCKET,
+                "uri_style": "path",
+            },
+            "settings": item.settings,
+        }
+
+    def _secrets(self, item: MachineModel, certificate: Certificate) -> dict[str, Output[str]]:
+        identity = "drill" if item.role is Role.DRILL else "backup"
+        made = {
+            "ca.crt": self._authority.certificate,
+            "machine.crt": certificate.certificate,
+            "machine.key": certificate.private_key,
+            "repository.json": Output.json_dumps(
+                {**self._s3[identity], "cipher_passphrase": self._cipher.value}
+            ),
+            "key_encryption_key": self._key_encryption_key.value,
+            "logins.json": Output.json_dumps(
+                {
+                    f"{DATABASE}_{role}": {"group": f"comms_{role}", "verifier": login.verifier}
+                    for role, login in self._logins.items()
+                }
+            ),
+            "s3.json": Output.json_dumps(self._s3),
+        }
+        return {name: Output.secret(made[name]) for name in item.secrets}
+
+    def _make_outputs(self) -> dict[str, Any]:
+        ports = self._spec.place.ports.model_dump()
+        return {
+            "stack": self._spec.stack,
+            "place": "local",
+            "clone": self._owner.clone,
+            "database": DATABASE,
+            "endpoints": {key: {"host": "127.0.0.1", "port": ports[key]} for key in ports},
+            "ca_certificate": self._authority.certificate,
+            "logins": {role: f"{DATABASE}_{role}" for role in LOGIN_ROLES},
+            "machines": {
+                item.name: {
+                    "role": item.role.value,
+                    "address": self._addresses[item.name],
+                    "exec": ["docker", "exec", "-i", self._owner.container(item.name)],
+                }
+                for item in self._machines
+            },
+            "spec": self._spec.model_dump(mode="json"),
+        }
+
+
+def _address(machine: str, subnet: str) -> str:
+    number = int(machine.rpartition("-")[2])
+    host = HOSTS.get(machine) or FIRST_DATABASE_HOST + number - 1
+    return str(ipaddress.ip_network(subnet)[host])
+
+
+def _weed() -> Path:
+    """The S3 server's program, found on PATH: `make tools` puts it there."""
+    found = shutil.which("weed")
+    if found is None:
+        raise FileNotFoundError("the S3 server `weed` is not on PATH; run `make tools`")
+    return Path(found).resolve()
