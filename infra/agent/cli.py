@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from infra.agent import bootstrap, facts, handover, health, initialize, paths, prepare, serve
 from infra.agent.errors import AgentError
 
@@ -40,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verb: Callable[[argparse.Namespace], int] = options.run
     try:
         return verb(options)
-    except AgentError as error:
+    except (AgentError, psycopg.Error) as error:
         failure = str(error)
     logging.getLogger("agent").error("%s", failure)
     return 1

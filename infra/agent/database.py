@@ -23,7 +23,11 @@ def local_superuser(database: str) -> str:
 def pooler_console() -> str:
     """Return how OS user postgres reaches the console of PgBouncer, which runs as the same user."""
     return make_conninfo(
-        host=str(paths.POSTGRESQL_SOCKETS), port=6432, user="pgbouncer", dbname="pgbouncer"
+        host=str(paths.POSTGRESQL_SOCKETS),
+        port=6432,
+        user="pgbouncer",
+        dbname="pgbouncer",
+        connect_timeout=CONNECT_TIMEOUT,
     )
 
 
@@ -34,6 +38,7 @@ def primary(machines: Sequence[str], database: str) -> str:
         target_session_attrs="read-write",
         application_name="guestcomms agent",
         tcp_user_timeout=10_000,
+        options="-c statement_timeout=10s",
     )
 
 

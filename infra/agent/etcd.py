@@ -34,6 +34,11 @@ def members(names: Sequence[str]) -> dict[str, Member]:
         }
 
 
+def leads(name: str) -> bool:
+    """Whether machine `name` leads etcd; no answer counts as no."""
+    return parse_status(name, healthy=True, answer=_status(name)).leader
+
+
 def move_leader(leader: str, successor: Member) -> None:
     """Make `successor` etcd's leader in place of machine `leader`.
 

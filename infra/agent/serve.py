@@ -1,8 +1,124 @@
-"""`serve`: placeholder until written below."""
+"""`serve`: the agent's standing duties, one after the other in one loop.
 
+Each duty has its own pace. One that fails is tried again with growing pauses and says so once;
+the others go on. On SIGTERM the loop ends: a running backup is stopped and its row given back, so
+that the agent of whichever machine leads next takes it (see `backups`).
+"""
+
+import logging
 import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psycopg
+
+from infra.agent import database
+from infra.agent.backups import Backups, Connection
+from infra.agent.errors import AgentError
 from infra.agent.facts import Machine
+from infra.agent.leadership import EtcdLeadership
+from infra.agent.pools import Pools
+from infra.agent.run import one_line
+
+TICK = 2.0  # seconds between two rounds; a requested backup cuts it short
+LONGEST_PAUSE = 15.0
+CHANNEL = "guestcomms_backup"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Duty:
+    """Something to do every `interval` seconds."""
+
+    name: str
+    interval: float
+    act: Callable[[], None]
+    due: float = 0.0
+    pause: float = 0.0
+    complaint: str = ""
+
+    def attend(self, now: float) -> None:
+        """Do it if it is due at `now`; a failure is logged once and makes the next pause longer."""
+        if now < self.due:
+            return
+        try:
+            self.act()
+        except (AgentError, psycopg.Error, OSError) as error:
+            self._failed(sentence(error))
+        else:
+            if self.complaint:
+                log.info("%s: works again", self.name)
+            self.pause, self.complaint = self.interval, ""
+        self.due = now + self.pause
+
+    def _failed(self, complaint: str) -> None:
+        self.pause = min(max(self.interval, self.pause * 2), LONGEST_PAUSE)
+        if complaint != self.complaint:
+            log.warning("%s: %s", self.name, complaint)
+        self.complaint = complaint
+
+
+class Session:
+    """One connection to the primary, made when it is needed and made again when it was lost."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._conninfo = database.primary(machine.database_machines, machine.database)
+        self._connection: Connection | None = None
+
+    def alive(self) -> Connection | None:
+        """Return the connection if there is one."""
+        held = self._connection
+        return None if held is None or held.closed else held
+
+    def get(self) -> Connection:
+        """Return the connection, made if need be.
+
+        Raises:
+            psycopg.Error: no machine is the primary, or it gives no answer.
+        """
+        held = self.alive()
+        if held is None:
+            held = psycopg.connect(self._conninfo, autocommit=True)
+            held.execute(f"LISTEN {CHANNEL}")
+            self._connection = held
+        return held
+
+    def wait(self, seconds: float, stop: threading.Event) -> bool:
+        """Wait, and return early with True when a backup is requested."""
+        held = self.alive()
+        if held is None:
+            stop.wait(seconds)
+            return False
+        try:
+            return bool(list(held.notifies(timeout=seconds, stop_after=1)))
+        except psycopg.Error:
+            stop.wait(seconds)  # the connection is lost: the next duty that needs it says so
+            return False
 
 
 def serve(machine: Machine, stop: threading.Event) -> None:
-    raise NotImplementedError
+    """Attend to backups, pools and etcd's leadership until `stop` is set."""
+    session = Session(machine)
+    backups, pools, leadership = Backups(machine), Pools(machine), EtcdLeadership(machine)
+    backup_duty = Duty("backups", TICK, lambda: backups.step(session.get()))
+    duties = (
+        Duty("etcd leadership", 5.0, leadership.step),
+        Duty("pools", 5.0, lambda: pools.step(session.get())),
+        backup_duty,
+    )
+    log.info("serving %s", machine.name)
+    while not stop.is_set():
+        for duty in duties:
+            duty.attend(time.monotonic())
+        if session.wait(TICK, stop):
+            backup_duty.due = 0.0
+    Duty("backups", 0.0, lambda: backups.stop(session.alive())).attend(time.monotonic())
+
+
+def sentence(error: Exception) -> str:
+    """Return what went wrong as one line for the journal."""
+    if isinstance(error, psycopg.errors.UndefinedFunction | psycopg.errors.InvalidSchemaName):
+        return f"waits for the migrations: {error.diag.message_primary}"
+    return one_line(str(error))

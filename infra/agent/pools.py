@@ -1,0 +1,176 @@
+"""Pool sizes as the database wants them, applied to this machine's PgBouncer and read back.
+
+The wanted values are checked again here, against the bounds of communication_pool_config: whoever
+can write that table shall still not be able to write anything else into a configuration file.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from infra.agent import checks, database, paths
+from infra.agent.errors import AgentError
+from infra.agent.facts import Machine
+from infra.agent.files import File, install
+
+POOL = "production"  # the pool in front of the one database
+CONFIRM_EVERY = 60.0  # seconds after which an unchanged pool is compared and reported again
+MOST_CONNECTIONS = 5000
+TOLERANCE = 0.01  # seconds: PgBouncer keeps times as fractions
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What a pool shall be like; times in milliseconds."""
+
+    min_connections: int
+    max_connections: int
+    connection_timeout_ms: int
+    idle_timeout_ms: int
+    revision: int
+
+
+class Pools:
+    """Keeps this machine's PgBouncer at what the database wants."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._reported: Pool | None = None
+        self._confirmed = 0.0
+
+    def step(self, connection: Connection) -> None:
+        """Apply and report the wanted pool if it changed, or if it is time to compare again.
+
+        Raises:
+            AgentError: a wanted value is out of bounds, or PgBouncer does not take it.
+            psycopg.Error: the database or PgBouncer's console gives no answer.
+        """
+        wanted = desired(connection)
+        if wanted is None:
+            return
+        due = time.monotonic() - self._confirmed > CONFIRM_EVERY
+        if wanted == self._reported and not due:
+            return
+        values = apply(wanted, self._machine.database)
+        connection.execute(
+            "SELECT internal.report_pool_applied(%s, %s, %s, %s)",
+            [POOL, self._machine.name, wanted.revision, Jsonb(values)],
+        )
+        if wanted != self._reported:
+            log.info("revision %d applied: %s", wanted.revision, values)
+        self._reported, self._confirmed = wanted, time.monotonic()
+
+
+def desired(connection: Connection) -> Pool | None:
+    """Return the wanted pool of the database, checked; None where none is wanted.
+
+    Raises:
+        AgentError: a value is out of bounds.
+    """
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(
+            "SELECT min_connections, max_connections, connection_timeout_ms, idle_timeout_ms,"
+            " revision FROM internal.desired_pools() WHERE pool_name = %s",
+            [POOL],
+        ).fetchall()
+    return check(rows[0]) if rows else None
+
+
+def check(row: Mapping[str, Any]) -> Pool:
+    """Return the pool that `row` describes.
+
+    Raises:
+        AgentError: names the value that is out of bounds.
+    """
+    most = checks.number(row["max_connections"], "max_connections", 1, MOST_CONNECTIONS)
+    return Pool(
+        min_connections=checks.number(row["min_connections"], "min_connections", 0, most),
+        max_connections=most,
+        connection_timeout_ms=checks.number(
+            row["connection_timeout_ms"], "connection_timeout_ms", 1_000, 300_000
+        ),
+        idle_timeout_ms=checks.number(row["idle_timeout_ms"], "idle_timeout_ms", 1_000, 86_400_000),
+        revision=checks.number(row["revision"], "revision", 0, 2**63 - 1),
+    )
+
+
+def settings(pool: Pool) -> dict[str, float]:
+    """Return what PgBouncer shall run with, by the names it shows; times in seconds.
+
+    `max_connections` bounds each login's pool and all of them together.
+    """
+    return {
+        "pool_size": pool.max_connections,
+        "min_pool_size": pool.min_connections,
+        "max_connections": pool.max_connections,
+        "query_wait_timeout": pool.connection_timeout_ms / 1000,
+        "server_idle_timeout": pool.idle_timeout_ms / 1000,
+    }
+
+
+def render(pool: Pool, name: str) -> str:
+    """Return the file that pgbouncer.ini includes: the pool of database `name`."""
+    wanted = settings(pool)
+    sizes = f"pool_size={wanted['pool_size']} min_pool_size={wanted['min_pool_size']}"
+    return (
+        f"; The pool of database {name}, revision {pool.revision} of communication_pool_config.\n"
+        "[databases]\n"
+        f"{name} = host={paths.POSTGRESQL_SOCKETS} port=5432 dbname={name} {sizes}"
+        f" max_db_connections={wanted['max_connections']}\n"
+        "\n"
+        "[pgbouncer]\n"
+        f"query_wait_timeout = {wanted['query_wait_timeout']:.3f}\n"
+        f"server_idle_timeout = {wanted['server_idle_timeout']:.3f}\n"
+    )
+
+
+def apply(pool: Pool, name: str) -> dict[str, float]:
+    """Bring PgBouncer to `pool` without dropping a client and return the values it then has.
+
+    Raises:
+        AgentError: PgBouncer runs with other values after it has read the file.
+        psycopg.Error: its console gives no answer.
+    """
+    wanted = settings(pool)
+    content = render(pool, name).encode()
+    install(File(paths.POOLS, content, "postgres", "postgres", 0o640))
+    with psycopg.connect(database.pooler_console(), autocommit=True) as console:
+        if differs(wanted, read_back(console, name)):
+            console.execute("RELOAD")
+        found = read_back(console, name)
+    different = differs(wanted, found)
+    if different:
+        raise AgentError(
+            f"PgBouncer has other values than wanted for {', '.join(different)}: {found};"
+            f" see that {paths.POOLS} is included and not overridden"
+        )
+    return found
+
+
+def read_back(console: Connection, name: str) -> dict[str, float]:
+    """Return the settings of database `name` that PgBouncer runs with."""
+    with console.cursor(row_factory=dict_row) as cursor:
+        databases = {row["name"]: row for row in cursor.execute("SHOW DATABASES").fetchall()}
+        config = {row["key"]: row["value"] for row in cursor.execute("SHOW CONFIG").fetchall()}
+    entry = databases.get(name, {})
+    sizes = ("pool_size", "min_pool_size", "max_connections")
+    times = ("query_wait_timeout", "server_idle_timeout")
+    return {
+        **{key: float(entry[key]) for key in sizes if entry.get(key) is not None},
+        **{key: float(config[key]) for key in times if config.get(key) is not None},
+    }
+
+
+def differs(wanted: Mapping[str, float], found: Mapping[str, float]) -> list[str]:
+    """Return the names of the settings that PgBouncer has otherwise, or not at all."""
+    return [key for key, value in wanted.items() if abs(found.get(key, -1.0) - value) > TOLERANCE]
