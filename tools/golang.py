@@ -50,7 +50,7 @@ def build(step: Step, module: str, package: str, target: Path, ldflags: str = ""
         ldflags: Flags for Go's linker.
     """
     go = find(step, module)
-    step.doing(f"building {target.name} with {go.program}, minutes the first time")
+    step.doing(f"building {target.name}, minutes the first time")
     flags = [*BUILD_FLAGS, "-ldflags", f"-s -w {ldflags}", "-o", str(target)]
     _run(go, module, ["build", *flags, package], target.name)
 
