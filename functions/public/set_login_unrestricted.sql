@@ -1,0 +1,22 @@
+CREATE OR REPLACE FUNCTION public.set_login_unrestricted(p_login name, p_unrestricted boolean, p_reason text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $plpgsql$
+/* Let a worker's login enter every organization, or take that right.
+   Raises GC002 if the login does not exist or is no worker's: an application is bound one by one. */
+BEGIN
+    IF p_unrestricted THEN
+        PERFORM internal.require_login(p_login, 'comms_worker');
+        INSERT INTO internal.unrestricted_logins (login, reason) VALUES (p_login, p_reason)
+        ON CONFLICT (login) DO UPDATE SET reason = excluded.reason;
+    ELSE
+        DELETE FROM internal.unrestricted_logins AS unrestricted WHERE unrestricted.login = p_login;
+    END IF;
+END
+$plpgsql$;
+
+COMMENT ON FUNCTION public.set_login_unrestricted(name, boolean, text) IS
+'Let a worker''s login enter every organization, with the reason why, or take that right.';
+REVOKE ALL ON FUNCTION public.set_login_unrestricted(name, boolean, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.set_login_unrestricted(name, boolean, text) TO comms_ops;

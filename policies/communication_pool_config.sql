@@ -1,0 +1,6 @@
+-- Not of a tenant: no row security. People wish, agents report through report_pool_applied().
+GRANT SELECT ON public.communication_pool_config TO comms_ops, comms_monitor;
+GRANT
+INSERT (pool_name, min_connections, max_connections, connection_timeout_ms, idle_timeout_ms),
+UPDATE (min_connections, max_connections, connection_timeout_ms, idle_timeout_ms)
+ON public.communication_pool_config TO comms_ops;
