@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pulumi.dynamic import DiffResult, ResourceProvider
-from pulumi.runtime.rpc import UNKNOWN
+from pulumi.output import Unknown
 
 Props = dict[str, Any]
 
@@ -26,7 +26,7 @@ def has_unknown(value: object) -> bool:
         return any(has_unknown(item) for item in value.values())
     if isinstance(value, list):
         return any(has_unknown(item) for item in value)
-    return bool(value == UNKNOWN)
+    return isinstance(value, Unknown)
 
 
 def changed(olds: Props, news: Props, keys: Iterable[str]) -> list[str]:

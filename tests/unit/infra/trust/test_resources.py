@@ -4,7 +4,8 @@ import base64
 import datetime as dt
 
 import pytest
-from pulumi.runtime.rpc import UNKNOWN
+from google.protobuf.struct_pb2 import Struct
+from pulumi.runtime import rpc
 
 from infra.dynamic import has_unknown
 from infra.trust.resources import (
@@ -15,6 +16,15 @@ from infra.trust.resources import (
 )
 from infra.trust.scram import scram_verifier
 
+
+def as_planned(value: object) -> object:
+    """Return `value` as a provider gets it from the engine, whose marker means unknown."""
+    message = Struct()
+    message.update({"value": value})
+    return rpc.deserialize_properties(message, True)["value"]
+
+
+UNKNOWN = as_planned(rpc.UNKNOWN)
 FAR = (dt.datetime.now(dt.UTC) + dt.timedelta(days=300)).isoformat()
 NEAR = (dt.datetime.now(dt.UTC) + dt.timedelta(days=20)).isoformat()
 NAMES = {
@@ -46,7 +56,7 @@ def test_certificate_near_its_end_is_replaced() -> None:
     assert result.replaces
 
 
-@pytest.mark.parametrize("addresses", [UNKNOWN, [UNKNOWN]])
+@pytest.mark.parametrize("addresses", [UNKNOWN, as_planned([rpc.UNKNOWN])])
 def test_unknown_address_changes_but_does_not_replace(addresses: object) -> None:
     news = {**NAMES, "ip_addresses": addresses}
     result = CertificateProvider().diff("1", {**NAMES, "not_after": FAR}, news)
@@ -91,5 +101,5 @@ def test_login_verifier_belongs_to_its_password() -> None:
 
 
 def test_unknowns_are_found_at_any_depth() -> None:
-    assert has_unknown({"machines": [{"address": UNKNOWN}]})
+    assert has_unknown(as_planned({"machines": [{"address": rpc.UNKNOWN}]}))
     assert not has_unknown({"machines": [{"address": "10.213.7.11"}], "days": 3.0})
