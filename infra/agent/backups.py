@@ -6,7 +6,6 @@ over. What is reported comes from the repository itself, never from an exit stat
 complete when `info` names it, with the row's id as its annotation and without damaged pages.
 """
 
-import json
 import logging
 import re
 import subprocess
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 import psycopg
+from psycopg.types.json import Jsonb
 
 from infra.agent import checks, patroni, pgbackrest
 from infra.agent.errors import AgentError
@@ -24,9 +24,14 @@ from infra.agent.pgbackrest import Backup, Stanza
 from infra.agent.run import one_line
 
 LEASE = "2 minutes"
+SHORTEST_LEASE = "10 seconds"
 EXTEND_EVERY = 30.0  # seconds
 STOP_PATIENCE = 20.0  # seconds for pgBackRest to end after SIGTERM
 BACKUP_ID = re.compile(r"backup_[0-9]{8}_[0-9]{6}_[0-9]{6}\Z")
+
+# SQLSTATEs of the ledger's functions.
+NOT_OURS = "GC103"  # the lease ended and another machine took the row over
+NOT_USABLE = "GC104"  # the ledger refuses what was reported
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -73,7 +78,7 @@ class Backups:
         self._terminate(running)
         log.warning("%s: stopped with the agent, another attempt follows", running.backup_id)
         if connection is not None:
-            _extend(connection, running.backup_id, self._machine.name, "0 seconds")
+            _extend(connection, running.backup_id, self._machine.name, SHORTEST_LEASE)
 
     def _claim(self, connection: Connection) -> None:
         row = connection.execute(
@@ -120,20 +125,21 @@ class Backups:
         if said.code not in (pgbackrest.STATUS_OK, pgbackrest.STATUS_NO_BACKUP):
             raise AgentError(f"{running.backup_id} has ended, but how is unknown: {said.message}")
         made = backup_of(said, running.backup_id)
-        if made is None:
-            self._fail(connection, running.backup_id, _complaint(running))
-        else:
-            self._report(connection, running.backup_id, said, made)
+        try:
+            if made is None:
+                self._fail(connection, running.backup_id, _complaint(running))
+            else:
+                self._report(connection, running.backup_id, said, made)
+        except psycopg.Error as error:
+            if error.sqlstate != NOT_OURS:
+                raise
+            log.warning("%s: %s", running.backup_id, error.diag.message_primary)
         running.complaints.close()
         self._running = None
 
     def _report(self, connection: Connection, backup_id: str, said: Stanza, made: Backup) -> None:
         if made.page_errors is False:
-            connection.execute(
-                "SELECT internal.complete_backup(%s, %s, %s::jsonb)",
-                [backup_id, self._machine.name, json.dumps(result(made))],
-            )
-            log.info("%s: complete as %s, %d bytes stored", backup_id, made.label, made.stored)
+            self._complete(connection, backup_id, made)
         else:
             found = "damaged pages" if made.page_errors else "no page checksums"
             self._fail(
@@ -145,6 +151,19 @@ class Backups:
         connection.execute(
             "SELECT internal.expire_backups(%s)", [[backup.label for backup in said.backups]]
         )
+
+    def _complete(self, connection: Connection, backup_id: str, made: Backup) -> None:
+        try:
+            connection.execute(
+                "SELECT internal.complete_backup(%s, %s, %s)",
+                [backup_id, self._machine.name, Jsonb(result(made))],
+            )
+        except psycopg.Error as error:
+            if error.sqlstate != NOT_USABLE:
+                raise
+            self._fail(connection, backup_id, one_line(str(error)))
+        else:
+            log.info("%s: complete as %s, %d bytes stored", backup_id, made.label, made.stored)
 
     def _fail(self, connection: Connection, backup_id: str, reason: str) -> None:
         log.error("%s: failed: %s", backup_id, reason)
@@ -194,6 +213,6 @@ def _extend(connection: Connection, backup_id: str, node: str, lease: str) -> bo
 
 def _complaint(running: _Running) -> str:
     running.complaints.seek(0)
-    said = one_line(running.complaints.read().decode(errors="replace"))
+    said = pgbackrest.reason(running.complaints.read().decode(errors="replace"))
     status = running.process.returncode
     return f"pgbackrest backup ended with status {status} and left no backup: {said or 'no reason'}"

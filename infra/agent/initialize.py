@@ -106,7 +106,7 @@ def _look(stanza: str) -> tuple[Holding, Stanza]:
 
 def _initdb(data_directory: Path) -> None:
     log.info("making a new cluster in %s", data_directory)
-    _succeed(
+    outcome = run(
         [
             str(paths.POSTGRESQL_PROGRAMS / "initdb"),
             f"--pgdata={data_directory}",
@@ -120,18 +120,14 @@ def _initdb(data_directory: Path) -> None:
             "--auth-host=scram-sha-256",
             "--auth-local=peer",
         ],
-        INITDB_TIMEOUT,
+        timeout=INITDB_TIMEOUT,
     )
+    if outcome.status != 0:
+        raise AgentError(f"initdb failed: {outcome.complaint()}")
 
 
 def _restore(stanza: str, data_directory: Path) -> None:
     log.info("restoring stanza %s into %s, to the end of its archive", stanza, data_directory)
     # Type `default` replays all archived WAL; PostgreSQL then promotes itself to a new timeline.
     options = (f"--pg1-path={data_directory}", "--type=default")
-    _succeed(pgbackrest.command("restore", stanza, *options), RESTORE_TIMEOUT)
-
-
-def _succeed(command: list[str], timeout: float) -> None:
-    outcome = run(command, timeout=timeout)
-    if outcome.status != 0:
-        raise AgentError(f"{Path(command[0]).name} failed: {outcome.complaint()}")
+    pgbackrest.succeed("restore", stanza, *options, timeout=RESTORE_TIMEOUT)

@@ -17,6 +17,7 @@ from infra.agent.run import Outcome, one_line, run
 
 LABEL = re.compile(r"[0-9]{8}-[0-9]{6}F(_[0-9]{8}-[0-9]{6}[DI])?\Z")
 LSN = re.compile(r"[0-9A-F]{1,8}/[0-9A-F]{1,8}\Z")
+STORE_CODE = re.compile(r"<Code>([A-Za-z]{1,60})</Code>")
 WAL_SEGMENT = re.compile(r"[0-9A-F]{24}\Z")
 TYPES = {"full": "full", "incremental": "incr", "differential": "diff"}  # ledger → pgBackRest
 
@@ -88,6 +89,31 @@ def info(stanza: str) -> Stanza:
     return parse_info(_json_of(run(command("info", stanza, *_LOOK), timeout=LOOK_TIMEOUT)), stanza)
 
 
+def reason(said: str) -> str:
+    """Return the reason in what pgBackRest said, as one line.
+
+    About a failed request it prints the whole exchange with the store: what counts is the sentence
+    before it and the store's own error code.
+    """
+    error = said[max(said.rfind("ERROR:"), 0) :]
+    sentence, exchange, _ = error.partition("*** Path/Query ***")
+    code = STORE_CODE.search(error) if exchange else None
+    return one_line(f"{sentence} {code[1] if code else ''}")
+
+
+def succeed(verb: str, stanza: str, *options: str, timeout: float) -> None:
+    """Run a pgBackRest command for whose effect the caller looks afterwards.
+
+    Raises:
+        AgentError: it failed; with its reason.
+    """
+    outcome = run(command(verb, stanza, *options), timeout=timeout)
+    if outcome.status != 0:
+        raise AgentError(
+            f"pgbackrest {verb} failed with status {outcome.status}: {reason(outcome.stderr)}"
+        )
+
+
 def holding(stanza: str) -> tuple[Holding, Stanza]:
     """Say whether the repository holds `stanza`: look at `info` and at the files themselves.
 
@@ -121,7 +147,7 @@ def parse_info(answer: object, stanza: str) -> Stanza:
         backups = checks.sequence(facts.get("backup"), "info.backup")
         return Stanza(
             code=checks.number(status.get("code"), "info.repo.status.code", 0, 255),
-            message=one_line(str(status.get("message"))),
+            message=reason(str(status.get("message"))),
             backups=tuple(_backup(checks.mapping(backup, "info.backup")) for backup in backups),
         )
     return Stanza(STATUS_MISSING_PATH, "no such stanza", ())
@@ -166,7 +192,7 @@ def _lists(stanza: str, area: str) -> bool:
 
 def _json_of(outcome: Outcome) -> object:
     if outcome.status != 0:
-        raise AgentError(f"the backup repository does not answer: {outcome.complaint()}")
+        raise AgentError(f"the backup repository does not answer: {reason(outcome.stderr)}")
     try:
         return json.loads(outcome.stdout)
     except ValueError as error:

@@ -12,7 +12,6 @@ from infra.agent.pgbackrest import (
     STATUS_NO_BACKUP,
     STATUS_OK,
 )
-from infra.agent.run import run
 
 CREATE_TIMEOUT = 120.0
 CHECK_TIMEOUT = 240.0  # it waits for a WAL segment to arrive in the repository
@@ -34,9 +33,9 @@ def ensure(stanza: str, *, leads: bool) -> bool:
         return True
     if leads:
         if pgbackrest.info(stanza).code in (STATUS_MISSING_PATH, STATUS_MISSING_DATA):
-            _succeed("stanza-create", stanza, CREATE_TIMEOUT)
+            pgbackrest.succeed("stanza-create", stanza, timeout=CREATE_TIMEOUT)
             log.info("created stanza %s", stanza)
-        _succeed("check", stanza, CHECK_TIMEOUT)
+        pgbackrest.succeed("check", stanza, timeout=CHECK_TIMEOUT)
     said = pgbackrest.info(stanza)
     if said.code not in (STATUS_OK, STATUS_NO_BACKUP):
         if leads or said.code != STATUS_MISSING_PATH:
@@ -46,9 +45,3 @@ def ensure(stanza: str, *, leads: bool) -> bool:
     install(File(paths.STANZA_READY, found, "postgres", "postgres", 0o644))
     log.info("stanza %s is ready", stanza)
     return True
-
-
-def _succeed(verb: str, stanza: str, timeout: float) -> None:
-    outcome = run(pgbackrest.command(verb, stanza), timeout=timeout)
-    if outcome.status != 0:
-        raise AgentError(f"pgbackrest {verb} failed: {outcome.complaint()}")

@@ -1,0 +1,39 @@
+import base64
+
+import pytest
+
+from infra.agent.bootstrap import check_logins, fingerprint
+from infra.agent.errors import AgentError
+
+HASH = base64.b64encode(bytes(32)).decode()
+VERIFIER = f"SCRAM-SHA-256$4096:{base64.b64encode(bytes(16)).decode()}${HASH}:{HASH}"
+
+
+def test_logins_pass_whole() -> None:
+    logins = {"wedsync_app": {"group": "comms_app", "verifier": VERIFIER}}
+    assert check_logins(logins) == logins
+
+
+@pytest.mark.parametrize(
+    ("login", "group", "verifier"),
+    [
+        ("wedsync_app; DROP ROLE x", "comms_app", VERIFIER),
+        ("wedsync_app", "comms_owner", VERIFIER),
+        ("wedsync_app", "postgres", VERIFIER),
+        ("wedsync_app", "comms_app", "hunter2"),
+        ("wedsync_app", "comms_app", f"{VERIFIER}\n"),
+    ],
+)
+def test_any_other_login_is_refused_and_its_verifier_not_repeated(
+    login: str, group: str, verifier: str
+) -> None:
+    with pytest.raises(AgentError) as refused:
+        check_logins({login: {"group": group, "verifier": verifier}})
+    assert verifier not in str(refused.value)
+
+
+def test_the_fingerprint_follows_contents_and_not_their_order() -> None:
+    one = {"group": "comms_app", "verifier": VERIFIER}
+    assert fingerprint("SQL", {"a": one, "b": one}) == fingerprint("SQL", {"b": one, "a": one})
+    assert fingerprint("SQL", {"a": one}) != fingerprint("SQL2", {"a": one})
+    assert fingerprint("SQL", {"a": one}) != fingerprint("SQL", {"a": one | {"group": "comms_ops"}})

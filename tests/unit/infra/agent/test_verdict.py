@@ -1,0 +1,117 @@
+import dataclasses
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from infra.agent import etcd, patroni
+from infra.agent.facts import Machine
+from infra.agent.handover import best_candidate
+from infra.agent.verdict import Leader, Seen, describe
+
+EARLY, LATE = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def _row(name: str, state: str = "streaming", sync: str = "quorum", lag: int = 0) -> dict[str, Any]:
+    return {"name": name, "state": state, "sync_state": sync, "replay_lag_bytes": lag}
+
+
+def _member(name: str, *, leader: bool) -> patroni.Member:
+    role = "leader" if leader else "quorum_standby"
+    return patroni.Member(name, leader, role, "running", 1, pending_restart=False)
+
+
+LEADER = Leader(
+    replication=(_row("pg-2"), _row("pg-3", lag=5)),
+    archiver={"last_archived_at": LATE, "last_failed_at": EARLY, "failed_count": 1},
+    bootstrap="abc",
+)
+
+
+@pytest.fixture
+def healthy(machine: Machine) -> Seen:
+    names = machine.database_machines
+    return Seen(
+        machine=machine,
+        members={name: _member(name, leader=name == "pg-1") for name in names},
+        leader=LEADER,
+        etcd={name: etcd.Member(name, healthy=True, leader=False, identity=1) for name in names},
+        bootstrap_wanted="abc",
+        stanza_ready=True,
+        refused=None,
+    )
+
+
+def test_a_healthy_cluster_has_no_problems(healthy: Seen) -> None:
+    report = describe(healthy)
+    assert (report["healthy"], report["problems"], report["leader"]) == (True, [], "pg-1")
+    assert report["members"]["pg-3"]["lag_bytes"] == 5
+    assert json.loads(json.dumps(report)) == report
+
+
+def _without(leader: Leader, **changes: Any) -> dict[str, Any]:
+    return {"leader": dataclasses.replace(leader, **changes)}
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"members": {"pg-1": None}}, "leader lock"),
+        ({"refused": "store holds the stanza"}, "No cluster was made: store holds"),
+        ({"stanza_ready": False}, "stanza is not ready"),
+        ({"bootstrap_wanted": "def"}, "not applied yet"),
+        (_without(LEADER, bootstrap=None), "never applied"),
+        (_without(LEADER, error="timeout"), "gives no answer: timeout"),
+        (_without(LEADER, replication=(_row("pg-2"),)), "pg-3 does not stream from pg-1"),
+        (
+            _without(LEADER, replication=(_row("pg-2"), _row("pg-3", state="catchup"))),
+            "pg-3 does not stream",
+        ),
+        (
+            _without(LEADER, replication=(_row("pg-2", sync="async"), _row("pg-3", sync="async"))),
+            "No standby is synchronous",
+        ),
+        (
+            _without(LEADER, archiver={"last_archived_at": EARLY, "last_failed_at": LATE}),
+            "Archiving of WAL fails since 2026-01-02",
+        ),
+        (
+            {"etcd": {"pg-2": etcd.Member("pg-2", healthy=False, leader=False, identity=None)}},
+            "etcd on pg-2 is not healthy",
+        ),
+    ],
+)
+def test_each_fault_alone_makes_it_unhealthy(
+    healthy: Seen, change: dict[str, Any], problem: str
+) -> None:
+    report = describe(dataclasses.replace(healthy, **change))
+    assert report["healthy"] is False
+    assert any(problem in said for said in report["problems"]), report["problems"]
+
+
+def test_a_standby_given_a_newer_bootstrap_than_the_leader_is_no_fault(healthy: Seen) -> None:
+    standby = dataclasses.replace(healthy.machine, name="pg-2")
+    seen = dataclasses.replace(healthy, machine=standby, bootstrap_wanted="newer")
+    assert describe(seen)["problems"] == []
+
+
+def test_an_unreachable_member_is_said_to_be_one(healthy: Seen) -> None:
+    seen = dataclasses.replace(healthy, members={**healthy.members, "pg-3": None})
+    assert describe(seen)["members"]["pg-3"]["state"] == "unreachable"
+
+
+@pytest.mark.parametrize(
+    ("rows", "chosen"),
+    [
+        ([_row("pg-2", sync="async"), _row("pg-3", lag=900)], "pg-3"),
+        ([_row("pg-2", lag=900), _row("pg-3", lag=5)], "pg-3"),
+        ([_row("pg-2", state="catchup"), _row("pg-3", sync="async")], "pg-3"),
+        ([_row("pg-2", state="startup")], None),
+        ([], None),
+    ],
+)
+def test_the_best_candidate_is_synchronous_then_least_behind(
+    rows: list[dict[str, Any]], chosen: str | None
+) -> None:
+    assert best_candidate(rows) == chosen
