@@ -7,6 +7,7 @@ per machine (tools/cache.py).
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tools.progress import Step
 
 OLDEST_PYTHON = (3, 11)
+SYSTEM_PROGRAMS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 TOOLS: Mapping[str, Callable[[Step], None]] = {
     "venv": venv.ensure,
     "pulumi": pulumi_cli.ensure,
@@ -44,6 +46,8 @@ def main(names: list[str]) -> int:
             f"No such tool: {' '.join(unknown) or '(none named)'}; there are {' '.join(TOOLS)}.\n"
         )
         return 2
+    # A root shell made by `su` may lack these; debootstrap, dockerd and iptables are there.
+    os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), *SYSTEM_PROGRAMS])
     try:
         for name in names:
             with step(name) as current:
