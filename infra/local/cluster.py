@@ -13,7 +13,7 @@ from pulumi import ComponentResource, Output, ResourceOptions
 from infra.agent.build import build as build_agent
 from infra.local.clone import ROOT, clone_id
 from infra.local.gate import Cluster
-from infra.local.image import Image
+from infra.local.image import Image, image_tag
 from infra.local.machine import Machine, MachineArgs
 from infra.local.names import Owner
 from infra.local.network import Network
@@ -30,6 +30,7 @@ HOSTS = {"store-1": 5, "proxy-1": 6, "monitor-1": 7, "drill-1": 8}
 FIRST_DATABASE_HOST = 11
 """Host numbers in the network, fixed for every machine: adding one moves no other."""
 
+MACHINE_IMAGE = "guestcomms-machine"
 AGENT = ROOT / ".state" / "agent.pyz"
 
 
@@ -53,18 +54,20 @@ class LocalCluster(ComponentResource):
         self.register_outputs({})
 
     def _make_images(self) -> dict[str, Output[str]]:
+        dockerfile = image.dockerfile()
         setup = {"setup.sh": image.FILES / "image" / "setup.sh"}
-        base = Image("machine", "guestcomms-machine", image.dockerfile(), setup, self._child)
-        store = base.tag.apply(image.store_dockerfile)
-        weed = {"weed": _weed()}
-        return {
-            "machine": base.tag,
-            "store": Image("store", "guestcomms-store", store, weed, self._child).tag,
-        }
+        base = Image("machine", MACHINE_IMAGE, dockerfile, setup, self._child)
+        # The tag is a hash of the content, so it is known before anything is built.
+        on_base = image.store_dockerfile(image_tag(MACHINE_IMAGE, dockerfile, setup))
+        opts = ResourceOptions(parent=self, depends_on=[base])
+        store = Image("store", "guestcomms-store", on_base, {"weed": _weed()}, opts)
+        return {"machine": base.tag, "store": store.tag}
 
     def _trust(self) -> None:
         child, kept = self._child, ResourceOptions(parent=self, protect=True)
-        self._authority = Authority("authority", f"guestcomms {self._spec.stack}", opts=child)
+        self._authority = Authority(
+            "authority", common_name=f"guestcomms {self._spec.stack}", opts=child
+        )
         # Backups cannot be read without the first, stored fields not without the second.
         self._cipher = Secret("repository-cipher", 48, kept)
         self._key_encryption_key = Secret("key-encryption-key", 32, kept)
@@ -106,9 +109,9 @@ class LocalCluster(ComponentResource):
         certificate = Certificate(
             item.name,
             self._authority,
-            item.name,
-            [item.name, "localhost"],
-            [self._addresses[item.name], "127.0.0.1"],
+            common_name=item.name,
+            dns_names=[item.name, "localhost"],
+            ip_addresses=[self._addresses[item.name], "127.0.0.1"],
             opts=self._child,
         )
         volumes = {
@@ -126,9 +129,7 @@ class LocalCluster(ComponentResource):
             agent=AGENT,
             agent_sha256=self._agent_sha256,
             volumes=volumes,
-            ports={
-                port.key: {"host": ports[port.key], "machine": port.port} for port in item.ports
-            },
+            ports=[Port(port.key, ports[port.key], port.port) for port in item.ports],
             memory_mib=item.memory_mib,
             cores=item.cores,
             place=self._facts(item),
