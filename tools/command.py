@@ -59,7 +59,7 @@ def run(
     if status != 0:
         raise ToolError(
             f"`{Path(command[0]).name} {' '.join(str(part) for part in command[1:3])} …` failed"
-            f" with status {status} ({_last_line(path)}); {todo}. All of it: {path}"
+            f" with status {status} ({last_line(path)}); {todo}. All of it: {path}"
         )
 
 
@@ -100,6 +100,7 @@ def link(name: str, target: Path) -> None:
     fresh.replace(BIN / name)
 
 
-def _last_line(log: Path) -> str:
+def last_line(log: Path) -> str:
+    """Return a log's last words."""
     lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines()]
     return next((line for line in reversed(lines) if line), "it said nothing")

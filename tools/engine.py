@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools import debian
-from tools.command import ToolError, answer, on_path, run
+from tools.command import ToolError, answer, last_line, on_path, run
 
 if TYPE_CHECKING:
     from tools.progress import Step
@@ -76,18 +76,19 @@ def _bring_up(step: Step) -> None:
     if on_path("dockerd") is None:
         debian.install(step, ["docker.io", "iptables", *_client_package()])
     if look(SOCKET) is not Engine.ANSWERS:  # installing it may have started it
-        step.doing("starting dockerd")
-        _start()
-    _wait()
+        _ensure_client(step)  # it tells when the engine is ready
+        step.doing("starting the Docker engine")
+        _wait(_start())
 
 
-def _start() -> None:
+def _start() -> subprocess.Popen[bytes] | None:
+    """Start the engine; return its process, unless systemd looks after it."""
     if Path("/run/systemd/system").is_dir():
         todo = "see `journalctl -u docker`"
         run(["systemctl", "enable", "--now", "docker"], log="docker", todo=todo)
-        return
+        return None
     with LOG.open("ab") as log:
-        subprocess.Popen(
+        return subprocess.Popen(
             ["dockerd"],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -97,9 +98,14 @@ def _start() -> None:
         )
 
 
-def _wait() -> None:
+def _wait(engine: subprocess.Popen[bytes] | None) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while look(SOCKET) is not Engine.ANSWERS:
+    while _ask() is None:
+        if engine is not None and engine.poll() is not None:
+            raise ToolError(
+                f"dockerd ended with status {engine.returncode} ({last_line(LOG)}): this machine"
+                f" does not let it run, or see {LOG}; DOCKER_HOST can name an engine elsewhere."
+            )
         if time.monotonic() > deadline:
             raise ToolError(
                 f"The Docker engine was started but does not answer at {SOCKET} after"
@@ -125,10 +131,14 @@ def _client_package() -> list[str]:
 
 
 def _version(address: str) -> str:
-    version = answer(["docker", "version", "--format", "{{.Server.Version}}"])
+    version = _ask()
     if version is None:
         raise ToolError(
             f"The Docker engine at {address} does not answer the `docker` client: see what"
             " `docker version` says, then run make again."
         )
     return version
+
+
+def _ask() -> str | None:
+    return answer(["docker", "version", "--format", "{{.Server.Version}}"])
