@@ -3,6 +3,7 @@
 import functools
 import logging
 import sys
+import threading
 
 import docker
 import requests
@@ -81,6 +82,9 @@ def remove_container(container: Container) -> None:
         return
 
 
+_LEFTOVERS = threading.Lock()  # network and volumes of a stack are deleted at the same time
+
+
 def remove_leftovers(owner: Owner, attached_to: dict[str, str | list[str] | bool]) -> None:
     """Remove the owner's containers that still use an object about to be deleted.
 
@@ -88,6 +92,8 @@ def remove_leftovers(owner: Owner, attached_to: dict[str, str | list[str] | bool
     by an interrupted run that never reached the state. `attached_to` is a Docker list filter
     such as {"network": NAME}.
     """
-    for container in engine().containers.list(all=True, filters=owner.filters | attached_to):
-        progress(f"removing {container.name}, left over from an interrupted run")
-        remove_container(container)
+    filters = owner.filters | attached_to
+    with _LEFTOVERS:
+        for container in engine().containers.list(all=True, filters=filters):
+            progress(f"removing {container.name}, left over from an interrupted run")
+            remove_container(container)

@@ -1,10 +1,10 @@
 """The providers' decisions: what is replaced, what is kept, what stays undecided."""
 
+import asyncio
 import base64
 import datetime as dt
 
 import pytest
-from google.protobuf.struct_pb2 import Struct
 from pulumi.runtime import rpc
 
 from infra.dynamic import has_unknown
@@ -19,8 +19,7 @@ from infra.trust.scram import scram_verifier
 
 def as_planned(value: object) -> object:
     """Return `value` as a provider gets it from the engine, whose marker means unknown."""
-    message = Struct()
-    message.update({"value": value})
+    message = asyncio.run(rpc.serialize_properties({"value": value}, {}))
     return rpc.deserialize_properties(message, True)["value"]
 
 
