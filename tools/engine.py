@@ -103,8 +103,8 @@ def _wait(engine: subprocess.Popen[bytes] | None) -> None:
     while _ask() is None:
         if engine is not None and engine.poll() is not None:
             raise ToolError(
-                f"dockerd ended with status {engine.returncode}, saying `{last_line(LOG)}`: this machine"
-                f" does not let it run, or see {LOG}; DOCKER_HOST can name an engine elsewhere."
+                f"dockerd ended with status {engine.returncode} and the words `{last_line(LOG)}`:"
+                f" mend what {LOG} names, or set DOCKER_HOST to an engine elsewhere."
             )
         if time.monotonic() > deadline:
             raise ToolError(
