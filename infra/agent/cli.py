@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 
-from infra.agent import bootstrap, facts, handover, health, initialize, paths, prepare, serve
+from infra.agent import bootstrap, facts, handover, health, initialize, paths, prepare, serve, settings
 from infra.agent.errors import AgentError
 
 PRIORITIES = {
@@ -83,6 +83,15 @@ def _handover(_options: argparse.Namespace) -> int:
     return 0
 
 
+def _settings(options: argparse.Namespace) -> int:
+    machine = facts.machine()
+    if options.apply:
+        _print(settings.apply(machine, facts.place().settings))
+    else:
+        _print(settings.read(machine))
+    return 0
+
+
 def _print(report: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(report, indent=1) + "\n")
 
@@ -131,4 +140,10 @@ def _parser() -> argparse.ArgumentParser:
     verb("serve", _serve, "take backups, set pools and keep etcd's leadership apart (as postgres)")
     verb("health", _health, "print the cluster's health as JSON; exit 0 only if it is healthy")
     verb("handover", _handover, "let another machine lead, if this one does, and print who leads")
+    applied = verb("settings", _settings, "print Patroni's dynamic configuration as JSON")
+    applied.add_argument(
+        "--apply",
+        action="store_true",
+        help="make it what the place delivered, and restart what waits for it, standbys first",
+    )
     return parser

@@ -63,7 +63,7 @@ def switchover(leader: str, candidate: str, timeout: float) -> tuple[int, str]:
 
 
 def request(
-    name: str, method: str, path: str, body: Mapping[str, str] | None = None, *, timeout: float
+    name: str, method: str, path: str, body: Mapping[str, Any] | None = None, *, timeout: float
 ) -> tuple[int, str]:
     """Send one request to machine `name` and return status and text.
 

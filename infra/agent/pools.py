@@ -166,7 +166,7 @@ def read_back(console: Connection, name: str) -> dict[str, float]:
     sizes = ("pool_size", "min_pool_size", "max_connections")
     times = ("query_wait_timeout", "server_idle_timeout")
     return {
-        **{key: float(entry[key]) for key in sizes if entry.get(key) is not None},
+        **{key: int(entry[key]) for key in sizes if entry.get(key) is not None},
         **{key: float(config[key]) for key in times if config.get(key) is not None},
     }
 
