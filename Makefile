@@ -39,7 +39,7 @@ lint: ## Check style, types, the rooms' import rules, and SQL
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-cache
+	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/python -m tools.lint_sql
 
 .PHONY: lock
