@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from guestcomms import paths, run
-from guestcomms.errors import GuestcommsError, RefusedError, UnreachableError
+from guestcomms.errors import BusyError, GuestcommsError, RefusedError, UnreachableError
 
 INSTALL_TODO = "run `make tools`, which installs what is missing"
 SHOW_TODO = "`guestcomms pulumi -- …` runs Pulumi by hand and shows all that it says"
@@ -193,6 +193,13 @@ def explain(error: run.CommandError, stack: str) -> GuestcommsError:
         )
     if "no stack named" in said or "no stack selected" in said:
         return no_such_stack(stack)
+    if "currently locked" in said:
+        holder = re.search(r"created by (.+? \(pid \d+\))", said)
+        return BusyError(
+            f"Another update of stack {stack!r} holds its lock"
+            f" ({holder[1] if holder else 'by whom is not known'}); wait for its end, or, if that"
+            " process is gone, go on as in docs/how-to/recover-an-interrupted-up.md."
+        )
     if "unable to open" in said or "could not open bucket" in said:
         backend = os.environ.get("PULUMI_BACKEND_URL", f"file://{_backend()}")
         return UnreachableError(

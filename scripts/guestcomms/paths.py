@@ -19,7 +19,7 @@ VENV = ROOT / ".venv" / "bin"
 
 
 def check_clone() -> None:
-    """Raise `RefusedError` if this package does not lie in a clone: it was not installed with -e."""
+    """Raise `RefusedError` if this package does not lie in a clone (no `pip install -e`)."""
     if not (ROOT / "Pulumi.yaml").is_file():
         raise RefusedError(
             f"There is no Pulumi.yaml in {ROOT}, so this is not a clone of the project; "

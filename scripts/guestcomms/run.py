@@ -79,7 +79,7 @@ def capture(
         )
     except sh.TimeoutException:
         raise CommandError(
-            f"`{_short(command)}` was stopped: it had not ended after {timeout_seconds:g} s; {todo}.",
+            f"`{_short(command)}` was stopped, not done after {timeout_seconds:g} s; {todo}.",
             status=-1,
             stderr="",
         ) from None

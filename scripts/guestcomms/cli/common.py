@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Annotated, Any, TextIO
 
 import typer
-from rich.console import Console
+from rich.console import Console, Group
 from rich.logging import RichHandler
 from rich.table import Table
 from rich.text import Text
@@ -84,12 +84,12 @@ def print_json(value: Any, target: TextIO | None = None) -> None:
     (target or sys.stdout).write(json.dumps(value, indent=2, default=_as_json) + "\n")
 
 
-def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Table:
-    """A table for people; absent values are dashes."""
-    made = Table(*columns, title=title, title_justify="left", title_style="bold", box=None)
+def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Group:
+    """A titled table for people; absent values are dashes."""
+    made = Table(*columns, box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for row in rows:
         made.add_row(*(_cell(cell) for cell in row))
-    return made
+    return Group(Text(title, "bold"), made)
 
 
 def _cell(value: object) -> Text:

@@ -29,6 +29,7 @@ def dsn(
     """Print a connection URL that verifies the server.
 
     It holds the role's password: give it to a program, not to a screen.
+
     Example: psql "$(guestcomms dsn)" -c 'select 1'
     """
     stack = load_stack(context)
@@ -50,7 +51,9 @@ def psql(
 ) -> None:
     """Open psql as a role; exits as psql does.
 
-    The password goes through the environment. Example: guestcomms psql --role app -- -c 'select 1'
+    The password goes through the environment.
+
+    Example: guestcomms psql --role app -- -c 'select 1'
     """
     stack = load_stack(context)
     url = stack.dsn(role, read_only=read_only, direct=direct, with_password=False)

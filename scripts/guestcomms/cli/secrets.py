@@ -32,6 +32,7 @@ def export(
 
     Whoever has them and the backup store can read every backup; without them nobody can, also
     you. Keep the copy encrypted and away from the store.
+
     Example: guestcomms secrets export - | gpg --symmetric --output escrow.gpg
     """
     stack = settings(context).stack
