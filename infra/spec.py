@@ -280,9 +280,9 @@ class ClusterSpec(Section):
         allowed = self.postgres.max_connections - RESERVED_CONNECTIONS
         if pools > allowed:
             raise ValueError(
-                f"pooler.pool_size + pooler.reserve_pool_size is {pools}, but postgres.max_connections"
-                f" {self.postgres.max_connections} leaves {allowed} to the pooler;"
-                " lower the pools or raise max_connections"
+                f"pooler.pool_size + pooler.reserve_pool_size is {pools}, but"
+                f" postgres.max_connections {self.postgres.max_connections} leaves {allowed}"
+                " to the pooler; lower the pools or raise max_connections"
             )
         return self
 

@@ -12,7 +12,17 @@ from typing import Any
 
 import psycopg
 
-from infra.agent import bootstrap, facts, handover, health, initialize, paths, prepare, serve, settings
+from infra.agent import (
+    bootstrap,
+    facts,
+    handover,
+    health,
+    initialize,
+    paths,
+    prepare,
+    serve,
+    settings,
+)
 from infra.agent.errors import AgentError
 
 PRIORITIES = {

@@ -18,10 +18,12 @@ from infra.local.machine import Machine, MachineArgs
 from infra.local.names import Owner
 from infra.local.network import Network
 from infra.local.ports import Port
+from infra.local.settings import Settings
 from infra.local.volume import Volume
 from infra.machine import components, image, machines
 from infra.machine.model import Machine as MachineModel
 from infra.machine.model import Role
+from infra.machine.postgres import dynamic_configuration
 from infra.spec import DATABASE, ClusterSpec
 from infra.trust import Authority, Certificate, Login, Secret
 
@@ -55,7 +57,7 @@ class LocalCluster(ComponentResource):
 
     def _make_images(self) -> dict[str, Output[str]]:
         dockerfile = image.dockerfile()
-        setup = {"setup.sh": image.FILES / "image" / "setup.sh"}
+        setup = {"setup.sh": image.setup_script()}
         base = Image("machine", MACHINE_IMAGE, dockerfile, setup, self._child)
         # The tag is a hash of the content, so it is known before anything is built.
         on_base = image.store_dockerfile(image_tag(MACHINE_IMAGE, dockerfile, setup))
@@ -103,6 +105,13 @@ class LocalCluster(ComponentResource):
             self._owner,
             list(self._spec.database_names),
             ResourceOptions(parent=self, depends_on=list(placed.values())),
+        )
+        Settings(
+            "settings",
+            self._owner,
+            dynamic_configuration(self._spec),
+            self._spec.database_names,
+            ResourceOptions(parent=self, depends_on=[self.cluster]),
         )
 
     def _place(self, item: MachineModel, waits_for: list[Machine]) -> Machine:

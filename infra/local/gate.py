@@ -39,7 +39,7 @@ def after_change(props: Props) -> None:
         PlaceError: the cluster refuses to start, or is not healthy in time.
     """
     machine, peers = props["machine"], props["peers"]
-    running = _running(Owner.of(props), [machine, *peers])
+    running = running_machines(Owner.of(props), [machine, *peers])
     if peers and len(running) == 1 + len(peers):
         _wait_for_health(machine, running[machine], int(props["health_timeout_seconds"]))
         _mark(running.values())
@@ -52,11 +52,11 @@ def before_delete(props: Props) -> None:
         PlaceError: another member is not healthy, so this one has to stay.
     """
     machine, peers = props["machine"], props["peers"]
-    running = _running(Owner.of(props), [machine, *peers])
+    running = running_machines(Owner.of(props), [machine, *peers])
     container = running.get(machine)
     if container is None or len(running) == 1 or run(container, "test", "-e", MARK).code != 0:
         return
-    health = _first_answer(running.values())
+    health = first_answer(running.values())
     problems = [health] if isinstance(health, str) else missing_health(health, peers)
     if isinstance(health, str) or problems:
         raise PlaceError(
@@ -68,7 +68,7 @@ def before_delete(props: Props) -> None:
         progress(f"{machine} leads the cluster: handing over")
         answer = run(container, AGENT, "handover")
         if answer.code != 0:
-            raise PlaceError(f"{machine} could not hand over the lead: {_reason(answer)}")
+            raise PlaceError(f"{machine} could not hand over the lead: {reason(answer)}")
 
 
 def missing_health(health: Health, machines: Sequence[str]) -> list[str]:
@@ -91,7 +91,7 @@ class ClusterProvider(Provider):
 
     def create(self, props: Props) -> CreateResult:
         owner, machines = Owner.of(props), props["database_machines"]
-        running = _running(owner, machines)
+        running = running_machines(owner, machines)
         if stopped := sorted(set(machines) - set(running)):
             raise PlaceError(
                 f"{', '.join(stopped)} does not run: `pulumi refresh`, then `pulumi up` starts it"
@@ -104,7 +104,7 @@ class ClusterProvider(Provider):
         return UpdateResult(self.create(news).outs)
 
     def delete(self, _id: str, props: Props) -> None:
-        for container in _running(Owner.of(props), props["database_machines"]).values():
+        for container in running_machines(Owner.of(props), props["database_machines"]).values():
             run(container, "rm", "-f", MARK)
 
 
@@ -132,7 +132,8 @@ class Cluster(Resource, module="local", name="Cluster"):
         super().__init__(ClusterProvider(), name, props, opts)
 
 
-def _running(owner: Owner, machines: Sequence[str]) -> dict[str, Container]:
+def running_machines(owner: Owner, machines: Sequence[str]) -> dict[str, Container]:
+    """Return the containers of those machines that run."""
     found = {machine: find(owner, machine) for machine in machines}
     return {name: each for name, each in found.items() if each and is_running(each)}
 
@@ -146,10 +147,11 @@ def _ask(container: Container) -> Health | str:
     try:
         return dict(json.loads(answer.output))
     except json.JSONDecodeError:
-        return f"the agent does not answer: {_reason(answer)}"
+        return f"the agent does not answer: {reason(answer)}"
 
 
-def _first_answer(containers: Iterable[Container]) -> Health | str:
+def first_answer(containers: Iterable[Container]) -> Health | str:
+    """Return the first report that a machine's agent gives, or why none does."""
     answer: Health | str = "no database machine runs"
     for container in containers:
         answer = _ask(container)
@@ -185,6 +187,7 @@ def _mark(containers: Iterable[Container]) -> None:
         run(container, "touch", MARK)
 
 
-def _reason(answer: Answer) -> str:
+def reason(answer: Answer) -> str:
+    """Return the last thing a failed command said."""
     lines = (answer.errors or answer.output).strip().splitlines()
     return lines[-1] if lines else f"exit code {answer.code}"

@@ -8,12 +8,11 @@ is secret comes as files: both are delivered by the place and set up by `agent p
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 
 import yaml
 
 from infra.machine import components
-from infra.machine.model import USER_DATA_LIMIT, Component, Directory, File, Machine, Role
+from infra.machine.model import USER_DATA_LIMIT, Component, File, Machine, Role
 from infra.machine.postgres import dynamic_configuration
 from infra.machine.render import file
 from infra.spec import DATABASE, SCOPE, STANZA, ClusterSpec, MachineSize
@@ -31,7 +30,9 @@ def machines(spec: ClusterSpec, agent_sha256: str) -> tuple[Machine, ...]:
     sizes = spec.machines
 
     def make(name: str, role: Role, size: MachineSize, *parts: Component) -> Machine:
-        return _machine(spec, name, role, size, agent_sha256, parts)
+        user_data = _user_data(spec, name, role, agent_sha256, parts)
+        settings = dynamic_configuration(spec) if role is Role.DATABASE else {}
+        return _machine(name, role, size, parts, user_data=user_data, settings=settings)
 
     return (
         make("store-1", Role.STORE, sizes.store, components.store(spec)),
@@ -60,18 +61,18 @@ def machines(spec: ClusterSpec, agent_sha256: str) -> tuple[Machine, ...]:
 
 
 def _machine(
-    spec: ClusterSpec,
     name: str,
     role: Role,
     size: MachineSize,
-    agent_sha256: str,
-    parts: Iterable[Component],
+    parts: tuple[Component, ...],
+    *,
+    user_data: str,
+    settings: dict[str, object],
 ) -> Machine:
-    parts = tuple(parts)
     machine = Machine(
         name=name,
         role=role,
-        user_data=_user_data(spec, name, role, agent_sha256, parts),
+        user_data=user_data,
         volumes=tuple(volume for part in parts for volume in part.volumes),
         ports=tuple(port for part in parts for port in part.ports),
         secrets=(
@@ -81,7 +82,7 @@ def _machine(
         memory_mib=size.memory_mib,
         cores=size.cores,
         image="store" if role is Role.STORE else "machine",
-        settings=dynamic_configuration(spec) if role is Role.DATABASE else {},
+        settings=settings,
     )
     if machine.user_data_size > USER_DATA_LIMIT:
         raise ValueError(
@@ -108,14 +109,13 @@ def _user_data(
 ) -> str:
     units = [unit for part in parts for unit in part.units]
     files = (
-        _facts(spec, name, role, [item for part in parts for item in part.directories]),
+        _facts(spec, name, role, parts),
         file("agent", "/etc/systemd/system/guestcomms-prepare.service"),
         file(
             "agent",
             "/usr/local/sbin/guestcomms-start",
+            {"agent_sha256": agent_sha256, "units": units},
             "0755",
-            agent_sha256=agent_sha256,
-            units=units,
         ),
         *(item for part in parts for item in part.files),
     )
@@ -130,7 +130,7 @@ def _user_data(
     return "#cloud-config\n" + yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=1000)
 
 
-def _facts(spec: ClusterSpec, name: str, role: Role, directories: list[Directory]) -> File:
+def _facts(spec: ClusterSpec, name: str, role: Role, parts: tuple[Component, ...]) -> File:
     """/etc/guestcomms/machine.json: what the agent has to know of this machine."""
     facts = {
         "name": name,
@@ -140,7 +140,8 @@ def _facts(spec: ClusterSpec, name: str, role: Role, directories: list[Directory
         "scope": SCOPE,
         "bootstrap": spec.bootstrap,
         "database_machines": list(spec.database_names),
-        "directories": [vars(item) for item in directories],
+        "directories": [vars(item) for part in parts for item in part.directories],
+        "listens": [port for part in parts for port in part.listens],
     }
     return File("/etc/guestcomms/machine.json", json.dumps(facts, indent=1) + "\n")
 

@@ -25,11 +25,13 @@ def _after_prepare(*units: str) -> tuple[File, ...]:
 
 def etcd(spec: ClusterSpec, name: str) -> Component:
     """A member of the consensus store that holds the leader's lease."""
+    values: dict[str, object] = {
+        "name": name, "scope": SCOPE, "tls": TLS, "database_machines": spec.database_names,
+    }  # fmt: skip
     return Component(
         files=(
-            file("etcd", "/etc/default/etcd", name=name, scope=SCOPE, tls=TLS,
-                 database_machines=spec.database_names),
-            file("etcd", "/usr/local/sbin/etcd-rejoin", "0755"),
+            file("etcd", "/etc/default/etcd", values),
+            file("etcd", "/usr/local/sbin/etcd-rejoin", {}, "0755"),
             file("etcd", "/etc/systemd/system/etcd.service.d/20-guestcomms.conf"),
             *_after_prepare("etcd.service"),
         ),
@@ -41,14 +43,14 @@ def etcd(spec: ClusterSpec, name: str) -> Component:
 
 def patroni(spec: ClusterSpec, name: str) -> Component:
     """Patroni and the PostgreSQL it runs."""
-    values = {
+    values: dict[str, object] = {
         "name": name, "scope": SCOPE, "namespace": PATRONI_NAMESPACE, "stanza": STANZA, "tls": TLS,
         "database": DATABASE, "data_directory": DATA_DIRECTORY,
         "database_machines": spec.database_names,
     }  # fmt: skip
     return Component(
         files=(
-            file("patroni", "/etc/patroni/conf.d/10-patroni.yml", **values),
+            file("patroni", "/etc/patroni/conf.d/10-patroni.yml", values),
             file("patroni", "/etc/systemd/system/patroni.service.d/20-guestcomms.conf"),
             *_after_prepare("patroni.service"),
         ),
@@ -63,13 +65,18 @@ def patroni(spec: ClusterSpec, name: str) -> Component:
 
 def pgbouncer(spec: ClusterSpec, name: str) -> Component:
     """The pooler in front of this machine's PostgreSQL."""
-    values = {"name": name, "pooler": spec.pooler, "database": DATABASE, "tls": TLS}
+    values: dict[str, object] = {
+        "name": name,
+        "pooler": spec.pooler,
+        "database": DATABASE,
+        "tls": TLS,
+    }
     owner = "postgres:postgres"
     return Component(
         files=(
-            file("pgbouncer", "/etc/pgbouncer/pgbouncer.ini", "0640", owner, **values),
-            file("pgbouncer", "/etc/pgbouncer/pools.ini", "0640", owner, **values),
-            file("pgbouncer", "/etc/pgbouncer/userlist.txt", "0640", owner),
+            file("pgbouncer", "/etc/pgbouncer/pgbouncer.ini", values, "0640", owner),
+            file("pgbouncer", "/etc/pgbouncer/pools.ini", values, "0640", owner),
+            file("pgbouncer", "/etc/pgbouncer/userlist.txt", {}, "0640", owner),
             file("pgbouncer", "/etc/systemd/system/pgbouncer.service.d/20-guestcomms.conf"),
             *_after_prepare("pgbouncer.service"),
         ),
@@ -81,12 +88,12 @@ def pgbouncer(spec: ClusterSpec, name: str) -> Component:
 
 def pgbackrest(spec: ClusterSpec, name: str, data_directory: str = DATA_DIRECTORY) -> Component:
     """Backups and the WAL archive, to S3 only."""
+    values: dict[str, object] = {
+        "name": name, "stanza": STANZA, "backup": spec.backup, "data_directory": data_directory,
+        "spool_directory": SPOOL_DIRECTORY,
+    }  # fmt: skip
     return Component(
-        files=(
-            file("pgbackrest", "/etc/pgbackrest/pgbackrest.conf", name=name, stanza=STANZA,
-                 backup=spec.backup, data_directory=data_directory,
-                 spool_directory=SPOOL_DIRECTORY),
-        ),
+        files=(file("pgbackrest", "/etc/pgbackrest/pgbackrest.conf", values),),
         directories=(
             Directory(SPOOL_DIRECTORY, "postgres", "postgres", "0750"),
             Directory("/var/log/pgbackrest", "postgres", "postgres", "0750"),
@@ -126,11 +133,13 @@ def proxy(spec: ClusterSpec) -> Component:
         {"name": "standby_pooler", "port": 6432, "check": "/replica"},
         {"name": "leader_direct", "port": 5432, "check": "/primary"},
     )
+    values: dict[str, object] = {
+        "tls": TLS, "listeners": listeners, "database_machines": spec.database_names,
+        "fall": times.check_fall, "interval_ms": int(times.check_interval * 1000),
+    }  # fmt: skip
     return Component(
         files=(
-            file("proxy", "/etc/haproxy/haproxy.cfg", tls=TLS, listeners=listeners,
-                 database_machines=spec.database_names, fall=times.check_fall,
-                 interval_ms=int(times.check_interval * 1000)),
+            file("proxy", "/etc/haproxy/haproxy.cfg", values),
             file("proxy", "/etc/systemd/system/haproxy.service.d/20-guestcomms.conf"),
             *_after_prepare("haproxy.service"),
         ),
@@ -141,23 +150,25 @@ def proxy(spec: ClusterSpec) -> Component:
             PublishedPort("direct", 5434),
             PublishedPort("statistics", 8404),
         ),
+        listens=(5432, 5433, 5434, 8404),
     )  # fmt: skip
 
 
 def store(spec: ClusterSpec) -> Component:
     """SeaweedFS's S3 with the backup bucket: only where the place has no S3 of its own."""
     units = ("seaweedfs.service", "guestcomms-bucket.service")
+    values = {"bucket": BUCKET, "object_lock_days": spec.backup.object_lock_days}
     return Component(
         files=(
             *(file("store", f"/etc/systemd/system/{unit}") for unit in units),
-            file("store", "/usr/local/sbin/guestcomms-bucket", "0755", bucket=BUCKET,
-                 object_lock_days=spec.backup.object_lock_days),
+            file("store", "/usr/local/sbin/guestcomms-bucket", values, "0755"),
             *_after_prepare(*units),
         ),
         units=units,
         directories=(Directory("/var/lib/seaweedfs", "root", "root", "0700"),),
         volumes=(Volume("seaweedfs", "/var/lib/seaweedfs"),),
         secrets=("s3.json",),
+        listens=(8333,),
     )  # fmt: skip
 
 
@@ -173,9 +184,9 @@ def monitor(spec: ClusterSpec) -> Component:
     units = ("prometheus.service", "prometheus-alertmanager.service")
     return Component(
         files=(
-            file("monitor", "/etc/prometheus/prometheus.yml", tls=TLS, jobs=jobs),
+            file("monitor", "/etc/prometheus/prometheus.yml", {"tls": TLS, "jobs": jobs}),
             file("monitor", "/etc/prometheus/rules/cluster.yml"),
-            file("monitor", "/etc/prometheus/web.yml", tls=TLS),
+            file("monitor", "/etc/prometheus/web.yml", {"tls": TLS}),
             file("monitor", "/etc/prometheus/alertmanager.yml"),
             file("monitor", "/etc/default/prometheus"),
             file("monitor", "/etc/default/prometheus-alertmanager"),
@@ -189,4 +200,5 @@ def monitor(spec: ClusterSpec) -> Component:
         ),
         volumes=(Volume("prometheus", "/var/lib/prometheus"),),
         ports=(PublishedPort("prometheus", 9090), PublishedPort("alertmanager", 9093)),
+        listens=(9090, 9093),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from infra.machine.render import FILES, render
 
 BASE_IMAGE = "debian:trixie-slim"
@@ -14,16 +16,16 @@ def packages() -> tuple[str, ...]:
     return tuple(line for line in stripped if line)
 
 
-def setup_script() -> str:
+def setup_script() -> Path:
     """What is done to Debian once the packages are in: the same for Docker image and AMI."""
-    return (FILES / "image" / "setup.sh").read_text(encoding="utf-8")
+    return FILES / "image" / "setup.sh"
 
 
 def dockerfile() -> str:
     """Dockerfile of the local machine image; its context holds `setup.sh`."""
-    return render("image/Dockerfile", base=BASE_IMAGE, packages=packages())
+    return render("image/Dockerfile", {"base": BASE_IMAGE, "packages": packages()})
 
 
 def store_dockerfile(machine_image: str) -> str:
     """Dockerfile of the store's image: a machine plus the S3 server `weed` of its context."""
-    return render("image/Dockerfile.store", machine_image=machine_image)
+    return render("image/Dockerfile.store", {"machine_image": machine_image})

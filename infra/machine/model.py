@@ -67,6 +67,8 @@ class Component:
     volumes: tuple[Volume, ...] = ()
     ports: tuple[PublishedPort, ...] = ()
     secrets: tuple[str, ...] = ()
+    listens: tuple[int, ...] = ()
+    """TCP ports that answer when it works: what health means where there is no database."""
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def _sized(spec: ClusterSpec) -> dict[str, str | int]:
     }
 
 
-def _durability(spec: ClusterSpec) -> dict[str, str | int]:
+def _durability(spec: ClusterSpec) -> dict[str, str | int | float]:
     return {
         "wal_level": "replica",
         "hot_standby": "on",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import jinja2
@@ -22,17 +23,21 @@ _ENVIRONMENT.filters["suffix"] = lambda text, suffix: f"{text}{suffix}"
 _ENVIRONMENT.filters["peer"] = lambda name: f"{name}=https://{name}:2380"
 
 
-def render(template: str, **values: object) -> str:
+def render(template: str, values: Mapping[str, object]) -> str:
     """Render files/<template> with `values`.
 
     Raises:
         jinja2.UndefinedError: the template names a value that was not given.
     """
-    return _ENVIRONMENT.get_template(template).render(**values)
+    return _ENVIRONMENT.get_template(template).render(values)
 
 
 def file(
-    component: str, path: str, mode: str = "0644", owner: str = "root:root", **values: object
+    component: str,
+    path: str,
+    values: Mapping[str, object] | None = None,
+    mode: str = "0644",
+    owner: str = "root:root",
 ) -> File:
     """The file `path` on the target, from the template files/<component>/<path>."""
-    return File(path, render(f"{component}{path}", **values), mode, owner)
+    return File(path, render(f"{component}{path}", values or {}), mode, owner)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import docker
 import pytest
@@ -32,7 +32,9 @@ mkdir -p /etc/guestcomms/tls /var/lib/postgresql/17 && cd /etc/guestcomms/tls
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=test \
     -keyout machine.key -out machine.crt 2>/dev/null
 cp machine.crt ca.crt; cat machine.crt machine.key > machine.pem; chmod 644 *
-for n in pg-1 pg-2 pg-3 pg-4 pg-5 proxy-1 monitor-1 store-1; do echo "127.0.0.2 $n" >> /etc/hosts; done
+for n in pg-1 pg-2 pg-3 pg-4 pg-5 proxy-1 monitor-1 store-1; do
+    echo "127.0.0.2 $n" >> /etc/hosts
+done
 chown -R postgres: /etc/pgbouncer 2>/dev/null || true
 """
 
@@ -73,8 +75,8 @@ def run(request: pytest.FixtureRequest, machine_image: str) -> Iterator[Check]:
             started[name] = container
             container.put_archive("/", archive(built[name]))
             assert container.exec_run(["sh", "-c", PREPARE]).exit_code == 0
-        result = started[name].exec_run(["sh", "-c", command])
-        return result.exit_code, result.output.decode()
+        code, output = cast("Any", started[name].exec_run(["sh", "-c", command]))
+        return code, output.decode()
 
     yield execute
     for container in started.values():
