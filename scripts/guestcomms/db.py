@@ -6,32 +6,35 @@ that a change of driver is a change of this file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, LiteralString, TypeAlias
 
 import psycopg
 from psycopg import errors as sqlstates
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow, dict_row
 
 from guestcomms.errors import UnreachableError
 
 Connection: TypeAlias = psycopg.Connection[TupleRow]
 DatabaseError = psycopg.Error
+IN_TRANSACTION = psycopg.pq.TransactionStatus.INTRANS
+"""`connection.info.transaction_status` inside a transaction that has not failed."""
 Query: TypeAlias = LiteralString | bytes | sql.SQL | sql.Composed
 
 __all__ = [
+    "IN_TRANSACTION",
     "Connection",
     "DatabaseError",
     "Query",
     "connect",
     "describe",
+    "first_line",
     "one_value",
     "rows",
     "sql",
     "sqlstates",
-    "with_settings",
 ]
 
 
@@ -54,17 +57,18 @@ def connect(
             application_name=application_name,
             autocommit=autocommit,
             connect_timeout=connect_timeout_seconds,
+            client_encoding="utf8",
             prepare_threshold=None,
         )
     except psycopg.ProgrammingError as error:
         raise UnreachableError(
-            f"The connection string is not one that libpq understands ({_reason(error)}); "
+            f"The connection string is not one that libpq understands ({first_line(error)}); "
             "give postgresql://user@host:port/database or key=value pairs."
         ) from None
     except psycopg.OperationalError as error:
         raise UnreachableError(
-            f"No connection to {describe(dsn)}: {_reason(error)}; "
-            "check host, port and login (`guestcomms dsn` prints a stack's) and that the server runs."
+            f"No connection to {describe(dsn)}: {first_line(error)}; "
+            "check host, port and login (`guestcomms dsn` prints a stack's), and the server."
         ) from None
 
 
@@ -76,17 +80,6 @@ def describe(dsn: str) -> str:
     login = f" as {parts['user']}" if parts.get("user") else ""
     database = parts.get("dbname") or parts.get("user") or "of the default name"
     return f"database {database} on {host}{port}{login}"
-
-
-def with_settings(dsn: str, settings: Mapping[str, str]) -> str:
-    """Add PostgreSQL settings (`{"lock_timeout": "2s"}`) to a DSN, beside its own `options`."""
-    parts = conninfo_to_dict(dsn)
-    options = [str(parts.pop("options", "") or "")]
-    for name, value in settings.items():
-        escaped = value.replace("\\", "\\\\").replace(" ", "\\ ")
-        options.append(f"-c {name}={escaped}")
-    parts["options"] = " ".join(filter(None, options))
-    return make_conninfo("", **{name: str(value) for name, value in parts.items()})
 
 
 def rows(
@@ -103,7 +96,7 @@ def one_value(connection: Connection, query: Query, parameters: Sequence[Any] = 
     return None if row is None else row[0]
 
 
-def _reason(error: psycopg.Error) -> str:
-    """The first line of libpq's explanation, without its prefixes and full stop."""
+def first_line(error: BaseException) -> str:
+    """The first line of an explanation, without its full stop."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0].rstrip(".") if lines else "no reason given"

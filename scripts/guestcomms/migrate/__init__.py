@@ -1,0 +1,48 @@
+"""Migrations: what brings a database to what the tree says, and tells how far it is.
+
+`apply`, `plan`, `rollback_plan`, `rollback` and `new` are for everybody; the modules behind them
+are one stage each (see `harness`).
+"""
+
+from __future__ import annotations
+
+from guestcomms.migrate.blockers import Tell
+from guestcomms.migrate.harness import (
+    Plan,
+    Run,
+    apply,
+    be_silent,
+    new,
+    plan,
+    rollback,
+    rollback_plan,
+)
+from guestcomms.migrate.project import Project
+from guestcomms.migrate.session import Patience
+
+__all__ = [
+    "Patience",
+    "Plan",
+    "Project",
+    "Run",
+    "Tell",
+    "apply",
+    "apply_all",
+    "be_silent",
+    "new",
+    "pending_migrations",
+    "plan",
+    "rollback",
+    "rollback_plan",
+]
+
+
+def apply_all(dsn: str, tell: Tell = be_silent) -> list[str]:
+    """Apply everything; returns the paths of the files that were applied. Raises as `apply`."""
+    run = apply(dsn, tell=tell)
+    return [*run.migrations, *run.repeatables]
+
+
+def pending_migrations(dsn: str) -> list[str]:
+    """Paths of the files that `apply` would apply now, functions and policies too."""
+    return plan(dsn).to_apply
