@@ -43,7 +43,8 @@ def up(context: typer.Context, yes: YesOption = False, json: JsonOption = False)
         )
     stack = Stack.load(name)
     with stages.stage("Migrate the database"):
-        applied = apply_all(stack.dsn("migrator", direct=True))
+        applied = apply_all(stack.dsn("migrator", direct=True), tell=_say)
+        _say(f"{len(applied)} files applied" if applied else "nothing to apply")
     with stages.stage("See that a full backup exists"):
         backup = _first_full_backup(stack)
     if json:
@@ -57,8 +58,13 @@ def _first_full_backup(stack: Stack) -> backups.Backup:
         backup, _requested = backups.ensure_full(connection)
         if not backup.ended:
             backup = await_completion(connection, backup)
-    progress.print(f"  {describe(backup)}", markup=False)
+    _say(describe(backup))
     return backup
+
+
+def _say(line: str) -> None:
+    """A line within a stage."""
+    progress.print(f"  {line}", markup=False)
 
 
 def _as_json(
@@ -67,7 +73,7 @@ def _as_json(
     return {
         "stack": stack.name,
         "endpoints": {name: str(at) for name, at in stack.outputs.endpoints.items()},
-        "migrations_applied": applied,
+        "applied": applied,
         "full_backup": backup.model_dump(),
         **stages.as_json(),
     }
