@@ -119,18 +119,22 @@ def settings(pool: Pool) -> dict[str, float]:
 
 
 def render(pool: Pool, name: str) -> str:
-    """Return the file that pgbouncer.ini includes: the pool of database `name`."""
+    """Return the file that pgbouncer.ini includes at its end: the pool of database `name`.
+
+    PgBouncer sets everything to its default where a section [pgbouncer] begins, so the file begins
+    none: its first lines continue the one that includes it.
+    """
     wanted = settings(pool)
     sizes = f"pool_size={wanted['pool_size']} min_pool_size={wanted['min_pool_size']}"
     return (
         f"; The pool of database {name}, revision {pool.revision} of communication_pool_config.\n"
+        "; It continues the section [pgbouncer] of pgbouncer.ini.\n"
+        f"query_wait_timeout = {wanted['query_wait_timeout']:.3f}\n"
+        f"server_idle_timeout = {wanted['server_idle_timeout']:.3f}\n"
+        "\n"
         "[databases]\n"
         f"{name} = host={paths.POSTGRESQL_SOCKETS} port=5432 dbname={name} {sizes}"
         f" max_db_connections={wanted['max_connections']}\n"
-        "\n"
-        "[pgbouncer]\n"
-        f"query_wait_timeout = {wanted['query_wait_timeout']:.3f}\n"
-        f"server_idle_timeout = {wanted['server_idle_timeout']:.3f}\n"
     )
 
 

@@ -17,13 +17,13 @@ ROW: dict[str, Any] = {
 def test_a_pool_becomes_the_file_that_pgbouncer_includes() -> None:
     assert pools.render(pools.check(ROW), "wedsync") == (
         "; The pool of database wedsync, revision 7 of communication_pool_config.\n"
+        "; It continues the section [pgbouncer] of pgbouncer.ini.\n"
+        "query_wait_timeout = 2.500\n"
+        "server_idle_timeout = 60.000\n"
+        "\n"
         "[databases]\n"
         "wedsync = host=/run/postgresql port=5432 dbname=wedsync pool_size=30 min_pool_size=2"
         " max_db_connections=30\n"
-        "\n"
-        "[pgbouncer]\n"
-        "query_wait_timeout = 2.500\n"
-        "server_idle_timeout = 60.000\n"
     )
 
 
