@@ -29,7 +29,9 @@ __all__ = [
     "DatabaseError",
     "Query",
     "connect",
+    "database_of",
     "describe",
+    "environment",
     "first_line",
     "one_value",
     "rows",
@@ -78,8 +80,27 @@ def describe(dsn: str) -> str:
     host = parts.get("host") or parts.get("hostaddr") or "the local socket"
     port = f":{parts['port']}" if parts.get("port") else ""
     login = f" as {parts['user']}" if parts.get("user") else ""
-    database = parts.get("dbname") or parts.get("user") or "of the default name"
-    return f"database {database} on {host}{port}{login}"
+    return f"database {database_of(dsn)} on {host}{port}{login}"
+
+
+def database_of(dsn: str) -> str:
+    """The name of the database that a connection string leads to."""
+    parts = conninfo_to_dict(dsn)
+    return str(parts.get("dbname") or parts.get("user") or "postgres")
+
+
+def environment(dsn: str) -> dict[str, str]:
+    """The same connection as libpq's environment variables, for a program like pg_dump.
+
+    Arguments of a program are visible to every user of the machine, its environment is not.
+    """
+    names = {"dbname": "PGDATABASE"} | {
+        name: f"PG{name.upper()}"
+        for name in ("host", "hostaddr", "port", "user", "password", "passfile", "sslmode")
+    }
+    names |= {name: f"PG{name.upper()}" for name in ("sslrootcert", "sslcert", "sslkey", "options")}
+    parts = conninfo_to_dict(dsn)
+    return {variable: str(parts[name]) for name, variable in names.items() if parts.get(name)}
 
 
 def rows(

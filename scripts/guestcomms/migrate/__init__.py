@@ -1,6 +1,6 @@
 """Migrations: what brings a database to what the tree says, and tells how far it is.
 
-`apply`, `plan`, `rollback_plan`, `rollback` and `new` are for everybody; the modules behind them
+What this module exports is for everybody; the modules behind it
 are one stage each (see `harness`).
 """
 
@@ -16,6 +16,7 @@ from guestcomms.migrate.harness import (
     plan,
     rollback,
     rollback_plan,
+    write_sums,
 )
 from guestcomms.migrate.project import Project
 from guestcomms.migrate.session import Patience
@@ -34,6 +35,7 @@ __all__ = [
     "plan",
     "rollback",
     "rollback_plan",
+    "write_sums",
 ]
 
 

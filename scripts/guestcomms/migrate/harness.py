@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -163,6 +164,11 @@ def new(name: str, project: Project = PROJECT) -> list[Path]:
     forward.write_text(_FORWARD, encoding="utf-8")
     backward.write_text(_BACKWARD, encoding="utf-8")
     return [forward, backward]
+
+
+def write_sums(edited: Iterable[str] = (), project: Project = PROJECT) -> list[str]:
+    """Note the checksums of new migrations in SUMS; see `sums.write`."""
+    return sums.write(project, frozenset(edited))
 
 
 def _apply_migrations(session: Session, project: Project) -> tuple[str, ...]:

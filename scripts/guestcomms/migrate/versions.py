@@ -166,10 +166,11 @@ def _attempt(
     except db.DatabaseError as error:
         if session.connection.broken:
             raise
-        todo = "nothing of it was applied: correct it, run `guestcomms migrate sums`, apply again"
-        if is_stepwise(migration):
+        todo = "what came before is undone as far as its rollback goes: look, then correct it"
+        if not is_stepwise(migration):
             todo = (
-                "the steps before it are undone as far as its rollback goes: look, then correct it"
+                "nothing of it was applied: correct it, run `guestcomms migrate sums --edited"
+                f" {file.name}`, and apply again"
             )
         text = file.read_text(encoding="utf-8")
         raise refused(f"migrations/{file.name}", text, error, todo) from error
