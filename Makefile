@@ -21,7 +21,7 @@ tools: ## Install all tools: .venv, Pulumi, k6, weed, a Docker engine, the base 
 .PHONY: up
 up: ## Bring up the cluster `local` and migrate it
 	@$(BOOTSTRAP) venv pulumi weed docker image
-	@$(BIN)/guestcomms up
+	@$(BIN)/guestcomms up --yes
 
 .PHONY: down
 down: ## Remove the cluster `local` with its data
