@@ -14,8 +14,12 @@ from typing import Any
 import docker
 from docker.models.containers import Container
 
+from infra.agent.build import build
 from infra.local.container import Answer, run
 from infra.local.names import Owner
+from infra.machine import machines
+from infra.machine.image import dockerfile
+from infra.spec import ClusterSpec
 
 PROGRAM = Path(__file__).parent / "program"
 SUMMARY = re.compile(r"^ +(?:[+~-]|\+-) ?\d+ .*$", re.MULTILINE)
@@ -28,15 +32,21 @@ class PulumiError(Exception):
 class Stack:
     """A Pulumi project with one stack, its own file backend and passphrase."""
 
-    def __init__(self, folder: Path, agent: Path, agent_sha256: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.docker = docker.from_env()
         self.owner = Owner(f"test-{secrets.token_hex(3)}", secrets.token_hex(3))
         shutil.copytree(PROGRAM, folder, dirs_exist_ok=True)
+        # Rendered once: what a run compares must not change with the sources meanwhile.
+        agent = folder / "agent.pyz"
+        sha256 = build(agent)
+        models = machines(ClusterSpec.load(self.owner.stack, {}), sha256)
         self.settings: dict[str, Any] = {
             "clone": self.owner.clone,
             "agent": str(agent),
-            "agent_sha256": agent_sha256,
+            "agent_sha256": sha256,
+            "dockerfile": dockerfile(),
+            "user_data": {model.name: model.user_data for model in models},
             "comment": "",
             "memory_mib": 256,
             "port": free_port(),
@@ -79,8 +89,8 @@ class Stack:
         return done.stdout
 
     def up(self) -> str:
-        """Run `pulumi up`, preview included, as a user does."""
-        return self.pulumi("up", "--yes")
+        """Run `pulumi up`."""
+        return self.pulumi("up", "--yes", "--skip-preview")
 
     def refresh(self) -> str:
         """Run `pulumi refresh`."""
@@ -119,7 +129,7 @@ class Stack:
             *(str(each.name) for each in self.docker.volumes.list(filters=filters)),
         }
 
-    def remove(self) -> None:
+    def close(self) -> None:
         """Remove what a failed test may have left, by this stack's labels alone."""
         filters = self.owner.filters
         for container in self.docker.containers.list(all=True, filters=filters):

@@ -1,4 +1,4 @@
-"""Two machines of the real cluster that need no others: enough to see what the place does."""
+"""Two machines of the real cluster that start without the others."""
 
 import json
 from functools import partial
@@ -13,13 +13,12 @@ from infra.local.names import Owner
 from infra.local.network import Network
 from infra.local.ports import Port
 from infra.local.volume import Volume
-from infra.machine import image, machines
 from infra.machine.render import FILES
-from infra.spec import ClusterSpec
 from infra.trust import Authority, Certificate, Secret
 
 SETTINGS = json.loads(Path("settings.json").read_text(encoding="utf-8"))
-HOSTS = {"proxy-1": 6, "drill-1": 8}
+HOSTS = {"proxy-1": 6, "drill-1": 8, "pg-1": 11, "pg-2": 12, "pg-3": 13}
+MADE = ("proxy-1", "drill-1")
 
 
 def address_in(subnet: str, host: int) -> str:
@@ -53,15 +52,14 @@ def main() -> None:
     owner = Owner(pulumi.get_stack(), SETTINGS["clone"])
     network = Network("network", owner)
     setup = {"setup.sh": FILES / "image" / "setup.sh"}
-    base = Image("machine", "guestcomms-machine", image.dockerfile(), setup)
+    base = Image("machine", "guestcomms-machine", SETTINGS["dockerfile"], setup)
     authority = Authority("authority", "test authority")
     addresses = {
         name: network.subnet.apply(partial(address_in, host=host)) for name, host in HOSTS.items()
     }
     secrets = {"key_encryption_key": Secret("key", 32).value, "repository.json": repository_keys()}
-    spec = ClusterSpec.load(owner.stack, {})
-    models = {model.name: model for model in machines(spec, SETTINGS["agent_sha256"])}
-    for name, address in addresses.items():
+    for name in MADE:
+        address = addresses[name]
         names = [name, "localhost"]
         ips: list[Input[str]] = [address, "127.0.0.1"]
         pair = Certificate(name, authority, name, dns_names=names, ip_addresses=ips)
@@ -72,7 +70,7 @@ def main() -> None:
             image=base.tag,
             network=network.network,
             address=address,
-            user_data=models[name].user_data + SETTINGS["comment"],
+            user_data=SETTINGS["user_data"][name] + SETTINGS["comment"],
             place=place_facts(owner, addresses),
             secrets={"ca.crt": authority.certificate, **own, **secrets},
             agent=Path(SETTINGS["agent"]),
