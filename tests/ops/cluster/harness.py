@@ -1,0 +1,182 @@
+"""A stack of the real project, driven as a person drives it: through `guestcomms`."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import docker
+import psycopg
+import yaml
+from docker.models.containers import Container
+
+ROOT = Path(__file__).parents[3]
+GUESTCOMMS = ROOT / ".venv" / "bin" / "guestcomms"
+PORTS = ("read_write", "read_only", "direct", "prometheus", "alertmanager", "statistics")
+
+
+class CommandFailedError(AssertionError):
+    """A command of the project ended otherwise than the test wants."""
+
+
+class Cluster:
+    """One stack with free ports, its own Pulumi backend and passphrase."""
+
+    def __init__(self, directory: Path, **sections: Any) -> None:
+        self.stack = f"test-{secrets.token_hex(3)}"
+        self.file = ROOT / "infra" / "stacks" / f"Pulumi.{self.stack}.yaml"
+        self.backend = directory
+        self.ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
+        self.environment = {
+            **os.environ,
+            "PULUMI_BACKEND_URL": directory.as_uri(),
+            "PULUMI_CONFIG_PASSPHRASE": secrets.token_urlsafe(16),
+        }
+        self.sections: dict[str, Any] = {
+            "machines": {"database": {"memory": "1GiB", "cores": 2}},
+            "place": {"kind": "local", "ports": self.ports},
+            **sections,
+        }
+        self.configure()
+        self.docker = docker.from_env()
+
+    def configure(self, **sections: Any) -> None:
+        """Write the stack's configuration, with these sections changed."""
+        self.sections |= sections
+        config = {f"guestcomms:{key}": value for key, value in self.sections.items()}
+        self.file.write_text(yaml.safe_dump({"config": config}))
+
+    def run(self, *arguments: str, ok: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run `guestcomms` on this stack; with `ok` its failure is the test's."""
+        done = subprocess.run(
+            [str(GUESTCOMMS), "--stack", self.stack, *arguments],
+            env=self.environment, cwd=ROOT, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, check=False, timeout=900,
+        )  # fmt: skip
+        if ok and done.returncode != 0:
+            raise CommandFailedError(
+                f"{arguments} → {done.returncode}\n{done.stdout}\n{done.stderr}"
+            )
+        return done
+
+    def json(self, *arguments: str, ok: bool = True) -> Any:
+        """The JSON that a command prints."""
+        return json.loads(self.run(*arguments, "--json", ok=ok).stdout)
+
+    def pulumi(self, *arguments: str, ok: bool = True) -> str:
+        """Run `pulumi` through the project, and return all it said."""
+        done = self.run("pulumi", "--", *arguments, ok=ok)
+        return done.stdout + done.stderr
+
+    def dsn(self, *options: str) -> str:
+        """A connection URL as `guestcomms dsn` prints it."""
+        return self.run("dsn", *options).stdout.strip()
+
+    def query(self, sql: str, *options: str) -> list[tuple[Any, ...]]:
+        """Run a statement through one of the ways in, and return its rows."""
+        with psycopg.connect(self.dsn(*options), autocommit=True) as connection:
+            cursor = connection.execute(sql)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def container(self, machine: str) -> Container:
+        """A machine's container."""
+        label = [f"guestcomms.stack={self.stack}", f"guestcomms.machine={machine}"]
+        (found,) = self.docker.containers.list(all=True, filters={"label": label})
+        return found
+
+    def on(self, machine: str, command: str) -> str:
+        """Run a shell command as root on a machine; its failure is the test's."""
+        code, output = cast("Any", self.container(machine).exec_run(["bash", "-c", command]))
+        text = str(output, errors="replace")
+        if code != 0:
+            raise CommandFailedError(f"{machine}: {command} → {code}\n{text}")
+        return text
+
+    def health(self) -> dict[str, Any]:
+        """What the agent of the first machine that answers says of the cluster."""
+        for machine in self.database_machines:
+            container = self.container(machine)
+            if container.status != "running":
+                continue
+            health = ["/opt/guestcomms/agent.pyz", "health"]
+            _, output = cast("Any", container.exec_run(health, stderr=False))
+            try:
+                return dict(json.loads(output))
+            except json.JSONDecodeError:
+                continue
+        raise CommandFailedError("no agent answers")
+
+    @property
+    def database_machines(self) -> list[str]:
+        """pg-1 and the others."""
+        count = self.sections["machines"].get("database_nodes", 3)
+        return [f"pg-{number}" for number in range(1, count + 1)]
+
+    @property
+    def leader(self) -> str:
+        """The machine that leads."""
+        return str(self.health()["leader"])
+
+    def wait_healthy(self, seconds: float = 180) -> float:
+        """Wait until the cluster is whole again, and return how long that took."""
+        began = time.monotonic()
+        wait_until(
+            lambda: bool(self.health()["healthy"]), seconds, lambda: self.health()["problems"]
+        )
+        return time.monotonic() - began
+
+    def objects(self) -> list[str]:
+        """Everything on the Docker engine that carries this stack's label, images excepted."""
+        filters: dict[str, str | list[str] | bool] = {"label": f"guestcomms.stack={self.stack}"}
+        return [
+            *(str(each.name) for each in self.docker.containers.list(all=True, filters=filters)),
+            *(str(each.name) for each in self.docker.volumes.list(filters=filters)),
+            *(str(each.name) for each in self.docker.networks.list(filters=filters)),
+        ]
+
+    def close(self) -> None:
+        """Take everything down; what is left is an error."""
+        try:
+            self.run("down", "--everything", "--yes")
+            if left := self.objects():
+                raise CommandFailedError(f"`guestcomms down` left {left}")
+        finally:
+            for container in self.docker.containers.list(
+                all=True, filters={"label": f"guestcomms.stack={self.stack}"}
+            ):
+                container.remove(force=True, v=True)
+            self.file.unlink(missing_ok=True)
+            self.docker.close()
+
+
+def wait_until(
+    condition: Callable[[], bool], seconds: float, problem: Callable[[], object] = lambda: ""
+) -> None:
+    """Wait for a condition.
+
+    Raises:
+        CommandFailedError: it does not hold within `seconds`; says what `problem` returns.
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise CommandFailedError(f"not within {seconds} s: {problem()}")
+        time.sleep(0.5)
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()

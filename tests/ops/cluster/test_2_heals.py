@@ -1,0 +1,110 @@
+"""Faults: nothing that was acknowledged is lost, and the cluster is whole again by itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from tests.ops.cluster import writer
+from tests.ops.cluster.harness import Cluster, wait_until
+
+WRITERS = 8
+HEADROOM = 40
+"""Seconds of silence after which a fault has not been survived: ttl 20 and its takeover."""
+
+
+@pytest.fixture
+def dsn(cluster: Cluster) -> Iterator[str]:
+    """The application's way in, with a table to write to."""
+    owner = cluster.dsn("--role", "migrator", "--direct")
+    with psycopg.connect(owner, autocommit=True) as connection:
+        connection.execute(writer.CREATE)
+    yield cluster.dsn("--role", "app")
+    with psycopg.connect(owner, autocommit=True) as connection:
+        connection.execute(writer.DROP)
+
+
+def test_the_leader_machine_is_killed_under_writes(cluster: Cluster, dsn: str) -> None:
+    leader = cluster.leader
+    with writer.Writers(dsn, WRITERS) as writers:
+        writers.wait_for(300, 30)
+        cluster.container(leader).kill()
+        writers.wait_for(300, HEADROOM)
+        cluster.container(leader).start()
+        healed = cluster.wait_healthy()
+        writers.wait_for(100, 30)
+    record = writers.record
+    assert cluster.leader != leader
+    assert writer.lost(cluster.dsn("--role", "app"), record) == set()
+    assert len(record.acked) / record.seconds > 10
+    print(  # noqa: T201
+        f"\nleader killed: {len(record.acked)} acknowledged, 0 lost, write gap"
+        f" {record.longest_gap:.1f} s, whole again {healed:.1f} s after its return"
+    )
+
+
+def test_the_check_for_lost_writes_can_fail(cluster: Cluster, dsn: str) -> None:
+    with writer.Writers(dsn, 1) as writers:
+        writers.wait_for(20, 30)
+    owner = cluster.dsn("--role", "migrator", "--direct")
+    with psycopg.connect(owner, autocommit=True) as connection:
+        connection.execute("SET ROLE comms_owner")
+        connection.execute("DELETE FROM public.write_ledger WHERE number = 7")
+    assert writer.lost(dsn, writers.record) == {(1, 7)}
+
+
+def test_a_container_deleted_by_hand_comes_back_alone(cluster: Cluster) -> None:
+    leader = cluster.leader
+    standby = next(name for name in cluster.database_machines if name != leader)
+    ids = {name: cluster.container(name).id for name in cluster.database_machines}
+    cluster.container(standby).remove(force=True)
+    said = cluster.pulumi("refresh", "--yes", "--skip-preview")
+    assert "1 deleted" in said
+    said = cluster.pulumi("up", "--yes", "--skip-preview")
+    assert "1 created" in said
+    for word in ("replaced", "deleted", "updated"):
+        assert word not in said.partition("Resources:")[2], said
+    now = {name: cluster.container(name).id for name in cluster.database_machines}
+    assert {name for name in ids if ids[name] != now[name]} == {standby}
+    assert cluster.leader == leader
+
+
+def test_an_etcd_member_that_lost_its_disk_rejoins(cluster: Cluster) -> None:
+    health = cluster.health()
+    member = next(name for name in cluster.database_machines if name != health["leader"])
+    cluster.on(member, "systemctl stop etcd && rm -rf /var/lib/etcd/* && systemctl start etcd")
+    wait_until(lambda: cluster.health()["etcd"][member]["healthy"], 60)
+    assert cluster.leader == health["leader"]
+
+
+def test_settings_change_without_new_machines_and_drift_is_put_back(cluster: Cluster) -> None:
+    ids = {name: cluster.container(name).id for name in cluster.database_machines}
+    cluster.configure(postgres={"max_connections": 210, "parameters": {"work_mem": "5MB"}})
+    cluster.pulumi("up", "--yes", "--skip-preview")
+    show = 'runuser -u postgres -- psql -d wedsync -Atc "SHOW work_mem" -c "SHOW max_connections"'
+    for name in cluster.database_machines:
+        assert cluster.on(name, show).split() == ["5MB", "210"], name
+    assert {name: cluster.container(name).id for name in cluster.database_machines} == ids
+
+    patch = "patronictl -c /etc/patroni/conf.d edit-config wedsync --force -p work_mem=6MB"
+    cluster.on("pg-1", f"runuser -u postgres -- {patch}")
+    wait_until(lambda: cluster.on("pg-1", show).split()[0] == "6MB", 30)
+    assert "1 updated" in cluster.pulumi("refresh", "--yes", "--skip-preview")
+    cluster.pulumi("up", "--yes", "--skip-preview")
+    wait_until(lambda: cluster.on("pg-1", show).split()[0] == "5MB", 30)
+
+
+def test_all_machines_at_once(cluster: Cluster, dsn: str) -> None:
+    with writer.Writers(dsn, WRITERS) as writers:
+        writers.wait_for(100, 30)
+        containers = [cluster.container(name) for name in cluster.database_machines]
+        for container in containers:
+            container.kill()
+        time.sleep(1)
+        for container in containers:
+            container.start()
+        writers.wait_for(100, 120)
+    assert writer.lost(cluster.dsn("--role", "app"), writers.record) == set()

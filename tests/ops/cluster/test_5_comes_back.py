@@ -1,0 +1,25 @@
+"""The store outlives the cluster: nothing is made over it, and everything comes back from it."""
+
+from __future__ import annotations
+
+from tests.ops.cluster.harness import Cluster
+
+
+def test_a_store_that_holds_the_stanza_is_not_overwritten_but_restored(cluster: Cluster) -> None:
+    cluster.query("SELECT create_organization(gen_random_uuid(), 'Survivor')", "--role", "ops")
+    cluster.on(cluster.leader, "runuser -u postgres -- psql -Atc 'SELECT pg_switch_wal()'")
+    cluster.on(cluster.leader, "runuser -u postgres -- pgbackrest --stanza=wedsync check")
+    cluster.run("down", "--keep-backups", "--yes")
+    assert [name for name in cluster.objects() if "seaweedfs" not in name] == []
+
+    refused = cluster.run("up", "--yes", ok=False)
+    said = refused.stdout + refused.stderr
+    assert refused.returncode != 0
+    assert "already holds stanza wedsync" in said
+    assert "guestcomms:bootstrap" in said
+
+    cluster.configure(bootstrap="restore")
+    cluster.run("up", "--yes")
+    names = cluster.query("SELECT name FROM organizations", "--role", "ops")
+    assert ("Survivor",) in names
+    assert cluster.json("status")["healthy"] is True
