@@ -12,7 +12,7 @@ BEGIN
     IF v_setting IS NULL OR NOT pg_catalog.pg_input_is_valid(v_setting, 'uuid') THEN
         RETURN NULL;
     END IF;
-    v_organization_id := v_setting;
+    v_organization_id := v_setting::pg_catalog.uuid;
     IF EXISTS (
         SELECT FROM internal.organization_logins AS bound
         WHERE

@@ -37,6 +37,8 @@ class Server:
     container: str
     host: str
     port: int
+    pooler_port: int
+    """Where a test may start a pooler."""
 
     def dsn(self, database: str, login: str = "postgres") -> str:
         return f"postgresql://{login}@{self.host}:{self.port}/{database}"
@@ -135,14 +137,15 @@ def running_server() -> Iterator[Server]:
         DockerContainer(tag)
         .with_command(["sh", "/server.sh"])
         .with_volume_mapping(str(SCRIPT), "/server.sh", "ro")
-        .with_exposed_ports(5432)
+        .with_exposed_ports(5432, 6432)
         .with_kwargs(labels={LABEL: str(os.getpid())})
     )
     with container:
         server = Server(
-            container.get_wrapped_container().id,
+            str(container.get_wrapped_container().id),
             container.get_container_host_ip(),
             int(container.get_exposed_port(5432)),
+            int(container.get_exposed_port(6432)),
         )
         _wait(server)
         yield server

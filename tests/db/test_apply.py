@@ -29,7 +29,7 @@ def add_migration(tree: Project, name: str, text: str, rollback: str = "") -> No
 
 
 def test_from_empty_to_full_and_again(
-    empty: Database, record_property: pytest.RecordProperty
+    empty: Database, record_property: Callable[[str, object], None]
 ) -> None:
     first = migrate.apply(empty.dsn())
     second = migrate.apply(empty.dsn())

@@ -1,0 +1,242 @@
+"""The ledger of backups: asked for once, taken once, whatever agents do at the same time."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from guestcomms import db
+
+from tests.db.server import Database
+
+AGENT = "guestcomms_agent"
+
+
+def result(**changes: object) -> dict[str, object]:
+    """What an agent reports of a backup that ended now."""
+    now = datetime.now(UTC)
+    return {
+        "label": "20260102-030405F",
+        "backup_size_bytes": 31457280,
+        "repository_size_bytes": 4194304,
+        "lsn_start": "0/2000028",
+        "lsn_stop": "0/2000158",
+        "wal_start": "000000010000000000000002",
+        "wal_stop": "000000010000000000000002",
+        "started_at": (now - timedelta(seconds=9)).isoformat(),
+        "completed_at": now.isoformat(),
+        "checksum_errors": 0,
+    } | changes
+
+
+def ask(database: Database, kind: str = "full", login: str = "wedsync_ops") -> str:
+    query = f"SELECT (public.backup_communication_system('{kind}')).backup_id"
+    return str(database.value(query, login))
+
+
+def claim(database: Database, node: str = "pg-1", lease: str = "1 minute") -> list[tuple[Any, ...]]:
+    with database.connect(AGENT) as connection:
+        return connection.execute(
+            "SELECT * FROM internal.claim_backup(%s, %s)", (node, lease)
+        ).fetchall()
+
+
+def complete(database: Database, backup_id: str, values: object, node: str = "pg-1") -> None:
+    with database.connect(AGENT) as connection:
+        connection.execute(
+            "SELECT internal.complete_backup(%s, %s, %s)", (backup_id, node, json.dumps(values))
+        )
+
+
+def complete_next(database: Database, **changes: object) -> str:
+    backup_id = ask(database)
+    claim(database)
+    complete(database, backup_id, result(**changes))
+    return backup_id
+
+
+def row(database: Database, backup_id: str) -> dict[str, Any]:
+    with database.connect() as connection:
+        query = "SELECT * FROM public.communication_backups WHERE backup_id = %s"
+        return db.rows(connection, query, (backup_id,))[0]
+
+
+def end_lease(database: Database) -> None:
+    database.execute(
+        "UPDATE public.communication_backups SET lease_until = now() - interval '1 second'"
+        " WHERE status = 'running'"
+    )
+
+
+def test_from_request_to_completion(database: Database) -> None:
+    backup_id = ask(database)
+    assert row(database, backup_id)["requested_by"] == "wedsync_ops"
+    assert claim(database) == [(backup_id, "full")]
+    complete(database, backup_id, result())
+    done = row(database, backup_id)
+    assert (done["status"], done["label"], done["node"]) == (
+        "completed", "20260102-030405F", "pg-1",
+    )  # fmt: skip
+    assert (done["row_count"] >= 0, done["lsn_stop"], done["lease_until"]) == (
+        True,
+        "0/2000158",
+        None,
+    )
+    complete(database, backup_id, result())  # an agent that lost our answer says it again
+    assert row(database, backup_id) == done
+
+
+def test_asking_twice_is_asking_once_until_somebody_takes_it(database: Database) -> None:
+    first = ask(database)
+    assert ask(database, login="guestcomms_cron") == first
+    assert ask(database, "incremental") != first
+    claim(database)
+    assert ask(database) != first
+
+
+def test_asking_at_once_makes_one_request(database: Database) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = set(pool.map(lambda _: ask(database), range(8)))
+    assert len(made) == 1
+
+
+def test_a_request_wakes_whoever_listens(database: Database) -> None:
+    with database.connect(AGENT) as connection:
+        connection.execute("LISTEN guestcomms_backup")
+        backup_id = ask(database)
+        heard = next(connection.notifies(timeout=10))
+    assert heard.payload == backup_id
+
+
+def test_eight_agents_claim_one_backup(database: Database) -> None:
+    ask(database)
+    ask(database, "incremental")
+    with ThreadPoolExecutor(8) as pool:
+        claims = list(pool.map(lambda number: claim(database, f"pg-{number}"), range(1, 9)))
+    assert sorted(len(one) for one in claims) == [0] * 7 + [1]
+
+
+def test_one_runs_at_a_time_and_the_oldest_first(database: Database) -> None:
+    first, second = ask(database), ask(database, "incremental")
+    assert claim(database, "pg-1") == [(first, "full")]
+    assert claim(database, "pg-2") == []
+    complete(database, first, result())
+    assert claim(database, "pg-2") == [(second, "incremental")]
+
+
+def test_a_lost_agent_is_replaced_twice_then_the_backup_fails(database: Database) -> None:
+    backup_id = ask(database)
+    for attempt, node in enumerate(("pg-1", "pg-2", "pg-3"), 1):
+        assert claim(database, node) == [(backup_id, "full")]
+        assert row(database, backup_id)["attempts"] == attempt
+        assert claim(database, "pg-9") == []
+        end_lease(database)
+    assert claim(database) == []
+    failed = row(database, backup_id)
+    assert failed["status"] == "failed"
+    assert failed["error"] == "given up after 3 attempts, the last on pg-3: its lease ended"
+
+
+def test_whoever_lost_it_can_neither_extend_nor_complete_nor_fail(database: Database) -> None:
+    backup_id = ask(database)
+    claim(database, "pg-1")
+    extend = "SELECT internal.extend_backup_lease('{}', '{}', '1 minute')"
+    assert database.value(extend.format(backup_id, "pg-1"), AGENT) is True
+    end_lease(database)
+    claim(database, "pg-2")
+    assert database.value(extend.format(backup_id, "pg-1"), AGENT) is False
+    with pytest.raises(db.DatabaseError) as refusal:
+        complete(database, backup_id, result())
+    assert refusal.value.sqlstate == "GC103"
+    with pytest.raises(db.DatabaseError) as refusal:
+        database.execute(f"SELECT internal.fail_backup('{backup_id}', 'pg-1', 'x')", AGENT)
+    assert refusal.value.sqlstate == "GC103"
+    assert row(database, backup_id)["node"] == "pg-2"
+
+
+def test_a_failure_keeps_its_reason(database: Database) -> None:
+    backup_id = ask(database)
+    claim(database)
+    for _ in range(2):  # saying it again changes nothing
+        database.execute(
+            f"SELECT internal.fail_backup('{backup_id}', 'pg-1', 'repository is full')", AGENT
+        )
+    failed = row(database, backup_id)
+    assert (failed["status"], failed["error"]) == ("failed", "repository is full")
+    assert failed["failed_at"] is not None
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        None,
+        {},
+        result(label=None),
+        result(label="latest; rm -rf /"),
+        result(backup_size_bytes=-1),
+        result(backup_size_bytes="many"),
+        result(lsn_stop="0/1"),
+        result(wal_start="../../etc/passwd"),
+        result(completed_at="2020-01-01T00:00:00Z"),
+        result(started_at="yesterday evening"),
+    ],
+)
+def test_an_unusable_result_is_refused(database: Database, values: object) -> None:
+    backup_id = ask(database)
+    claim(database)
+    with pytest.raises(db.DatabaseError) as refusal:
+        complete(database, backup_id, values)
+    assert refusal.value.sqlstate == "GC104"
+    assert row(database, backup_id)["status"] == "running"
+
+
+def test_one_label_belongs_to_one_backup(database: Database) -> None:
+    complete_next(database)
+    ask(database)
+    (backup,) = claim(database)
+    with pytest.raises(db.DatabaseError) as refusal:
+        complete(database, backup[0], result())
+    assert refusal.value.sqlstate == "GC104"
+
+
+@pytest.mark.parametrize("kind", ["", "weekly", "FULL", "'; DROP TABLE x"])
+def test_an_unknown_type_is_refused(database: Database, kind: str) -> None:
+    with pytest.raises(db.DatabaseError) as refusal, database.connect("wedsync_ops") as connection:
+        connection.execute("SELECT public.backup_communication_system(%s)", (kind,))
+    assert refusal.value.sqlstate == "GC101"
+
+
+def test_a_restore_from_inside_is_refused_with_the_way_out(database: Database) -> None:
+    with pytest.raises(db.sqlstates.FeatureNotSupported) as refusal:
+        ask(database, "emergency_restore")
+    assert "communication_backups" in (refusal.value.diag.message_hint or "")
+
+
+@pytest.mark.parametrize("lease", ["1 second", "-1 hour", "2 days"])
+def test_an_impossible_lease_is_refused(database: Database, lease: str) -> None:
+    with pytest.raises(db.DatabaseError) as refusal:
+        claim(database, lease=lease)
+    assert refusal.value.sqlstate == "GC102"
+
+
+def test_what_retention_removed_expires_and_what_reappears_is_back(database: Database) -> None:
+    old = complete_next(database)
+    database.execute(
+        "UPDATE public.communication_backups SET started_at = now() - interval '2 hours',"
+        " completed_at = now() - interval '1 hour'"
+    )
+    fresh = complete_next(database, label="20260103-030405F")
+    expire = "SELECT internal.expire_backups('{}')"
+    assert database.value(expire, AGENT) == 1  # the fresh one may be newer than the list
+    assert row(database, old)["status"] == "expired"
+    assert row(database, fresh)["status"] == "completed"
+    listed = "SELECT internal.expire_backups(ARRAY['20260102-030405F', '20260103-030405F'])"
+    assert database.value(listed, AGENT) == 1
+    assert row(database, old)["status"] == "completed"
+    assert database.value(listed, AGENT) == 0
+    with pytest.raises(db.DatabaseError) as refusal:
+        database.execute("SELECT internal.expire_backups(NULL)", AGENT)
+    assert refusal.value.sqlstate == "GC104"
