@@ -30,7 +30,10 @@ EXIT_CODES: Mapping[int, str] = {
     130: "interrupted with Ctrl-C",
 }
 
-console = Console(highlight=False)
+WIDTH_OF_A_PIPE = 200
+"""Columns where no terminal says how many it has: a table there is read by grep, not folded."""
+
+console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
 """Results: what a person or a pipe asked for."""
 progress = Console(stderr=True, highlight=False)
 """Everything else: what is going on, questions, errors."""
@@ -86,7 +89,9 @@ def print_json(value: Any, target: TextIO | None = None) -> None:
 
 def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Group:
     """A titled table for people; absent values are dashes."""
-    made = Table(*columns, box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    made = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    for column in columns:
+        made.add_column(column, overflow="fold")
     for row in rows:
         made.add_row(*(_cell(cell) for cell in row))
     return Group(Text(title, "bold"), made)

@@ -37,4 +37,7 @@ def shell(
     ] = None,
 ) -> None:
     """Open a root shell on a machine, or run one command there; exits as that does."""
-    node.replace(load_stack(context), machine, command or ["bash", "-l"])
+    words = [*(command or ["bash", "-l"])]
+    if words[0] == "--":  # click keeps it, since an argument stands before it
+        words.pop(0)
+    node.replace(load_stack(context), machine, words or ["bash", "-l"])

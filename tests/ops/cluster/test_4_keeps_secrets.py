@@ -93,7 +93,8 @@ def test_logs_processes_and_user_data(cluster: Cluster, secrets: set[str], machi
         # Command lines and environments of every process, every log, and what cloud-init keeps.
         "journalctl --no-pager -o cat; for p in /proc/[0-9]*; do"
         " tr '\\0' '\\n' < $p/cmdline; tr '\\0' '\\n' < $p/environ; done 2>/dev/null;"
-        " find /var/log /var/lib/cloud /tmp /run -type f -size -20M -exec cat {} + 2>/dev/null; true",
+        " find /var/log /var/lib/cloud /tmp /run -type f -size -20M -exec cat {} + 2>/dev/null;"
+        " true",
     )
     assert "systemd" in said
     assert _seen(said, secrets) == []
