@@ -45,7 +45,8 @@ class Stack:
             "clone": self.owner.clone,
             "agent": str(agent),
             "agent_sha256": sha256,
-            "dockerfile": dockerfile(),
+            # An image of its own on top of the shared layers: a test removes it.
+            "dockerfile": f"{dockerfile()}LABEL guestcomms.test={self.owner.stack}\n",
             "user_data": {model.name: model.user_data for model in models},
             "comment": "",
             "memory_mib": 256,
@@ -138,6 +139,10 @@ class Stack:
             network.remove()
         for volume in self.docker.volumes.list(filters=filters):
             volume.remove(force=True)
+        for image in self.docker.images.list(
+            filters={"label": f"guestcomms.test={self.owner.stack}"}
+        ):
+            self.docker.images.remove(str(image.id), force=True)
         self.docker.close()
 
 
