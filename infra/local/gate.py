@@ -170,7 +170,8 @@ def _wait_for_health(what: str, through: Container, seconds: int) -> None:
                 return
             if refusal := health.get("refused"):
                 raise PlaceError(str(refusal))
-        problems = health if isinstance(health, str) else "; ".join(health["problems"])
+        reasons = [health] if isinstance(health, str) else health["problems"]
+        problems = "; ".join(str(reason).rstrip(".") for reason in reasons)
         if time.monotonic() > deadline:
             raise PlaceError(
                 f"{what} is not healthy after {seconds} s: {problems}. `guestcomms status` shows "

@@ -16,7 +16,7 @@ def empty_stack(tmp_path: Path) -> Iterator[Stack]:
         yield stack
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack whose machines run; every test leaves them running."""
     with closing(Stack(tmp_path_factory.mktemp("stack"))) as made:

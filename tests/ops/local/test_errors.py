@@ -1,6 +1,9 @@
 """What a user is told when the place `local` cannot do what was asked."""
 
+import os
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -12,7 +15,7 @@ def test_port_in_use_is_named_before_anything_is_made(empty_stack: Stack) -> Non
         port = server.getsockname()[1]
         empty_stack.change(port=port)
         with pytest.raises(PulumiError) as failure:
-            empty_stack.up()
+            empty_stack.pulumi("up", "--yes")
     message = str(failure.value)
     assert f"127.0.0.1:{port} (read_write) is in use" in message
     assert "pulumi config set --path guestcomms:place.ports.read_write PORT" in message
@@ -33,6 +36,17 @@ def test_engine_that_does_not_answer_is_one_clear_sentence(
         empty_stack.pulumi(*command.split(), DOCKER_HOST="unix:///nonexistent.sock")
     assert "no Docker engine answers: start it" in str(failure.value)
     assert "Traceback" not in str(failure.value)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user without rights")
+def test_user_without_docker_rights_is_told_how_to_get_them() -> None:
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    ask = "from infra.local.engine import engine; engine()"
+    done = subprocess.run(
+        [*nobody, sys.executable, "-c", ask], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "PlaceError: Docker refuses this user: run as root, or join" in done.stderr
 
 
 def test_container_of_somebody_else_is_left_alone(empty_stack: Stack) -> None:
