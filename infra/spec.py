@@ -100,7 +100,7 @@ class SynchronousMode(StrEnum):
 class Postgres(Section):
     """PostgreSQL settings that a person chooses; the rest is sized from memory and cores."""
 
-    max_connections: Annotated[int, Field(ge=50, le=5000)] = 200
+    max_connections: Annotated[int, Field(ge=50, le=5000)] = 400
     archive_timeout_seconds: Annotated[int, Field(ge=10, le=60)] = 30
     """Bounds the loss if the whole cluster burns: a promise of at most 60 s."""
     max_wal_size: Size = ByteSize(2048 * MIB)
@@ -148,7 +148,8 @@ class Pooler(Section):
 
     max_clients: Annotated[int, Field(ge=100, le=20000)] = 5000
     pool_size: Annotated[int, Field(ge=1, le=1000)] = 20
-    """Server connections of one database and user on one machine."""
+    """Server connections of one database and user on one machine, to begin with: once the
+    database is migrated, communication_pool_config decides."""
     reserve_pool_size: Annotated[int, Field(ge=0, le=1000)] = 5
     max_prepared_statements: Annotated[int, Field(ge=0, le=10000)] = 200
     query_wait_timeout_seconds: Annotated[int, Field(ge=1, le=300)] = 30

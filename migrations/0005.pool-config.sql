@@ -49,7 +49,12 @@ COMMENT ON COLUMN internal.pool_reports.revision IS 'The revision of the wanted 
 COMMENT ON COLUMN internal.pool_reports.applied_values IS 'The values its pooler runs with.';
 COMMENT ON COLUMN internal.pool_reports.reported_at IS 'When it reported.';
 
--- The values a new machine's pooler starts with.
+-- The values a new machine's pooler starts with: the stack's, or those of a stack that says nothing.
 INSERT INTO public.communication_pool_config
 (pool_name, min_connections, max_connections, connection_timeout_ms, idle_timeout_ms)
-VALUES ('production', 0, 20, 30000, 600000);
+VALUES (
+    'production', 0,
+    coalesce(pg_catalog.current_setting('guestcomms.pool_size', true)::bigint, 20),
+    coalesce(pg_catalog.current_setting('guestcomms.query_wait_timeout_ms', true)::bigint, 30000),
+    600000
+);

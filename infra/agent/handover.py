@@ -53,12 +53,14 @@ def handover(machine: Machine) -> Mapping[str, Any]:
 
 
 def best_candidate(replication: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return the streaming standby to hand over to: a synchronous one, then the least behind."""
+    """Return the streaming standby to hand over to: a synchronous one, the first by name.
+
+    By name, so that a roll from the first machine to the last hands over at most twice.
+    """
     streaming = [row for row in replication if row["state"] == "streaming"]
     streaming.sort(
         key=lambda row: (
             row["sync_state"] not in SYNCHRONOUS,
-            row["replay_lag_bytes"] or 0,
             row["name"],
         )
     )

@@ -61,14 +61,25 @@ def before_delete(props: Props) -> None:
     if isinstance(health, str) or problems:
         raise PlaceError(
             f"{machine} stays as it is, because the rest of the cluster is not healthy: "
-            f"{'; '.join(problems)}. Repair that first (`guestcomms status`; `docker start` what "
-            "is stopped), then run `pulumi up` again"
+            f"{'; '.join(problems)}. Repair that first (`guestcomms status`), then run `pulumi up` "
+            f"again{_mend(machine, peers, running)}"
         )
     if health.get("leader") == machine:
         progress(f"{machine} leads the cluster: handing over")
         answer = run(container, AGENT, "handover")
         if answer.code != 0:
             raise PlaceError(f"{machine} could not hand over the lead: {reason(answer)}")
+
+
+def _mend(machine: str, peers: Sequence[str], running: Iterable[str]) -> str:
+    """How to bring back members that do not run: the engine itself would only come to them later.
+
+    The roll follows the chain of machines, so the next one is changed before a missing one later
+    in the chain is made; aiming at the missing one turns that round.
+    """
+    missing = sorted({machine, *peers} - set(running))
+    targets = " ".join(f"--target '**Machine::{name}'" for name in missing)
+    return f"; what is gone comes back first with `pulumi up {targets}`" if missing else ""
 
 
 def missing_health(health: Health, machines: Sequence[str]) -> list[str]:

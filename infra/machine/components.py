@@ -103,12 +103,19 @@ def pgbackrest(spec: ClusterSpec, name: str, data_directory: str = DATA_DIRECTOR
 
 
 def bootstrap_sql(spec: ClusterSpec) -> str:
-    """The superuser bootstrap: every file under files/bootstrap in order, schedules filled in."""
+    """The superuser bootstrap: every file under files/bootstrap in order, `${…}` filled in."""
+    values = {
+        "backup_full_schedule": spec.backup.full_schedule,
+        "backup_incremental_schedule": spec.backup.incremental_schedule,
+        "pool_size": spec.pooler.pool_size,
+        "query_wait_timeout_ms": spec.pooler.query_wait_timeout_seconds * 1000,
+    }
     parts = sorted((FILES / "bootstrap").glob("*.sql"))
     sql = "\n".join(part.read_text(encoding="utf-8") for part in parts)
-    return sql.replace("${backup_full_schedule}", spec.backup.full_schedule).replace(
-        "${backup_incremental_schedule}", spec.backup.incremental_schedule
-    )
+    # Not Jinja and not string.Template: SQL is full of $ and braces of its own.
+    for name, value in values.items():
+        sql = sql.replace(f"${{{name}}}", str(value))
+    return sql
 
 
 def agent(spec: ClusterSpec) -> Component:

@@ -82,11 +82,11 @@ def test_an_etcd_member_that_lost_its_disk_rejoins(cluster: Cluster) -> None:
 
 def test_settings_change_without_new_machines_and_drift_is_put_back(cluster: Cluster) -> None:
     ids = {name: cluster.container(name).id for name in cluster.database_machines}
-    cluster.configure(postgres={"max_connections": 210, "parameters": {"work_mem": "5MB"}})
+    cluster.configure(postgres={"max_connections": 410, "parameters": {"work_mem": "5MB"}})
     cluster.pulumi("up", "--yes", "--skip-preview")
     show = 'runuser -u postgres -- psql -d wedsync -Atc "SHOW work_mem" -c "SHOW max_connections"'
     for name in cluster.database_machines:
-        assert cluster.on(name, show).split() == ["5MB", "210"], name
+        assert cluster.on(name, show).split() == ["5MB", "410"], name
     assert {name: cluster.container(name).id for name in cluster.database_machines} == ids
 
     patch = "patronictl -c /etc/patroni/conf.d edit-config wedsync --force -p work_mem=6MB"

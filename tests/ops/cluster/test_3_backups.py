@@ -42,18 +42,19 @@ def test_an_incremental_backup_by_row(cluster: Cluster) -> None:
 
 
 def test_a_backup_that_fails_says_why(cluster: Cluster) -> None:
-    cluster.on("store-1", "systemctl stop seaweedfs")
+    leader = cluster.leader
+    cluster.on(leader, f"{PGBACKREST} stop")
     try:
         failed = cluster.run("backup", "run", "full", "--wait", ok=False)
     finally:
-        cluster.on("store-1", "systemctl start seaweedfs guestcomms-bucket")
+        cluster.on(leader, f"{PGBACKREST} start")
     assert failed.returncode != 0
     status, error = cluster.query(
         "SELECT status, error FROM communication_backups ORDER BY requested_at DESC LIMIT 1",
         "--role", "ops",
     )[0]  # fmt: skip
     assert status == "failed"
-    assert "store-1" in error
+    assert "stop file exists" in error
 
 
 def test_repository_is_encrypted_versioned_and_locked(cluster: Cluster) -> None:

@@ -18,3 +18,19 @@ COMMENT ON FUNCTION pgbouncer.get_auth(text) IS
 REVOKE ALL ON FUNCTION pgbouncer.get_auth(text) FROM PUBLIC;
 GRANT USAGE ON SCHEMA pgbouncer TO pgbouncer;
 GRANT EXECUTE ON FUNCTION pgbouncer.get_auth(text) TO pgbouncer;
+
+-- What the first row of communication_pool_config is made with; afterwards the row decides.
+DO $pools$
+DECLARE
+    v_setting record;
+BEGIN
+    FOR v_setting IN
+        VALUES ('guestcomms.pool_size', '${pool_size}'),
+        ('guestcomms.query_wait_timeout_ms', '${query_wait_timeout_ms}')
+    LOOP
+        EXECUTE format(
+            'ALTER DATABASE %I SET %s = %L', current_database(), v_setting.column1, v_setting.column2
+        );
+    END LOOP;
+END
+$pools$;

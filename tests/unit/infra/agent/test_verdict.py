@@ -105,13 +105,13 @@ def test_an_unreachable_member_is_said_to_be_one(healthy: Seen) -> None:
     ("rows", "chosen"),
     [
         ([_row("pg-2", sync="async"), _row("pg-3", lag=900)], "pg-3"),
-        ([_row("pg-2", lag=900), _row("pg-3", lag=5)], "pg-3"),
+        ([_row("pg-3", lag=5), _row("pg-2", lag=900)], "pg-2"),
         ([_row("pg-2", state="catchup"), _row("pg-3", sync="async")], "pg-3"),
         ([_row("pg-2", state="startup")], None),
         ([], None),
     ],
 )
-def test_the_best_candidate_is_synchronous_then_least_behind(
+def test_the_best_candidate_is_synchronous_then_the_first_by_name(
     rows: list[dict[str, Any]], chosen: str | None
 ) -> None:
     assert best_candidate(rows) == chosen
