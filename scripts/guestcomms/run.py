@@ -1,4 +1,7 @@
-"""The only door to other programs: no other module of this package imports `sh`.
+"""The only door to other programs: no other module of this package imports `sh` or `subprocess`.
+
+What is captured may run in threads: `subprocess` starts it without a fork that Python code sees.
+What is shown runs in the main thread, by `sh`.
 
 Secrets never go into arguments, which every user of a machine can read: they go through `env` or
 `stdin`. A program's own words reach the person: the last lines of stderr are part of the error.
@@ -11,6 +14,7 @@ import os
 import shlex
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -57,7 +61,7 @@ def capture(
     timeout_seconds: float = 60,
     check: bool = True,
 ) -> Result:
-    """Run a program to its end and return what it printed.
+    """Run a program to its end and return what it printed; several threads may do so at once.
 
     Parameters: `todo` is the next step that an error ends with, `install` that of a program which
     is not installed; `env` is added to ours; with `check` off a failing program is a `Result` too.
@@ -67,28 +71,27 @@ def capture(
     program = _program(command, env, install)
     logger.debug("+ %s", shlex.join(command))
     try:
-        done = program(
-            *command[1:],
-            _env=_environment(env),
-            _in=stdin or "",
-            _cwd=str(cwd) if cwd else None,
-            _timeout=timeout_seconds,
-            _tty_out=False,
-            _return_cmd=True,
-            _decode_errors="replace",
+        done = subprocess.run(
+            [program, *command[1:]],
+            env=_environment(env),
+            input=stdin or "",
+            cwd=cwd,
+            timeout=timeout_seconds,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
         )
-    except sh.TimeoutException:
+    except subprocess.TimeoutExpired:
         raise CommandError(
             f"`{_short(command)}` was stopped, not done after {timeout_seconds:g} s; {todo}.",
             status=-1,
             stderr="",
         ) from None
-    except sh.ErrorReturnCode as error:
-        result = Result(_text(error.stdout), _text(error.stderr), error.exit_code)
-        if check:
-            raise _failed(command, result, todo) from None
-        return result
-    return Result(_text(done.stdout), _text(done.stderr), 0)
+    result = Result(done.stdout, done.stderr, done.returncode)
+    if check and result.exit_code != 0:
+        raise _failed(command, result, todo)
+    return result
 
 
 def stream(
@@ -106,7 +109,7 @@ def stream(
     has no terminal. Ctrl-C reaches the program, and we wait until it has cleaned up.
     Raises `CommandError` when it fails, `RefusedError` when it is not installed.
     """
-    program = _program(command, env, install)
+    program = sh.Command(_program(command, env, install))
     logger.debug("+ %s", shlex.join(command))
     sys.stdout.flush()
     sys.stderr.flush()
@@ -160,15 +163,11 @@ def _which(program: str, env: Mapping[str, str] | None) -> str | None:
     return shutil.which(program, path=_environment(env).get("PATH", os.defpath))
 
 
-def _program(command: Sequence[str], env: Mapping[str, str] | None, install: str) -> sh.Command:
+def _program(command: Sequence[str], env: Mapping[str, str] | None, install: str) -> str:
     path = _which(command[0], env)
     if path is None:
         raise RefusedError(f"The program `{command[0]}` is not installed; {install}.")
-    return sh.Command(path)
-
-
-def _text(output: bytes) -> str:
-    return output.decode(errors="replace")
+    return path
 
 
 def _short(command: Sequence[str]) -> str:

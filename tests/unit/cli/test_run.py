@@ -88,3 +88,24 @@ def test_interrupting_waits_until_the_program_has_cleaned_up(tmp_path: Path) -> 
 def test_becoming_another_program_keeps_its_exit_code() -> None:
     code = "from guestcomms import run; run.replace(['sh', '-c', 'exit $GC'], env={'GC': '5'})"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 5
+
+
+def test_threads_capture_without_a_fork_of_python() -> None:
+    """A fork beside other threads may deadlock; Python 3.12 and newer warn of each."""
+    code = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from guestcomms import run
+
+def refuse(event, _arguments):
+    if event in ("os.fork", "os.forkpty"):
+        raise RuntimeError(event)
+
+sys.addaudithook(refuse)
+with ThreadPoolExecutor(8) as pool:
+    done = pool.map(lambda n: run.capture(["sh", "-c", f"echo {n}"], todo="-").stdout, range(40))
+    assert list(done) == [f"{n}\\n" for n in range(40)]
+"""
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
