@@ -117,10 +117,16 @@ class Postgres(Section):
             "archive_command",
             "archive_mode",
             "archive_timeout",
+            "cron.database_name",
             "data_directory",
+            "fsync",
+            "full_page_writes",
+            "hot_standby",
             "hba_file",
             "ident_file",
             "listen_addresses",
+            "log_parameter_max_length",
+            "log_parameter_max_length_on_error",
             "max_connections",
             "max_slot_wal_keep_size",
             "password_encryption",
@@ -131,8 +137,11 @@ class Postgres(Section):
             "ssl_ca_file",
             "ssl_cert_file",
             "ssl_key_file",
+            "synchronous_commit",
             "synchronous_standby_names",
             "unix_socket_directories",
+            "wal_level",
+            "wal_log_hints",
         }
     )
 
@@ -150,7 +159,6 @@ class Pooler(Section):
     pool_size: Annotated[int, Field(ge=1, le=1000)] = 20
     """Server connections of one database and user on one machine, to begin with: once the
     database is migrated, communication_pool_config decides."""
-    reserve_pool_size: Annotated[int, Field(ge=0, le=1000)] = 5
     max_prepared_statements: Annotated[int, Field(ge=0, le=10000)] = 200
     query_wait_timeout_seconds: Annotated[int, Field(ge=1, le=300)] = 30
 
@@ -221,7 +229,11 @@ class Backup(Section):
 
 
 class Alerts(Section):
-    """Thresholds of the alert rules; percentages unless the name says otherwise."""
+    """Thresholds; percentages unless the name says otherwise.
+
+    `replication_lag_warning_mib` is in the alert rules and `full_backup_age_critical_hours` in
+    `guestcomms status`; the others wait for the metrics they judge.
+    """
 
     error_rate_critical: Percent = 5
     average_query_time_critical_ms: Annotated[float, Field(gt=0)] = 2000
@@ -277,13 +289,12 @@ class ClusterSpec(Section):
 
     @model_validator(mode="after")
     def _pools_fit(self) -> ClusterSpec:
-        pools = self.pooler.pool_size + self.pooler.reserve_pool_size
         allowed = self.postgres.max_connections - RESERVED_CONNECTIONS
-        if pools > allowed:
+        if self.pooler.pool_size > allowed:
             raise ValueError(
-                f"pooler.pool_size + pooler.reserve_pool_size is {pools}, but"
-                f" postgres.max_connections {self.postgres.max_connections} leaves {allowed}"
-                " to the pooler; lower the pools or raise max_connections"
+                f"pooler.pool_size is {self.pooler.pool_size}, but postgres.max_connections"
+                f" {self.postgres.max_connections} leaves {allowed} to the pooler;"
+                " lower the pool or raise max_connections"
             )
         return self
 

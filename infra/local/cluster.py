@@ -119,8 +119,12 @@ class LocalCluster(ComponentResource):
             item.name,
             self._authority,
             common_name=item.name,
-            dns_names=[item.name, "localhost"],
-            ip_addresses=[self._addresses[item.name], "127.0.0.1"],
+            # Only who is reached through a published port may answer there.
+            dns_names=[item.name, *(["localhost"] if self._is_published(item) else [])],
+            ip_addresses=[
+                self._addresses[item.name],
+                *(["127.0.0.1"] if self._is_published(item) else []),
+            ],
             opts=self._child,
         )
         volumes = {
@@ -151,6 +155,10 @@ class LocalCluster(ComponentResource):
             args,
             ResourceOptions(parent=self, depends_on=list(waits_for)),
         )
+
+    def _is_published(self, item: MachineModel) -> bool:
+        """Whether people reach the machine at 127.0.0.1, itself or through the proxy."""
+        return bool(item.ports) or item.role is Role.DATABASE
 
     def _peers(self, item: MachineModel) -> list[str]:
         if item.role is not Role.DATABASE:

@@ -80,7 +80,7 @@ def make(props: Props) -> Container:
         container = engine().containers.create(**_options(props))
     except ImageNotFound as error:
         raise PlaceError(
-            f"image {props['image']} is gone: `pulumi refresh`, then `pulumi up` builds it again"
+            f"image {props['image']} is gone: `.venv/bin/guestcomms up` builds it again"
         ) from error
     except APIError as error:
         raise PlaceError(f"machine {props['machine']}: {explain(error)}") from error
@@ -192,7 +192,9 @@ def port_of(props: Props) -> Port:
 
 
 def _look(machine: str) -> str:
-    return f"`guestcomms logs {machine}` shows more; `pulumi up` makes the machine anew"
+    return (
+        f"`.venv/bin/guestcomms logs {machine}` shows more; `.venv/bin/guestcomms up` makes it anew"
+    )
 
 
 def _limits(props: Props) -> dict[str, Any]:

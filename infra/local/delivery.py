@@ -85,6 +85,6 @@ def read_agent(path: str, sha256: str) -> bytes:
     if found != sha256:
         raise PlaceError(
             f"the agent {path} has sha256 {found}, but the machines pin {sha256}: run "
-            "`pulumi up` again, which builds and pins it anew"
+            "`.venv/bin/guestcomms up` again, which builds and pins it anew"
         )
     return content

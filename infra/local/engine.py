@@ -4,6 +4,8 @@ import functools
 import logging
 import sys
 import threading
+from collections.abc import Mapping
+from typing import Any
 
 import docker
 import requests
@@ -69,6 +71,20 @@ def progress(line: str) -> None:
 def explain(error: APIError) -> str:
     """Return what Docker said, without the address of its socket."""
     return str(error.explanation or error)
+
+
+def refuse_other_clone(olds: Mapping[str, Any], news: Mapping[str, Any]) -> None:
+    """Stop before what another clone made is replaced by this one's, its backups included.
+
+    Raises:
+        PlaceError: the state was made by another clone.
+    """
+    theirs, ours = olds["clone"], news["clone"]
+    if theirs != ours:
+        raise PlaceError(
+            f"this state was made by clone {theirs}, this is clone {ours}: going on would replace "
+            f"its machines and volumes. To take them over, write {theirs} into .state/clone"
+        )
 
 
 def remove_container(container: Container) -> None:

@@ -7,7 +7,8 @@ resource `Cluster` takes the marks away when the whole cluster is dismantled.
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from docker.models.containers import Container
@@ -30,19 +31,27 @@ Health = dict[str, Any]
 
 
 def after_change(props: Props) -> None:
-    """Wait for the whole cluster's health after a database machine was made or changed.
+    """Wait for the cluster's health after a database machine was made or changed.
 
-    While other database machines are missing or stopped, their own turn is still to come:
-    the last one waits for all.
+    With every machine there, the whole cluster must be healthy. While some are missing or stopped
+    their own turn is still to come: in a cluster that is in service those that are there must be
+    healthy meanwhile, in one that is being made for the first time there is nothing to wait for.
 
     Raises:
         PlaceError: the cluster refuses to start, or is not healthy in time.
     """
     machine, peers = props["machine"], props["peers"]
+    if not peers:
+        return
     running = running_machines(Owner.of(props), [machine, *peers])
-    if peers and len(running) == 1 + len(peers):
-        _wait_for_health(machine, running[machine], int(props["health_timeout_seconds"]))
-        _mark(running.values())
+    if len(running) == 1 + len(peers):
+        problems = _all_problems
+    elif any(_in_service(running[name]) for name in peers if name in running):
+        problems = partial(missing_health, machines=tuple(running))
+    else:
+        return
+    _wait_for(machine, running[machine], problems, int(props["health_timeout_seconds"]))
+    _mark(running.values())
 
 
 def before_delete(props: Props) -> None:
@@ -54,15 +63,15 @@ def before_delete(props: Props) -> None:
     machine, peers = props["machine"], props["peers"]
     running = running_machines(Owner.of(props), [machine, *peers])
     container = running.get(machine)
-    if container is None or len(running) == 1 or run(container, "test", "-e", MARK).code != 0:
+    if container is None or len(running) == 1 or not _in_service(container):
         return
     health = first_answer(running.values())
     problems = [health] if isinstance(health, str) else missing_health(health, peers)
     if isinstance(health, str) or problems:
         raise PlaceError(
             f"{machine} stays as it is, because the rest of the cluster is not healthy: "
-            f"{'; '.join(problems)}. Repair that first (`guestcomms status`), then run `pulumi up` "
-            f"again{_mend(machine, peers, running)}"
+            f"{'; '.join(problems)}. Repair that first (`.venv/bin/guestcomms status`), then run "
+            f"`.venv/bin/guestcomms up` again{_mend(machine, peers, running)}"
         )
     if health.get("leader") == machine:
         progress(f"{machine} leads the cluster: handing over")
@@ -79,7 +88,11 @@ def _mend(machine: str, peers: Sequence[str], running: Iterable[str]) -> str:
     """
     missing = sorted({machine, *peers} - set(running))
     targets = " ".join(f"--target '**Machine::{name}'" for name in missing)
-    return f"; what is gone comes back first with `pulumi up {targets}`" if missing else ""
+    return (
+        f"; what is gone comes back first with `.venv/bin/guestcomms pulumi -- up {targets}`"
+        if missing
+        else ""
+    )
 
 
 def missing_health(health: Health, machines: Sequence[str]) -> list[str]:
@@ -105,9 +118,10 @@ class ClusterProvider(Provider):
         running = running_machines(owner, machines)
         if stopped := sorted(set(machines) - set(running)):
             raise PlaceError(
-                f"{', '.join(stopped)} does not run: `pulumi refresh`, then `pulumi up` starts it"
+                f"{', '.join(stopped)} does not run: `.venv/bin/guestcomms up` starts it"
             )
-        _wait_for_health("the cluster", running[machines[0]], int(props["health_timeout_seconds"]))
+        seconds = int(props["health_timeout_seconds"])
+        _wait_for("the cluster", running[machines[0]], _all_problems, seconds)
         _mark(running.values())
         return CreateResult(owner.network, props)
 
@@ -171,22 +185,31 @@ def first_answer(containers: Iterable[Container]) -> Health | str:
     return answer
 
 
-def _wait_for_health(what: str, through: Container, seconds: int) -> None:
+def _in_service(container: Container) -> bool:
+    return run(container, "test", "-e", MARK).code == 0
+
+
+def _all_problems(health: Health) -> list[str]:
+    return [] if health.get("healthy") else list(health["problems"])
+
+
+def _wait_for(
+    what: str, through: Container, problems_of: Callable[[Health], list[str]], seconds: int
+) -> None:
     deadline = time.monotonic() + seconds
     told = ""
     while True:
         health = _ask(through)
-        if isinstance(health, dict):
-            if health.get("healthy"):
-                return
-            if refusal := health.get("refused"):
-                raise PlaceError(str(refusal))
-        reasons = [health] if isinstance(health, str) else health["problems"]
-        problems = "; ".join(str(reason).rstrip(".") for reason in reasons)
+        if isinstance(health, dict) and (refusal := health.get("refused")):
+            raise PlaceError(str(refusal))
+        reasons = [health] if isinstance(health, str) else problems_of(health)
+        if not reasons:
+            return
+        problems = "; ".join(reason.rstrip(".") for reason in reasons)
         if time.monotonic() > deadline:
             raise PlaceError(
-                f"{what} is not healthy after {seconds} s: {problems}. `guestcomms status` shows "
-                "more; once it is repaired, `pulumi up` goes on from here"
+                f"{what} is not healthy after {seconds} s: {problems}. "
+                "`.venv/bin/guestcomms status` shows more; once it is repaired, `.venv/bin/guestcomms up` goes on from here"
             )
         if problems != told:
             progress(f"{what}: waiting for health: {problems}")

@@ -21,7 +21,7 @@ from pulumi.dynamic import (
 from infra.dynamic import Props, Provider, changed, replacement
 from infra.local import container as containers
 from infra.local import gate
-from infra.local.engine import engine, progress, remove_container
+from infra.local.engine import engine, progress, refuse_other_clone, remove_container
 from infra.local.names import Owner
 from infra.local.ports import Port, taken
 
@@ -42,6 +42,7 @@ class MachineProvider(Provider):
         return CheckResult(news, failures)
 
     def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
+        refuse_other_clone(olds, news)
         result = replacement(olds, news, containers.DEFINING)
         result.changes = (
             result.changes or bool(changed(olds, news, SIZE + FILES)) or not olds["running"]

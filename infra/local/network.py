@@ -18,7 +18,7 @@ from pulumi.dynamic import (
 )
 
 from infra.dynamic import Props, Provider, replacement
-from infra.local.engine import PlaceError, engine, explain, remove_leftovers
+from infra.local.engine import PlaceError, engine, explain, refuse_other_clone, remove_leftovers
 from infra.local.names import Owner
 
 RANGE = ipaddress.ip_network("10.213.0.0/16")
@@ -37,7 +37,8 @@ class NetworkProvider(Provider):
         return CheckResult(news, [])
 
     def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
-        result = replacement(olds, news, ["stack", "clone"])
+        refuse_other_clone(olds, news)
+        result = replacement(olds, news, ["stack"])
         result.delete_before_replace = True
         return result
 

@@ -46,7 +46,7 @@ def in_use(port: Port, holder: str) -> str:
     """Return the sentence for a port that is in use."""
     return (
         f"{LOOPBACK}:{port.host} ({port.key}) is in use ({holder}): free it, or choose another "
-        f"port with `pulumi config set --path guestcomms:place.ports.{port.key} PORT`"
+        f"port: `ports.{port.key}` under `guestcomms:place` in the stack's file in infra/stacks"
     )
 
 

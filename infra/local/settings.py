@@ -28,7 +28,12 @@ class SettingsProvider(Provider):
         return CreateResult(Owner.of(props).network, props)
 
     def read(self, id_: str, props: Props) -> ReadResult:
-        live = _agent(props, "settings")
+        try:
+            live = _agent(props, "settings")
+        except PlaceError as error:
+            # A refresh must work while the cluster is down: it is how the machines come back.
+            progress(f"settings: taken as they were, nobody can be asked ({error})")
+            return ReadResult(id_, props)
         return ReadResult(id_, {**props, "settings": _text(live)})
 
     def update(self, _id: str, _olds: Props, news: Props) -> UpdateResult:
@@ -70,7 +75,9 @@ def _agent(props: Props, *verb: str) -> dict[str, Any]:
     running = running_machines(Owner.of(props), props["database_machines"])
     health = first_answer(running.values())
     if isinstance(health, str):
-        raise PlaceError(f"the settings need a running cluster: {health}. See `guestcomms status`")
+        raise PlaceError(
+            f"the settings need a running cluster: {health}. See `.venv/bin/guestcomms status`"
+        )
     container = running.get(health.get("leader") or "") or next(iter(running.values()))
     answer = run(container, AGENT, *verb)
     if answer.code != 0:

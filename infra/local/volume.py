@@ -6,7 +6,7 @@ from pulumi import Output, ResourceOptions
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource
 
 from infra.dynamic import Props, Provider, replacement
-from infra.local.engine import PlaceError, engine, explain, remove_leftovers
+from infra.local.engine import PlaceError, engine, explain, refuse_other_clone, remove_leftovers
 from infra.local.names import MACHINE, Owner
 
 
@@ -14,7 +14,8 @@ class VolumeProvider(Provider):
     """Makes named volumes; deleting one deletes the data."""
 
     def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
-        return replacement(olds, news, ["stack", "clone", "machine", "label"])
+        refuse_other_clone(olds, news)
+        return replacement(olds, news, ["stack", "machine", "label"])
 
     def create(self, props: Props) -> CreateResult:
         owner = Owner.of(props)

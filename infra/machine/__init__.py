@@ -138,8 +138,9 @@ def _facts(spec: ClusterSpec, name: str, role: Role, parts: tuple[Component, ...
         "database": DATABASE,
         "stanza": STANZA,
         "scope": SCOPE,
-        "bootstrap": spec.bootstrap,
-        "database_machines": list(spec.database_names),
+        # Only who needs to know these is made anew when they change.
+        "bootstrap": spec.bootstrap if role is Role.DATABASE else "new",
+        "database_machines": list(spec.database_names) if role is Role.DATABASE else [],
         "directories": [vars(item) for part in parts for item in part.directories],
         "listens": [port for part in parts for port in part.listens],
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from infra.machine.model import Component, Directory, File, PublishedPort, Volume
 from infra.machine.postgres import DATA_DIRECTORY, SPOOL_DIRECTORY
 from infra.machine.render import FILES, file
-from infra.spec import DATABASE, PATRONI_NAMESPACE, SCOPE, STANZA, ClusterSpec
+from infra.spec import DATABASE, MIB, PATRONI_NAMESPACE, SCOPE, STANZA, ClusterSpec
 
 TLS = "/etc/guestcomms/tls"
 BUCKET = "wedsync-backups"
@@ -76,7 +76,6 @@ def pgbouncer(spec: ClusterSpec, name: str) -> Component:
         files=(
             file("pgbouncer", "/etc/pgbouncer/pgbouncer.ini", values, "0640", owner),
             file("pgbouncer", "/etc/pgbouncer/pools.ini", values, "0640", owner),
-            file("pgbouncer", "/etc/pgbouncer/userlist.txt", {}, "0640", owner),
             file("pgbouncer", "/etc/systemd/system/pgbouncer.service.d/20-guestcomms.conf"),
             *_after_prepare("pgbouncer.service"),
         ),
@@ -163,11 +162,13 @@ def proxy(spec: ClusterSpec) -> Component:
 
 def store(spec: ClusterSpec) -> Component:
     """SeaweedFS's S3 with the backup bucket: only where the place has no S3 of its own."""
-    units = ("seaweedfs.service", "guestcomms-bucket.service")
+    own = ("seaweedfs.service", "guestcomms-bucket.service")
+    units = (*own, "haproxy.service")
     values = {"bucket": BUCKET, "object_lock_days": spec.backup.object_lock_days}
     return Component(
         files=(
-            *(file("store", f"/etc/systemd/system/{unit}") for unit in units),
+            *(file("store", f"/etc/systemd/system/{unit}") for unit in own),
+            file("store", "/etc/haproxy/haproxy.cfg"),
             file("store", "/usr/local/sbin/guestcomms-bucket", values, "0755"),
             *_after_prepare(*units),
         ),
@@ -189,10 +190,15 @@ def monitor(spec: ClusterSpec) -> Component:
         {"name": "alertmanager", "targets": ["monitor-1:9093"]},
     )
     units = ("prometheus.service", "prometheus-alertmanager.service")
+    lag = spec.alerts.replication_lag_warning_mib
     return Component(
         files=(
             file("monitor", "/etc/prometheus/prometheus.yml", {"tls": TLS, "jobs": jobs}),
-            file("monitor", "/etc/prometheus/rules/cluster.yml"),
+            file(
+                "monitor",
+                "/etc/prometheus/rules/cluster.yml",
+                {"lag_mib": lag, "lag_bytes": lag * MIB},
+            ),
             file("monitor", "/etc/prometheus/web.yml", {"tls": TLS}),
             file("monitor", "/etc/prometheus/alertmanager.yml"),
             file("monitor", "/etc/default/prometheus"),

@@ -103,7 +103,8 @@ def _observability() -> dict[str, str | int]:
         "log_temp_files": "16MB",
         "log_autovacuum_min_duration": "1s",
         "log_min_duration_statement": "2s",
-        # Values of parameters may be personal data: they never reach the log.
+        # Bound values may be personal data: they never reach the log. Literals written into SQL
+        # do, which is one more reason for programs to bind theirs.
         "log_parameter_max_length": 0,
         "log_parameter_max_length_on_error": 0,
         "track_io_timing": "on",

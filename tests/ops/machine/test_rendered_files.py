@@ -35,7 +35,7 @@ cp machine.crt ca.crt; cat machine.crt machine.key > machine.pem; chmod 644 *
 for n in pg-1 pg-2 pg-3 pg-4 pg-5 proxy-1 monitor-1 store-1; do
     echo "127.0.0.2 $n" >> /etc/hosts
 done
-chown -R postgres: /etc/pgbouncer 2>/dev/null || true
+touch /etc/pgbouncer/userlist.txt; chown -R postgres: /etc/pgbouncer
 """
 
 
@@ -149,8 +149,9 @@ def test_pgbackrest(run: Check, machine: str) -> None:
     assert "stanza: wedsync" in output
 
 
-def test_haproxy(run: Check) -> None:
-    code, output = run("proxy-1", "haproxy -c -f /etc/haproxy/haproxy.cfg 2>&1")
+@pytest.mark.parametrize("machine", ["proxy-1", "store-1"])
+def test_haproxy(run: Check, machine: str) -> None:
+    code, output = run(machine, "haproxy -c -f /etc/haproxy/haproxy.cfg 2>&1")
     assert code == 0, output
     assert "WARNING" not in output, output
 

@@ -42,7 +42,7 @@ def test_an_empty_configuration_is_a_safe_cluster() -> None:
         ({"backup": {"full_schedule": "0 1 * * *'; DROP"}}, ["backup.full_schedule", "cron"]),
         ({"place": {"kind": "moon"}}, ["place.kind", "'moon'", "'local'"]),
         ({"place": {"ports": {"read_only": 5432}}}, ["read_write and read_only", "5432"]),
-        ({"pooler": {"pool_size": 390}}, ["395", "leaves 370", "raise max_connections"]),
+        ({"pooler": {"pool_size": 390}}, ["390", "leaves 370", "raise max_connections"]),
         ({"bootstrap": "maybe"}, ["guestcomms:bootstrap", "'maybe'", "'new' or 'restore'"]),
         ({"nonsense": 1}, ["guestcomms:nonsense", "known here", "postgres"]),
     ],

@@ -10,6 +10,7 @@ from pulumi.runtime import rpc
 
 from infra.dynamic import Props, Provider
 from infra.local.container import DEFINING
+from infra.local.engine import PlaceError
 from infra.local.gate import ClusterProvider
 from infra.local.image import ImageProvider
 from infra.local.machine import MachineProvider
@@ -71,7 +72,7 @@ def test_provider_is_found_by_its_path_and_holds_nothing_else(path: str) -> None
     assert " ".join(text for text in strings if isinstance(text, str)) == path
 
 
-@pytest.mark.parametrize("key", DEFINING)
+@pytest.mark.parametrize("key", [key for key in DEFINING if key != "clone"])
 def test_what_defines_a_machine_makes_it_anew(key: str) -> None:
     result = MachineProvider().diff("1", RUNNING, {**MACHINE, key: "other"})
     assert (result.changes, result.replaces, result.delete_before_replace) == (True, [key], True)
@@ -88,12 +89,19 @@ def test_what_only_the_next_run_reads_changes_nothing(key: str) -> None:
     assert not MachineProvider().diff("1", RUNNING, {**MACHINE, key: "other"}).changes
 
 
-@pytest.mark.parametrize("key", DEFINING)
+@pytest.mark.parametrize("key", [key for key in DEFINING if key != "clone"])
 def test_unknown_value_never_makes_a_machine_anew(key: str) -> None:
     # The engine plans with unknowns; it would delete all machines at once for them.
     for unknown in (rpc.UNKNOWN, [rpc.UNKNOWN], {"inside": rpc.UNKNOWN}):
         result = MachineProvider().diff("1", RUNNING, {**MACHINE, key: as_planned(unknown)})
         assert (result.changes, result.replaces) == (True, [])
+
+
+@pytest.mark.parametrize("provider", [MachineProvider, VolumeProvider, NetworkProvider])
+def test_what_another_clone_made_is_never_replaced(provider: type[Provider]) -> None:
+    ours = {**MACHINE, "label": "data", "running": True}
+    with pytest.raises(PlaceError, match=r"made by clone aaaaaa, this is clone 3fa9c1"):
+        provider().diff("1", {**ours, "clone": "aaaaaa"}, ours)
 
 
 def test_stopped_machine_changes_in_place() -> None:
