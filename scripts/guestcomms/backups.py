@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from guestcomms import db
+from guestcomms import db, hints
 from guestcomms.errors import GuestcommsError
 
 POLL_SECONDS = 1.0
@@ -56,10 +56,11 @@ def wait(
     connection: db.Connection,
     backup: Backup,
     *,
+    stack: str,
     timeout_seconds: float,
     report: Callable[[Backup], None],
 ) -> Backup:
-    """Wait until a backup has completed; `report` is called at every change.
+    """Wait until a backup of a stack has completed; `report` is called at every change.
 
     The connection must be in autocommit: one transaction would never see the change.
     Raises `GuestcommsError` when it fails or has not ended after `timeout_seconds`.
@@ -68,10 +69,11 @@ def wait(
     report(backup)
     while not backup.ended:
         if time.monotonic() > deadline:
+            logs = f"logs {backup.node or 'pg-1'} --unit guestcomms-agent"
             raise GuestcommsError(
                 f"Backup {backup.backup_id} is still {backup.status} after {timeout_seconds:g} s;"
-                " it goes on without us: look with `guestcomms backup list`, and for the reason"
-                f" with `guestcomms logs {backup.node or 'pg-1'} --unit guestcomms-agent`."
+                f" it goes on without us: look with {hints.command('backup list', stack)}, and for"
+                f" the reason with {hints.command(logs, stack)}."
             )
         time.sleep(POLL_SECONDS)
         seen = _find(connection, backup.backup_id)
@@ -81,7 +83,7 @@ def wait(
     if backup.status != "completed":
         raise GuestcommsError(
             f"Backup {backup.backup_id} {backup.status}: {backup.error or 'no reason given'};"
-            " remove the cause and run `guestcomms backup run` again."
+            f" remove the cause and run {hints.command('backup run', stack)} again."
         )
     return backup
 

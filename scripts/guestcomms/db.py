@@ -6,7 +6,8 @@ that a change of driver is a change of this file.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, LiteralString, TypeAlias
 
 import psycopg
@@ -21,6 +22,7 @@ Connection: TypeAlias = psycopg.Connection[TupleRow]
 DatabaseError = psycopg.Error
 IN_TRANSACTION = psycopg.pq.TransactionStatus.INTRANS
 """`connection.info.transaction_status` inside a transaction that has not failed."""
+WAIT_POLL_SECONDS = 1.0
 Query: TypeAlias = LiteralString | bytes | sql.SQL | sql.Composed
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "rows",
     "sql",
     "sqlstates",
+    "wait",
 ]
 
 
@@ -69,9 +72,41 @@ def connect(
         ) from None
     except psycopg.OperationalError as error:
         raise UnreachableError(
-            f"No connection to {describe(dsn)}: {first_line(error)}; "
-            "check host, port and login (`guestcomms dsn` prints a stack's), and the server."
+            f"No connection to {describe(dsn)}: {first_line(error)}; check host, port and login"
+            " (`.venv/bin/guestcomms dsn` prints a stack's), and the server."
         ) from None
+
+
+def wait(
+    dsn: str,
+    *,
+    application_name: str,
+    timeout_seconds: float,
+    todo: str,
+    report: Callable[[str], None],
+) -> None:
+    """Connect again and again, once a second, until the server answers a query.
+
+    Parameters: as in `connect`; `todo` is the next step that the error ends with; `report` is told
+    the reason of each attempt that failed.
+    Raises `UnreachableError` with the last reason after `timeout_seconds`.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        try:
+            with connect(
+                dsn, application_name=application_name, connect_timeout_seconds=5
+            ) as connection:
+                connection.execute("SELECT 1")
+                return
+        except (UnreachableError, DatabaseError) as error:
+            reason = first_line(error.__context__ or error)
+        if time.monotonic() >= deadline:
+            raise UnreachableError(
+                f"{describe(dsn)} lets nobody in after {timeout_seconds:g} s ({reason}); {todo}."
+            )
+        report(reason)
+        time.sleep(WAIT_POLL_SECONDS)
 
 
 def describe(dsn: str) -> str:

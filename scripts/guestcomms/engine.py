@@ -14,11 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from guestcomms import paths, run
+from guestcomms import hints, paths, run
 from guestcomms.errors import BusyError, GuestcommsError, RefusedError, UnreachableError
 
 INSTALL_TODO = "run `make tools`, which installs what is missing"
-SHOW_TODO = "`guestcomms pulumi -- …` runs Pulumi by hand and shows all that it says"
 RECOVER_TODO = (
     "its reasons are above: remove the cause and run the same command again, it goes on where it"
     " stopped (if it speaks of a lock or of pending operations:"
@@ -114,24 +113,20 @@ def create_stack(stack: str) -> None:
             raise
 
 
-def check_passphrase(stack: str) -> None:
-    """Raise `RefusedError`, before anything changes, if the passphrase does not open the state."""
-    pulumi(stack, ["stack", "export", "--show-secrets"])
-
-
 def pulumi(stack: str, arguments: Sequence[str], *, timeout_seconds: float = 120) -> str:
     """Run Pulumi to its end and return what it printed.
 
     Raises `UnreachableError` or `RefusedError` for a state that is absent or cannot be read,
     `CommandError` for other failures.
     """
+    by_hand = f"pulumi -- {' '.join(arguments)}"
     with stack_file_unsalted(stack):
         try:
             return run.capture(
                 ["pulumi", *arguments, "--non-interactive", "--color=never"],
                 env=pulumi_environment(stack),
                 cwd=paths.ROOT,
-                todo=SHOW_TODO,
+                todo=f"{hints.command(by_hand, stack)} runs it by hand and shows all that it says",
                 install=INSTALL_TODO,
                 timeout_seconds=timeout_seconds,
             ).stdout
@@ -203,7 +198,7 @@ def explain(error: run.CommandError, stack: str) -> GuestcommsError:
     if "unable to open" in said or "could not open bucket" in said:
         backend = os.environ.get("PULUMI_BACKEND_URL", f"file://{_backend()}")
         return UnreachableError(
-            f"The state backend {backend} does not open; {up_command(stack)} makes the local one,"
+            f"The state backend {backend} does not open; {hints.up(stack)} makes the local one,"
             " for another check PULUMI_BACKEND_URL."
         )
     return error
@@ -213,13 +208,8 @@ def no_such_stack(stack: str) -> NoSuchStackError:
     """The error of a stack that does not exist."""
     return NoSuchStackError(
         f"There is no stack {stack!r}: it is not up in this clone; bring it up with"
-        f" {up_command(stack)}, or choose another with --stack."
+        f" {hints.up(stack)}, or choose another with --stack."
     )
-
-
-def up_command(stack: str) -> str:
-    """The command that brings a stack up."""
-    return "`make up`" if stack == "local" else f"`guestcomms --stack {stack} up`"
 
 
 def state_exists() -> bool:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from guestcomms import engine, node
+from guestcomms import hints, node
 from guestcomms.errors import GuestcommsError, UnreachableError
 from guestcomms.stack import Stack
 
@@ -113,7 +113,7 @@ def _ask(stack: Stack, machine: str, kind: type[Health]) -> Health:
         stack,
         machine,
         [AGENT, "health"],
-        todo=f"look at it with `guestcomms logs {machine}`",
+        todo=f"look at it with {hints.command(f'logs {machine}', stack.name)}",
         timeout_seconds=30,
         check=False,  # it exits 1 when something is unhealthy, and says what
     )
@@ -123,6 +123,6 @@ def _ask(stack: Stack, machine: str, kind: type[Health]) -> Health:
         words = (answer.stderr or answer.stdout).strip().splitlines() or ["nothing"]
         raise UnreachableError(
             f"{machine} does not tell its health (it says: {words[-1]});"
-            f" look at it with `guestcomms shell {machine}`, or repair it with"
-            f" {engine.up_command(stack.name)}."
+            f" look at it with {hints.command(f'shell {machine}', stack.name)}, or repair it with"
+            f" {hints.up(stack.name)}."
         ) from error

@@ -34,7 +34,7 @@ def stack_file(stack: str) -> Path:
 
 def stack_directory(stack: str) -> Path:
     """Files derived from a stack (its CA certificate), made on first use."""
-    directory = STATE / stack
+    directory = STATE / "stacks" / stack
     directory.mkdir(parents=True, exist_ok=True)
     return directory
 

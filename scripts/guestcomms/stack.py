@@ -7,7 +7,7 @@ this module inside connection strings only.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from guestcomms import engine, paths
+from guestcomms import engine, hints, paths
 from guestcomms.errors import RefusedError, UnreachableError, UsageError
 
 EndpointName = Literal[
@@ -105,7 +105,7 @@ class Stack:
         the passphrase does not open it or its outputs are not those that this version writes.
         """
         resources = read_state(name, show_secrets=True)
-        outputs = next((r.outputs for r in resources if r.type == "pulumi:pulumi:Stack"), {})
+        outputs = _outputs(resources)
         passwords = {
             str(r.outputs["login"]): str(r.outputs["password"])
             for r in resources
@@ -208,6 +208,26 @@ def read_state(name: str, *, show_secrets: bool) -> list[Resource]:
     ]
 
 
+def check_clone(name: str, resources: Sequence[Resource]) -> None:
+    """Raise `RefusedError` if what the state tells of was made by another clone than this one.
+
+    The names of machines and volumes carry the clone: `up` would make new, empty ones here.
+    """
+    maker, mine = _outputs(resources).get("clone"), paths.clone_id()
+    made = any(resource.kind in ("Machine", "Volume") for resource in resources)
+    if made and maker and maker != mine:
+        raise RefusedError(
+            f"The state of stack {name!r} was made by clone {maker}, this clone is"
+            f" {mine or 'a new one'}: machines, volumes and backups of {maker} would be replaced;"
+            f" take them over with `echo {maker} > .state/clone`, or choose another backend in"
+            " PULUMI_BACKEND_URL."
+        )
+
+
+def _outputs(resources: Sequence[Resource]) -> Mapping[str, Any]:
+    return next((r.outputs for r in resources if r.type == "pulumi:pulumi:Stack"), {})
+
+
 def _plain(value: Any) -> Any:
     """A value of the state with its secrets unwrapped, where the export shows them."""
     if isinstance(value, Mapping):
@@ -224,12 +244,12 @@ _SPECIAL_VALUE = "4dabf18193072939515e22adb298388d"
 def _not_up(name: str) -> UnreachableError:
     return UnreachableError(
         f"Stack {name!r} exists but is not up: it was taken down, or its last update did not"
-        f" finish; {engine.up_command(name)} goes on where it stopped."
+        f" finish; {hints.up(name)} goes on where it stopped."
     )
 
 
 def _strange(name: str, wrong: list[str]) -> RefusedError:
     return RefusedError(
         f"The outputs of stack {name!r} are not what this version of guestcomms writes"
-        f" ({', '.join(wrong)}); run {engine.up_command(name)} with the version checked out here."
+        f" ({', '.join(wrong)}); run {hints.up(name)} with the version checked out here."
     )

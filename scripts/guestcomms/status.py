@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from guestcomms import backups, db, health
+from guestcomms import backups, db, health, hints
 from guestcomms.errors import GuestcommsError
 from guestcomms.migrate import pending_migrations
 from guestcomms.stack import EndpointName, Stack
@@ -66,14 +66,14 @@ _WAYS_IN: tuple[tuple[EndpointName, bool], ...] = (
 """Front doors, and whether a standby must be behind them."""
 
 
-def cluster_checks(seen: health.ClusterHealth) -> list[Check]:
+def cluster_checks(seen: health.ClusterHealth, stack: str) -> list[Check]:
     """What the database machines say of themselves, as checks."""
     sync = sorted(row.name for row in seen.replication if row.sync_state in SYNCHRONOUS)
     return [
         Check("leader", _state(bool(seen.leader)), seen.leader or "none"),
-        _standbys(seen),
+        _standbys(seen, stack),
         Check("synchronous standby", _state(bool(sync)), ", ".join(sync) or "none"),
-        _etcd(seen),
+        _etcd(seen, stack),
         _archiving(seen.archiver),
         Check("backup stanza", _state(seen.stanza_ready), "ready" if seen.stanza_ready else "none"),
         # The agent's own reasons say what to do, so the checks above need not.
@@ -85,19 +85,19 @@ def _state(good: bool) -> State:
     return "ok" if good else "fail"
 
 
-def _standbys(seen: health.ClusterHealth) -> Check:
+def _standbys(seen: health.ClusterHealth, stack: str) -> Check:
     streaming = {row.name for row in seen.replication if row.state == "streaming"}
     standbys = set(seen.members) - {seen.leader}
     behind = sorted(standbys - streaming)
     value = f"{len(standbys) - len(behind)} of {len(standbys)} streaming"
-    todo = f"`guestcomms logs {behind[0]} -u patroni`" if behind else ""
+    todo = hints.command(f"logs {behind[0]} -u patroni", stack) if behind else ""
     return Check("standbys", _state(not behind), value, todo)
 
 
-def _etcd(seen: health.ClusterHealth) -> Check:
+def _etcd(seen: health.ClusterHealth, stack: str) -> Check:
     sick = sorted(name for name, member in seen.etcd.items() if not member.healthy)
     value = f"{len(seen.etcd) - len(sick)} of {len(seen.etcd)} members healthy"
-    todo = f"`guestcomms logs {sick[0]} -u etcd`" if sick else ""
+    todo = hints.command(f"logs {sick[0]} -u etcd", stack) if sick else ""
     return Check("etcd", _state(bool(seen.etcd) and not sick), value, todo)
 
 
@@ -116,7 +116,7 @@ def _cluster(stack: Stack) -> tuple[health.ClusterHealth | None, list[Check]]:
         seen = health.ask(stack)
     except GuestcommsError as error:
         return None, [Check("database machines", "fail", "no answer", error.message)]
-    return seen, cluster_checks(seen)
+    return seen, cluster_checks(seen, stack.name)
 
 
 def _machine(stack: Stack, name: str) -> Check:
@@ -126,7 +126,7 @@ def _machine(stack: Stack, name: str) -> Check:
         return Check(name, "fail", "no answer", error.message)
     if seen.healthy:
         return Check(name, "ok", "healthy")
-    return Check(name, "fail", " ".join(seen.problems), f"`guestcomms logs {name}`")
+    return Check(name, "fail", " ".join(seen.problems), hints.command(f"logs {name}", stack.name))
 
 
 def _way_in(stack: Stack, endpoint: EndpointName, standby: bool) -> Check:
@@ -146,16 +146,16 @@ def _way_in(stack: Stack, endpoint: EndpointName, standby: bool) -> Check:
         return Check(name, "fail", at, str(error))
     if recovering is not standby:
         got = "a standby" if recovering else "the leader"
-        return Check(name, "fail", f"{at} leads to {got}", "`guestcomms logs proxy-1 -u haproxy`")
+        todo = hints.command("logs proxy-1 -u haproxy", stack.name)
+        return Check(name, "fail", f"{at} leads to {got}", todo)
     return Check(name, "ok", at)
 
 
 def _migrations(stack: Stack) -> Check:
     pending = pending_migrations(stack.dsn("migrator", direct=True))
     if pending:
-        return Check(
-            "migrations", "fail", f"pending: {', '.join(pending)}", "`guestcomms migrate apply`"
-        )
+        todo = hints.command("migrate apply", stack.name)
+        return Check("migrations", "fail", f"pending: {', '.join(pending)}", todo)
     return Check("migrations", "ok", "none pending")
 
 
@@ -169,13 +169,13 @@ def _last_backup(stack: Stack) -> Check:
         connect_timeout_seconds=CONNECT_SECONDS,
     ) as connection:
         last = backups.last_full(connection)
+    todo = hints.command("backup run full", stack.name)
     if last is None or last.completed_at is None:
-        return Check("last full backup", "fail", "none", "`guestcomms backup run full`")
+        return Check("last full backup", "fail", "none", todo)
     age = datetime.now(UTC) - last.completed_at
     value = f"{last.label}, {age.total_seconds() / 3600:.1f} h ago"
     if age > timedelta(hours=hours):
-        todo = f"older than {hours} h: `guestcomms backup run full`"
-        return Check("last full backup", "fail", value, todo)
+        return Check("last full backup", "fail", value, f"older than {hours} h: {todo}")
     return Check("last full backup", "ok", value)
 
 

@@ -45,10 +45,11 @@ def run_backup(
     json: JsonOption = False,
 ) -> None:
     """Take a backup now: write a request into the ledger, which a node agent carries out."""
-    with connect(load_stack(context)) as connection:
+    stack = load_stack(context)
+    with connect(stack) as connection:
         backup = backups.request(connection, backup_type)
         if wait:
-            backup = await_completion(connection, backup, timeout)
+            backup = await_completion(connection, stack.name, backup, timeout)
     if json:
         print_json(backup.model_dump())
     else:
@@ -90,13 +91,17 @@ def connect(stack: Stack) -> db.Connection:
 
 
 def await_completion(
-    connection: db.Connection, backup: backups.Backup, timeout_seconds: float = WAIT_SECONDS
+    connection: db.Connection,
+    stack: str,
+    backup: backups.Backup,
+    timeout_seconds: float = WAIT_SECONDS,
 ) -> backups.Backup:
     """Wait for a backup and show how it goes on. Raises as `backups.wait`."""
     with progress.status(describe(backup)) as shown:
         return backups.wait(
             connection,
             backup,
+            stack=stack,
             timeout_seconds=timeout_seconds,
             report=lambda seen: shown.update(describe(seen)),
         )

@@ -102,13 +102,18 @@ def _cell(value: object) -> Text:
     return value if isinstance(value, Text) else Text("-" if value is None else str(value))
 
 
+def nobody_to_ask() -> RefusedError:
+    """What to raise where a question is due and no terminal is there."""
+    return RefusedError("Nobody is there to ask (no terminal); give --yes to go ahead.")
+
+
 def confirm_by_name(name: str, question: str) -> None:
     """Ask a person to type a name before something is lost.
 
     Raises `RefusedError` when nobody can be asked or the name differs.
     """
     if not sys.stdin.isatty():
-        raise RefusedError("Nobody is there to ask (no terminal); give --yes to go ahead.")
+        raise nobody_to_ask()
     progress.print(question)
     typed = typer.prompt(f"Type {name} to go ahead", default="", show_default=False, err=True)
     if typed.strip() != name:

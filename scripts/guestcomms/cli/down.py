@@ -22,7 +22,7 @@ from guestcomms.cli.common import (
 )
 from guestcomms.cli.progress import Stages
 from guestcomms.errors import GuestcommsError, UsageError
-from guestcomms.stack import Resource, read_state
+from guestcomms.stack import Resource, check_clone, read_state
 
 STORE = "store-1"
 """The machine whose volume holds the backups at place `local`."""
@@ -65,8 +65,9 @@ def down(
 ) -> None:
     """Destroy the cluster with its data and its backups, after asking.
 
-    The repository cipher and the key-encryption key stay in the stack's state, so that backups
-    kept anywhere can still be read; --everything removes them too.
+    The backups go too, unless --keep-backups is given. The repository cipher and the
+    key-encryption key stay in the stack's state, so that backups kept anywhere can still be read;
+    --everything removes them too.
     """
     if keep_backups and everything:
         raise UsageError(
@@ -76,6 +77,7 @@ def down(
     name = settings(context).stack
     try:
         resources = read_state(name, show_secrets=False)
+        check_clone(name, resources)
     except engine.NoSuchStackError:
         resources, everything = [], False
     plan = Plan.make(resources, keep_backups=keep_backups, everything=everything)

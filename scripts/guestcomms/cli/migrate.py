@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from guestcomms import db, migrate, paths
+from guestcomms import db, hints, migrate, paths
 from guestcomms.cli.common import (
     JsonOption,
     YesOption,
@@ -92,7 +92,7 @@ def check(context: typer.Context, dsn: DsnOption = None, json: JsonOption = Fals
         rows = [[str(one), one.remedy] for one in plan.missing]
         rows += [[f"{one.what} {one.name}", one.remedy] for one in plan.problems]
         rows += [
-            [f"{path} differs in the database", "guestcomms migrate apply"] for path in drifted
+            [f"{path} differs in the database", hints.command("migrate apply")] for path in drifted
         ]
         console.print(table(plan.target, ("not in order", "what to do"), rows))
     found = len(plan.missing) + len(plan.problems) + len(drifted)
@@ -171,8 +171,8 @@ def schema(
     differs = not file.exists() or file.read_text(encoding="utf-8") != text
     if check_only and differs:
         raise UnhealthyError(
-            "schema.sql is not what the database has; run `guestcomms migrate schema` and look at"
-            " `git diff schema.sql`."
+            "schema.sql is not what the database has; run `.venv/bin/guestcomms migrate schema` and"
+            " look at `git diff schema.sql`."
         )
     if differs:
         file.write_text(text, encoding="utf-8")

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from guestcomms import hints
 from guestcomms.cli.common import JsonOption, console, print_json, settings
 from guestcomms.errors import RefusedError
 from guestcomms.stack import read_state
@@ -61,7 +62,9 @@ def _protected_secrets(stack: str) -> dict[str, str]:
         if resource.protected and resource.type.endswith("trust:Secret")
     }
     if not found:
-        raise RefusedError(f"Stack {stack!r} has no protected secrets yet; bring it up first.")
+        raise RefusedError(
+            f"Stack {stack!r} has no protected secrets yet; bring it up with {hints.up(stack)}."
+        )
     return found
 
 

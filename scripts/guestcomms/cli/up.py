@@ -6,13 +6,15 @@ import sys
 from typing import Any
 
 import typer
+from rich.text import Text
 
-from guestcomms import backups, engine
+from guestcomms import backups, db, engine, hints
 from guestcomms.cli.backup import await_completion, connect, describe
 from guestcomms.cli.common import (
     JsonOption,
     YesOption,
     console,
+    nobody_to_ask,
     print_json,
     progress,
     settings,
@@ -20,30 +22,35 @@ from guestcomms.cli.common import (
 )
 from guestcomms.cli.progress import Stages
 from guestcomms.migrate import apply_all
-from guestcomms.stack import Stack
+from guestcomms.stack import Stack, check_clone, read_state
+
+ANSWER_SECONDS = 60.0
 
 
 def up(context: typer.Context, yes: YesOption = False, json: JsonOption = False) -> None:
     """Bring the cluster up, or to what its stack file says now.
 
     Creates and changes machines (Pulumi), migrates the database, and sees that a first full
-    backup exists. On a terminal the plan is shown and asked about, unless --yes is given. After a
-    failure the same command goes on where it stopped.
+    backup exists. What was deleted or stopped by hand comes back. The plan is shown and asked
+    about; without a terminal, or with --json, --yes is needed. After a failure the same command
+    goes on where it stopped.
     """
     name = settings(context).stack
+    if not yes and (json or not (sys.stdin.isatty() and sys.stdout.isatty())):
+        raise nobody_to_ask()
     stages = Stages(f"up-{name}")
     with stages.stage("Open the state"):
         engine.prepare_backend()
         engine.create_stack(name)
-        engine.check_passphrase(name)
-    ask = sys.stdin.isatty() and sys.stdout.isatty() and not (yes or json)
+        check_clone(name, read_state(name, show_secrets=True))  # a wrong passphrase shows here
     with stages.stage("Create and change machines"):
-        engine.pulumi_on_terminal(
-            name, ["up", *([] if ask else ["--yes", "--skip-preview"])], to_stderr=json
-        )
+        unasked = ["--yes", "--skip-preview"] if yes else []
+        engine.pulumi_on_terminal(name, ["up", "--refresh", *unasked], to_stderr=json)
     stack = Stack.load(name)
     with stages.stage("Migrate the database"):
-        applied = apply_all(stack.dsn("migrator", direct=True), tell=_say)
+        dsn = stack.dsn("migrator", direct=True)
+        _await_answer(stack, dsn)
+        applied = apply_all(dsn, tell=_say)
         _say(f"{len(applied)} files applied" if applied else "nothing to apply")
     with stages.stage("See that a full backup exists"):
         backup = _first_full_backup(stack)
@@ -53,11 +60,29 @@ def up(context: typer.Context, yes: YesOption = False, json: JsonOption = False)
         _tell(stack, stages)
 
 
+def _await_answer(stack: Stack, dsn: str) -> None:
+    """A front door that has just begun to run may need a moment to see the machines behind it."""
+    todo = (
+        f"see what {hints.command('status', stack.name)} and"
+        f" {hints.command('logs proxy-1', stack.name)} say, then run {hints.up(stack.name)} again"
+    )
+    waiting = f"Waiting for {db.describe(dsn)}"
+    with progress.status(waiting) as shown:
+        db.wait(
+            dsn,
+            application_name="guestcomms up",
+            timeout_seconds=ANSWER_SECONDS,
+            todo=todo,
+            report=lambda reason: shown.update(Text(f"{waiting}: {reason}")),
+        )
+
+
 def _first_full_backup(stack: Stack) -> backups.Backup:
+    _await_answer(stack, stack.dsn("ops"))
     with connect(stack) as connection:
         backup, _requested = backups.ensure_full(connection)
         if not backup.ended:
-            backup = await_completion(connection, backup)
+            backup = await_completion(connection, stack.name, backup)
     _say(describe(backup))
     return backup
 

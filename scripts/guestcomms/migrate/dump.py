@@ -7,7 +7,7 @@ from guestcomms.migrate.schema import DUMP_OPTIONS, normalise
 from guestcomms.migrate.session import OWNER
 from guestcomms.stack import Stack
 
-_TODO = "see `guestcomms migrate schema --help`"
+_TODO = "see `.venv/bin/guestcomms migrate schema --help`"
 
 
 def of_dsn(dsn: str) -> str:

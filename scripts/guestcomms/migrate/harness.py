@@ -110,7 +110,7 @@ def rollback_plan(dsn: str, count: int, project: Project = PROJECT) -> list[Migr
     if len(newest) < count:
         raise UsageError(
             f"{found.target} has {len(newest)} migrations applied, {count} cannot be rolled back;"
-            " see `guestcomms migrate status`."
+            " see `.venv/bin/guestcomms migrate status`."
         )
     for migration in newest:
         if migration.rollback_file is None and migration.file.suffix == ".sql":
@@ -215,7 +215,7 @@ def _check_prerequisites(dsn: str) -> None:
         names = ", ".join(map(str, blocking))
         raise RefusedError(
             f"{db.describe(dsn)} lacks what migrations build on: {names}; a superuser makes it, and"
-            " `guestcomms migrate check` prints the statements."
+            " `.venv/bin/guestcomms migrate check` prints the statements."
         )
 
 

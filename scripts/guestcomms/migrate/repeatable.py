@@ -52,7 +52,8 @@ def leftovers(
     if still_there := sorted(catalogue.checksums(connection, lost)):
         raise RefusedError(
             f"{still_there[0]} is gone from the tree, but what it made is still in the database;"
-            " write a migration that drops it (`guestcomms migrate new drop-…`), or bring it back."
+            " write a migration that drops it (`.venv/bin/guestcomms migrate new drop-…`), or bring"
+            " it back."
         )
     return gone
 

@@ -113,7 +113,8 @@ def connect(dsn: str) -> Iterator[db.Connection]:
                 " back: run the command again."
             ) from error
         raise GuestcommsError(
-            f"{db.describe(dsn)} refused: {said}; `guestcomms --debug` shows where."
+            f"{db.describe(dsn)} refused: {said};"
+            " `.venv/bin/guestcomms --debug migrate …` shows where."
         ) from error
 
 
@@ -123,7 +124,7 @@ def _check_direct(connection: db.Connection, dsn: str) -> None:
         raise RefusedError(
             f"{db.describe(dsn)} is reached through a connection pooler, and migrations need a"
             " session of their own; connect to PostgreSQL itself"
-            " (`guestcomms dsn --role migrator --direct`)."
+            " (`.venv/bin/guestcomms dsn --role migrator --direct`)."
         )
 
 
@@ -176,7 +177,7 @@ def _become_owner(session: Session) -> None:
     if db.one_value(connection, "SELECT pg_is_in_recovery()"):
         raise RefusedError(
             f"{session.target} is a standby; connect to the leader"
-            " (`guestcomms dsn --role migrator --direct`)."
+            " (`.venv/bin/guestcomms dsn --role migrator --direct`)."
         )
     try:
         connection.execute(db.sql.SQL("SET ROLE {}").format(db.sql.Identifier(OWNER)))
@@ -184,5 +185,5 @@ def _become_owner(session: Session) -> None:
         login = db.one_value(connection, "SELECT session_user")
         raise RefusedError(
             f'Login "{login}" may not become {OWNER}, who owns the schema; connect as a member of'
-            " comms_migrator (`guestcomms dsn --role migrator --direct`)."
+            " comms_migrator (`.venv/bin/guestcomms dsn --role migrator --direct`)."
         ) from None

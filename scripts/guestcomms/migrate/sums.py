@@ -38,13 +38,14 @@ def check(project: Project) -> None:
             )
         if name not in noted:
             raise RefusedError(
-                f"migrations/{name} is not in SUMS; run `guestcomms migrate sums` once it is done."
+                f"migrations/{name} is not in SUMS; run `.venv/bin/guestcomms migrate sums` once it"
+                " is done."
             )
         if noted[name] != present[name]:
             raise RefusedError(
                 f"migrations/{name} was edited after it was added to SUMS; undo the edit and write"
                 " a new migration, or, if it was never applied anywhere, run"
-                f" `guestcomms migrate sums --edited {name}`."
+                f" `.venv/bin/guestcomms migrate sums --edited {name}`."
             )
 
 
@@ -61,7 +62,7 @@ def write(project: Project, edited: frozenset[str] = frozenset()) -> list[str]:
         raise RefusedError(
             f"migrations/{unexpected[0]} was edited after it was added to SUMS; undo the edit, or,"
             " if it was never applied anywhere, accept it with"
-            f" `guestcomms migrate sums --edited {unexpected[0]}`."
+            f" `.venv/bin/guestcomms migrate sums --edited {unexpected[0]}`."
         )
     if unknown := sorted(edited - set(changed)):
         raise RefusedError(f"migrations/{unknown[0]} has no edit to accept; check the name.")

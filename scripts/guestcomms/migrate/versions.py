@@ -169,8 +169,8 @@ def _attempt(
         todo = "what came before is undone as far as its rollback goes: look, then correct it"
         if not is_stepwise(migration):
             todo = (
-                "nothing of it was applied: correct it, run `guestcomms migrate sums --edited"
-                f" {file.name}`, and apply again"
+                "nothing of it was applied: correct it, run"
+                f" `.venv/bin/guestcomms migrate sums --edited {file.name}`, and apply again"
             )
         text = file.read_text(encoding="utf-8")
         raise refused(f"migrations/{file.name}", text, error, todo) from error
@@ -198,4 +198,6 @@ def _load(project: Project, migration: Migration) -> YoyoMigration:
         if candidate.id == migration.id:
             candidate.load()
             return candidate
-    raise RefusedError(f"yoyo does not see {migration.path}; see `guestcomms migrate status`.")
+    raise RefusedError(
+        f"yoyo does not see {migration.path}; see `.venv/bin/guestcomms migrate status`."
+    )

@@ -64,7 +64,11 @@ def test_every_exit_code_is_in_the_help(capfd: pytest.CaptureFixture[str]) -> No
         (["status"], 3, "There is no stack 'local'"),
         (["readiness", "--json"], 3, "There is no stack 'local'"),
         (["--stack", "No Name", "status"], 2, "'No Name' cannot be a stack's name; it is made of"),
-        (["--stack", "nosuch", "up"], 5, "There is no stack file for 'nosuch', only for: test-cli"),
+        (
+            ["--stack", "nosuch", "up", "--yes"],
+            5,
+            "There is no stack file for 'nosuch', only for: test-cli",
+        ),
     ],
 )
 @pytest.mark.usefixtures("clone")

@@ -52,7 +52,7 @@ def test_a_dsn_says_who_where_and_verifies_the_server(stack: Stack) -> None:
         "port": "5432",
         "dbname": "wedsync",
         "sslmode": "verify-full",
-        "sslrootcert": str(paths.STATE / STACK / "ca.crt"),
+        "sslrootcert": str(paths.STATE / "stacks" / STACK / "ca.crt"),
     }
 
 
@@ -87,7 +87,7 @@ def test_any_password_and_any_path_survive_the_quoting(
     odd = dataclasses.replace(stack, passwords={"wedsync_app": password})
     parts = conninfo_to_dict(odd.dsn("app"))
     assert parts["password"] == password
-    assert parts["sslrootcert"] == str(tmp_path / "odd & näme?#%20" / STACK / "ca.crt")
+    assert parts["sslrootcert"] == str(tmp_path / "odd & näme?#%20" / "stacks" / STACK / "ca.crt")
     assert unquote(urlsplit(odd.dsn("app")).password or "") == password
 
 
@@ -110,7 +110,9 @@ def test_a_stack_that_was_never_brought_up() -> None:
 
 @pytest.mark.usefixtures("clone_up")
 def test_a_stack_that_is_not_this_one() -> None:
-    with pytest.raises(UnreachableError, match=r"no stack 'other'.*`guestcomms --stack other up`"):
+    with pytest.raises(
+        UnreachableError, match=r"no stack 'other'.*`\.venv/bin/\S+ --stack other up`"
+    ):
         Stack.load("other")
 
 

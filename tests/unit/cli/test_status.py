@@ -56,7 +56,7 @@ def told(seen: verdict.Seen) -> ClusterHealth:
 
 
 def states(seen: verdict.Seen) -> dict[str, str]:
-    return {check.name: check.state for check in cluster_checks(told(seen))}
+    return {check.name: check.state for check in cluster_checks(told(seen), "local")}
 
 
 def test_a_cluster_in_order() -> None:
@@ -113,7 +113,7 @@ def test_one_check_that_is_not_ok_makes_the_cluster_unhealthy() -> None:
 
 def test_the_report_for_people_and_for_programs() -> None:
     sick = dataclasses.replace(IN_ORDER, stanza_ready=False)
-    report = Report("local", tuple(cluster_checks(told(sick))), told(sick))
+    report = Report("local", tuple(cluster_checks(told(sick), "local")), told(sick))
     assert report.cluster
     screen = Console(width=120, record=True, file=io.StringIO())
     screen.print(members_table(report.cluster), checks_table(report))
