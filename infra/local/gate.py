@@ -209,7 +209,8 @@ def _wait_for(
         if time.monotonic() > deadline:
             raise PlaceError(
                 f"{what} is not healthy after {seconds} s: {problems}. "
-                "`.venv/bin/guestcomms status` shows more; once it is repaired, `.venv/bin/guestcomms up` goes on from here"
+                "`.venv/bin/guestcomms status` shows more; once it is repaired, "
+                "`.venv/bin/guestcomms up` goes on from here"
             )
         if problems != told:
             progress(f"{what}: waiting for health: {problems}")

@@ -141,6 +141,16 @@ class Cluster:
             *(str(each.name) for each in self.docker.networks.list(filters=filters)),
         ]
 
+    def _sweep(self) -> None:
+        """Remove what a failed `down` left, by this stack's label alone."""
+        filters: dict[str, str | list[str] | bool] = {"label": f"guestcomms.stack={self.stack}"}
+        for container in self.docker.containers.list(all=True, filters=filters):
+            container.remove(force=True, v=True)
+        for volume in self.docker.volumes.list(filters=filters):
+            volume.remove(force=True)
+        for network in self.docker.networks.list(filters=filters):
+            network.remove()
+
     def close(self) -> None:
         """Take everything down; what is left is an error."""
         try:
@@ -148,10 +158,7 @@ class Cluster:
             if left := self.objects():
                 raise CommandFailedError(f"`guestcomms down` left {left}")
         finally:
-            for container in self.docker.containers.list(
-                all=True, filters={"label": f"guestcomms.stack={self.stack}"}
-            ):
-                container.remove(force=True, v=True)
+            self._sweep()
             self.file.unlink(missing_ok=True)
             self.docker.close()
 

@@ -97,6 +97,25 @@ def test_settings_change_without_new_machines_and_drift_is_put_back(cluster: Clu
     wait_until(lambda: cluster.on("pg-1", show).split()[0] == "5MB", 30)
 
 
+def test_a_roll_replaces_every_machine_and_loses_nothing(cluster: Cluster, dsn: str) -> None:
+    before = {name: cluster.container(name).id for name in cluster.database_machines}
+    with writer.Writers(dsn, WRITERS) as writers:
+        writers.wait_for(100, 30)
+        cluster.configure(pooler={"max_clients": 4000})
+        said = cluster.pulumi("up", "--yes", "--skip-preview")
+        writers.wait_for(100, HEADROOM)
+    assert f"{len(before)} replaced" in said
+    assert said.count("leads the cluster: handing over") <= 4  # two handovers, each told twice
+    for name, container in before.items():
+        assert cluster.container(name).id != container, name
+        assert "max_client_conn = 4000" in cluster.on(name, "cat /etc/pgbouncer/pgbouncer.ini")
+    assert writer.lost(cluster.dsn("--role", "app"), writers.record) == set()
+    print(  # noqa: T201
+        f"\nroll: {len(writers.record.acked)} acknowledged, 0 lost, longest write gap"
+        f" {writers.record.longest_gap:.1f} s"
+    )
+
+
 def test_all_machines_at_once(cluster: Cluster, dsn: str) -> None:
     with writer.Writers(dsn, WRITERS) as writers:
         writers.wait_for(100, 30)
