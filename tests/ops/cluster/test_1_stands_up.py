@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import re
+from base64 import b64decode
 
 import psycopg
 import pytest
@@ -57,6 +60,41 @@ def test_machine_roles_and_the_superuser_have_no_password_and_no_way_in(
                  cluster.dsn())  # fmt: skip
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(dsn)
+
+
+@pytest.mark.parametrize("guess", ["", "pgbouncer", "postgres"])
+def test_the_poolers_own_user_has_no_password_to_guess(cluster: Cluster, guess: str) -> None:
+    """libpq never sends an empty password, but another client may: look at the verifier itself."""
+    for machine in cluster.database_machines:
+        line = cluster.on(machine, "cat /etc/pgbouncer/userlist.txt").strip()
+        match = re.fullmatch(
+            r'"pgbouncer" "SCRAM-SHA-256\$(\d+):([^$]+)\$([^:]+):([^"]+)"', line.splitlines()[-1]
+        )
+        assert match, line
+        rounds, salt, stored, _server = match.groups()
+        salted = hashlib.pbkdf2_hmac("sha256", guess.encode(), b64decode(salt), int(rounds))
+        key = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+        assert key != b64decode(stored)
+
+
+def test_the_store_has_one_door(cluster: Cluster) -> None:
+    """SeaweedFS's own ports ask nobody who they are: none of them is on the network."""
+    probe = (
+        "for port in $(seq 8080 8090) 8333 8334 8888 9333 18080 18333 18334 18888 19333; do"
+        " (exec 3<>/dev/tcp/store-1/$port) 2>/dev/null && echo $port; done; true"
+    )
+    assert cluster.on("drill-1", probe).split() == ["8333"]
+
+
+@pytest.mark.parametrize("machine", ["drill-1", "monitor-1", "proxy-1", "store-1"])
+def test_only_database_machines_may_change_patroni(cluster: Cluster, machine: str) -> None:
+    patch = (
+        "curl -s -o /dev/null -w '%{http_code}' --cacert /etc/guestcomms/tls/ca.crt"
+        " --cert /etc/guestcomms/tls/machine.crt --key /etc/guestcomms/tls/machine.key"
+        " -X PATCH -d '{\"ttl\": 20}' https://pg-1:8008/config"
+    )
+    assert cluster.on(machine, patch) == "403"
+    assert cluster.on("pg-2", patch) == "200"
 
 
 def test_data_checksums_scram_and_synchronous_commit(cluster: Cluster) -> None:
