@@ -81,12 +81,14 @@ $$;
 
 COMMENT ON FUNCTION internal.check_pool_config() IS 'Trigger: refuses (GC121) pools that leave PostgreSQL no reserve, counts the revision.';
 
-CREATE FUNCTION internal.claim_backup(p_node text, p_lease interval) RETURNS TABLE(backup_id text, backup_type text)
+CREATE FUNCTION internal.claim_backup(p_node text, p_lease interval) RETURNS TABLE(backup_id text, backup_type text, attempt bigint)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 /* Give the agent of p_node the next backup to take, or none. One backup runs at a time: while another
-   holds its lease there is none. A backup whose lease ended comes first, three attempts in all.
+   holds its lease there is none. A backup whose lease or pause ended comes first, three attempts in all.
+   The number of the attempt is the agent's token: it shows it whenever it speaks of this backup, so
+   that whoever lost the backup cannot speak for the attempt that follows.
    Raises GC102 for a lease outside of 10 seconds to 1 day. */
 DECLARE
     v_backup public.communication_backups;
@@ -99,7 +101,10 @@ BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('internal.claim_backup', 0));
     UPDATE public.communication_backups AS lost
     SET status = 'failed', failed_at = clock_timestamp(),
-        error = format('given up after %s attempts, the last on %s: its lease ended', lost.attempts, lost.node)
+        error = left(
+            format('given up after %s attempts, the last on %s: its lease ended', lost.attempts, lost.node)
+            || coalesce('; an earlier attempt: ' || lost.error, ''), 4000
+        )
     WHERE lost.status = 'running' AND lost.lease_until < clock_timestamp() AND lost.attempts >= 3;
     IF EXISTS (
         SELECT FROM public.communication_backups AS running
@@ -118,19 +123,21 @@ BEGIN
     SET status = 'running', node = p_node, attempts = claimed.attempts + 1,
         started_at = clock_timestamp(), lease_until = clock_timestamp() + p_lease
     WHERE claimed.backup_id = v_backup.backup_id
-    RETURNING claimed.backup_id, claimed.backup_type;
+    RETURNING claimed.backup_id, claimed.backup_type, claimed.attempts;
 END
 $$;
 
 COMMENT ON FUNCTION internal.claim_backup(p_node text, p_lease interval) IS 'The next backup for the agent of this machine to take, at most one, under a lease.';
 
-CREATE FUNCTION internal.complete_backup(p_backup_id text, p_node text, p_result jsonb) RETURNS void
+CREATE FUNCTION internal.complete_backup(p_backup_id text, p_node text, p_attempt bigint, p_result jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-/* Record what pgBackRest stored. Keys of p_result: label, backup_size_bytes, repository_size_bytes,
-   lsn_start, lsn_stop, wal_start, wal_stop, started_at, completed_at, checksum_errors.
-   Repeating it with the same label changes nothing. Raises GC103 if this machine does not have the
+/* Record what pgBackRest stored. Keys of p_result: label, type (full, incr, diff), backup_size_bytes,
+   repository_size_bytes, lsn_start, lsn_stop, wal_start, wal_stop, started_at, completed_at,
+   checksum_errors. The row's type becomes what was made: pgBackRest takes a full backup when there is
+   none that the one asked for could build on.
+   Repeating it with the same label changes nothing. Raises GC103 if this attempt does not have the
    backup, GC104 if a key is missing or none of the ledger's values. */
 DECLARE
     v_missing text;
@@ -138,15 +145,15 @@ DECLARE
 BEGIN
     IF EXISTS (
         SELECT FROM public.communication_backups AS done
-        WHERE done.backup_id = p_backup_id AND done.node = p_node
+        WHERE done.backup_id = p_backup_id AND done.node = p_node AND done.attempts = p_attempt
             AND done.status IN ('completed', 'expired') AND done.label = p_result ->> 'label'
     ) THEN
         RETURN;
     END IF;
     SELECT string_agg(wanted.key, ', ') INTO v_missing
     FROM unnest(ARRAY[
-        'label', 'backup_size_bytes', 'repository_size_bytes', 'lsn_start', 'lsn_stop', 'wal_start',
-        'wal_stop', 'started_at', 'completed_at', 'checksum_errors'
+        'label', 'type', 'backup_size_bytes', 'repository_size_bytes', 'lsn_start', 'lsn_stop',
+        'wal_start', 'wal_stop', 'started_at', 'completed_at', 'checksum_errors'
     ]) AS wanted (key)
     WHERE p_result ->> wanted.key IS NULL;
     IF p_result IS NULL OR v_missing IS NOT NULL THEN
@@ -154,7 +161,10 @@ BEGIN
         USING ERRCODE = 'GC104', HINT = 'Take the values from `pgbackrest info --output=json`.';
     END IF;
     UPDATE public.communication_backups AS done
-    SET status = 'completed', lease_until = NULL,
+    SET status = 'completed', lease_until = NULL, error = NULL,
+        backup_type = CASE p_result ->> 'type'
+            WHEN 'incr' THEN 'incremental' WHEN 'diff' THEN 'differential' ELSE p_result ->> 'type'
+        END,
         label = p_result ->> 'label',
         backup_size_bytes = (p_result ->> 'backup_size_bytes')::bigint,
         repository_size_bytes = (p_result ->> 'repository_size_bytes')::bigint,
@@ -164,10 +174,11 @@ BEGIN
         completed_at = (p_result ->> 'completed_at')::timestamptz,
         checksum_errors = (p_result ->> 'checksum_errors')::bigint,
         row_count = internal.live_rows()
-    WHERE done.backup_id = p_backup_id AND done.node = p_node AND done.status = 'running';
+    WHERE done.backup_id = p_backup_id AND done.node = p_node AND done.attempts = p_attempt
+        AND done.status = 'running';
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'backup % is not running on %', p_backup_id, p_node
-        USING ERRCODE = 'GC103', HINT = 'Its lease ended and another machine took it; this result is dropped.';
+        RAISE EXCEPTION 'attempt % of backup % is not running on %', p_attempt, p_backup_id, p_node
+        USING ERRCODE = 'GC103', HINT = 'Its lease ended and another attempt followed; this result is dropped.';
     END IF;
 EXCEPTION
     WHEN check_violation OR unique_violation OR data_exception THEN
@@ -177,7 +188,7 @@ EXCEPTION
 END
 $$;
 
-COMMENT ON FUNCTION internal.complete_backup(p_backup_id text, p_node text, p_result jsonb) IS 'Record what pgBackRest stored for a running backup of this machine.';
+COMMENT ON FUNCTION internal.complete_backup(p_backup_id text, p_node text, p_attempt bigint, p_result jsonb) IS 'Record what pgBackRest stored for a running backup of this machine.';
 
 CREATE FUNCTION internal.current_organization() RETURNS uuid
     LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
@@ -253,11 +264,11 @@ $$;
 
 COMMENT ON FUNCTION internal.expire_backups(p_labels_present text[]) IS 'Mark completed backups that the repository no longer lists as expired.';
 
-CREATE FUNCTION internal.extend_backup_lease(p_backup_id text, p_node text, p_lease interval) RETURNS boolean
+CREATE FUNCTION internal.extend_backup_lease(p_backup_id text, p_node text, p_attempt bigint, p_lease interval) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-/* Extend the lease of a running backup. False: this machine no longer has it and must stop taking it.
+/* Extend the lease of a running backup. False: this attempt no longer has it and must stop taking it.
    Raises GC102 for a lease outside of 10 seconds to 1 day. */
 BEGIN
     IF p_lease IS NULL OR p_lease NOT BETWEEN interval '10 seconds' AND interval '1 day' THEN
@@ -266,35 +277,54 @@ BEGIN
     END IF;
     UPDATE public.communication_backups AS mine
     SET lease_until = clock_timestamp() + p_lease
-    WHERE mine.backup_id = p_backup_id AND mine.node = p_node AND mine.status = 'running';
+    WHERE mine.backup_id = p_backup_id AND mine.node = p_node AND mine.attempts = p_attempt
+        AND mine.status = 'running';
     RETURN FOUND;
 END
 $$;
 
-COMMENT ON FUNCTION internal.extend_backup_lease(p_backup_id text, p_node text, p_lease interval) IS 'Extend the lease of a running backup; false tells the machine that it no longer has it.';
+COMMENT ON FUNCTION internal.extend_backup_lease(p_backup_id text, p_node text, p_attempt bigint, p_lease interval) IS 'Extend the lease of a running backup; false tells the machine that it no longer has it.';
 
-CREATE FUNCTION internal.fail_backup(p_backup_id text, p_node text, p_error text) RETURNS void
+CREATE FUNCTION internal.fail_backup(p_backup_id text, p_node text, p_attempt bigint, p_error text, p_again_after interval) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-/* Give up a running backup of this machine. Repeating it changes nothing.
-   Raises GC103 if this machine does not have the backup. */
+/* Give up an attempt at a backup, and return what the backup is then: `failed`, or still `running` if
+   another attempt may follow after the pause p_again_after (NULL: none may; the third is the last).
+   Repeating it changes nothing. Raises GC102 for a pause outside of 1 second to 1 day, GC103 if this
+   attempt does not have the backup. */
+DECLARE
+    v_status text;
 BEGIN
-    UPDATE public.communication_backups AS failed
-    SET status = 'failed', failed_at = clock_timestamp(), lease_until = NULL,
-        error = left(coalesce(nullif(p_error, ''), 'no reason given'), 4000)
-    WHERE failed.backup_id = p_backup_id AND failed.node = p_node AND failed.status = 'running';
-    IF NOT FOUND AND NOT EXISTS (
-        SELECT FROM public.communication_backups AS failed
-        WHERE failed.backup_id = p_backup_id AND failed.node = p_node AND failed.status = 'failed'
-    ) THEN
-        RAISE EXCEPTION 'backup % is not running on %', p_backup_id, p_node
-        USING ERRCODE = 'GC103', HINT = 'Its lease ended and another machine took it; this failure is dropped.';
+    IF p_again_after NOT BETWEEN interval '1 second' AND interval '1 day' THEN
+        RAISE EXCEPTION 'a pause of % is not possible', p_again_after
+        USING ERRCODE = 'GC102', HINT = 'Give an interval between 1 second and 1 day, or NULL.';
     END IF;
+    UPDATE public.communication_backups AS given_up
+    SET error = left(coalesce(nullif(p_error, ''), 'no reason given'), 4000),
+        status = CASE WHEN ending.is_last THEN 'failed' ELSE 'running' END,
+        failed_at = CASE WHEN ending.is_last THEN clock_timestamp() END,
+        -- Nobody holds this lease: it keeps everybody away until the pause is over.
+        lease_until = CASE WHEN NOT ending.is_last THEN clock_timestamp() + p_again_after END
+    FROM (SELECT p_again_after IS NULL OR p_attempt >= 3 AS is_last) AS ending
+    WHERE given_up.backup_id = p_backup_id AND given_up.node = p_node AND given_up.attempts = p_attempt
+        AND given_up.status = 'running'
+    RETURNING given_up.status INTO v_status;
+    IF NOT FOUND THEN
+        SELECT failed.status INTO v_status
+        FROM public.communication_backups AS failed
+        WHERE failed.backup_id = p_backup_id AND failed.node = p_node AND failed.attempts = p_attempt
+            AND failed.status = 'failed';
+    END IF;
+    IF v_status IS NULL THEN
+        RAISE EXCEPTION 'attempt % of backup % is not running on %', p_attempt, p_backup_id, p_node
+        USING ERRCODE = 'GC103', HINT = 'Its lease ended and another attempt followed; this failure is dropped.';
+    END IF;
+    RETURN v_status;
 END
 $$;
 
-COMMENT ON FUNCTION internal.fail_backup(p_backup_id text, p_node text, p_error text) IS 'Give up a running backup of this machine, with the reason.';
+COMMENT ON FUNCTION internal.fail_backup(p_backup_id text, p_node text, p_attempt bigint, p_error text, p_again_after interval) IS 'Give up an attempt at a backup of this machine, with the reason; another one may follow.';
 
 CREATE FUNCTION internal.live_rows() RETURNS bigint
     LANGUAGE sql STABLE
@@ -1006,6 +1036,13 @@ CREATE TABLE public.communication_backups (
     CONSTRAINT communication_backups_error_check CHECK (((length(error) >= 1) AND (length(error) <= 4000))),
     CONSTRAINT communication_backups_failed CHECK (((status <> 'failed'::text) OR ((error IS NOT NULL) AND (failed_at IS NOT NULL)))),
     CONSTRAINT communication_backups_label_check CHECK ((label ~ '^[0-9]{8}-[0-9]{6}F(_[0-9]{8}-[0-9]{6}[DI])?$'::text)),
+    CONSTRAINT communication_backups_label_fits_type CHECK ((backup_type =
+CASE "right"(label, 1)
+    WHEN 'F'::text THEN 'full'::text
+    WHEN 'D'::text THEN 'differential'::text
+    WHEN 'I'::text THEN 'incremental'::text
+    ELSE NULL::text
+END)),
     CONSTRAINT communication_backups_node_check CHECK ((node ~ '^[a-z][a-z0-9-]{0,62}$'::text)),
     CONSTRAINT communication_backups_repository_size_bytes_check CHECK ((repository_size_bytes >= 0)),
     CONSTRAINT communication_backups_row_count_check CHECK ((row_count >= 0)),
@@ -1020,7 +1057,7 @@ COMMENT ON TABLE public.communication_backups IS 'Every backup that was asked fo
 
 COMMENT ON COLUMN public.communication_backups.backup_id IS 'backup_<date>_<time>_<microseconds> of the request, UTC.';
 
-COMMENT ON COLUMN public.communication_backups.backup_type IS 'full, or what changed since the last full (differential) or since any (incremental).';
+COMMENT ON COLUMN public.communication_backups.backup_type IS 'full, or what changed since the last full (differential) or since any (incremental); once completed, what was made.';
 
 COMMENT ON COLUMN public.communication_backups.status IS 'requested, running, completed, failed, or expired: retention removed it from the repository.';
 
@@ -1038,7 +1075,7 @@ COMMENT ON COLUMN public.communication_backups.attempts IS 'How often an agent h
 
 COMMENT ON COLUMN public.communication_backups.node IS 'The machine whose agent takes or took it.';
 
-COMMENT ON COLUMN public.communication_backups.lease_until IS 'Until then nobody else may take it over; the agent extends it.';
+COMMENT ON COLUMN public.communication_backups.lease_until IS 'Until then nobody else may take it over; the agent extends it. After a failure that may pass: until the next attempt.';
 
 COMMENT ON COLUMN public.communication_backups.started_at IS 'When the last attempt started.';
 
@@ -1046,7 +1083,7 @@ COMMENT ON COLUMN public.communication_backups.completed_at IS 'When pgBackRest 
 
 COMMENT ON COLUMN public.communication_backups.failed_at IS 'When it was given up.';
 
-COMMENT ON COLUMN public.communication_backups.error IS 'Why it was given up.';
+COMMENT ON COLUMN public.communication_backups.error IS 'Why it was given up; while it runs, why the attempt before was.';
 
 COMMENT ON COLUMN public.communication_backups.label IS 'pgBackRest''s name of it, for `pgbackrest restore --set`.';
 
@@ -1559,8 +1596,8 @@ REVOKE ALL ON FUNCTION internal.check_pool_config() FROM PUBLIC;
 REVOKE ALL ON FUNCTION internal.claim_backup(p_node text, p_lease interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.claim_backup(p_node text, p_lease interval) TO comms_agent;
 
-REVOKE ALL ON FUNCTION internal.complete_backup(p_backup_id text, p_node text, p_result jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION internal.complete_backup(p_backup_id text, p_node text, p_result jsonb) TO comms_agent;
+REVOKE ALL ON FUNCTION internal.complete_backup(p_backup_id text, p_node text, p_attempt bigint, p_result jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.complete_backup(p_backup_id text, p_node text, p_attempt bigint, p_result jsonb) TO comms_agent;
 
 REVOKE ALL ON FUNCTION internal.current_organization() FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.current_organization() TO comms_app;
@@ -1573,11 +1610,11 @@ GRANT ALL ON FUNCTION internal.desired_pools() TO comms_agent;
 REVOKE ALL ON FUNCTION internal.expire_backups(p_labels_present text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.expire_backups(p_labels_present text[]) TO comms_agent;
 
-REVOKE ALL ON FUNCTION internal.extend_backup_lease(p_backup_id text, p_node text, p_lease interval) FROM PUBLIC;
-GRANT ALL ON FUNCTION internal.extend_backup_lease(p_backup_id text, p_node text, p_lease interval) TO comms_agent;
+REVOKE ALL ON FUNCTION internal.extend_backup_lease(p_backup_id text, p_node text, p_attempt bigint, p_lease interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.extend_backup_lease(p_backup_id text, p_node text, p_attempt bigint, p_lease interval) TO comms_agent;
 
-REVOKE ALL ON FUNCTION internal.fail_backup(p_backup_id text, p_node text, p_error text) FROM PUBLIC;
-GRANT ALL ON FUNCTION internal.fail_backup(p_backup_id text, p_node text, p_error text) TO comms_agent;
+REVOKE ALL ON FUNCTION internal.fail_backup(p_backup_id text, p_node text, p_attempt bigint, p_error text, p_again_after interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.fail_backup(p_backup_id text, p_node text, p_attempt bigint, p_error text, p_again_after interval) TO comms_agent;
 
 REVOKE ALL ON FUNCTION internal.live_rows() FROM PUBLIC;
 

@@ -36,6 +36,12 @@ CREATE TABLE public.communication_backups (
             AND backup_size_bytes IS NOT NULL AND repository_size_bytes IS NOT NULL AND row_count IS NOT NULL
         )
     ),
+    -- The last letter of a label says what pgBackRest made.
+    CONSTRAINT communication_backups_label_fits_type CHECK (
+        backup_type = CASE pg_catalog.right(label, 1)
+            WHEN 'F' THEN 'full' WHEN 'D' THEN 'differential' WHEN 'I' THEN 'incremental'
+        END
+    ),
     CONSTRAINT communication_backups_failed CHECK (
         status <> 'failed' OR (error IS NOT NULL AND failed_at IS NOT NULL)
     ),
@@ -54,7 +60,7 @@ COMMENT ON TABLE public.communication_backups IS
 COMMENT ON COLUMN public.communication_backups.backup_id IS
 'backup_<date>_<time>_<microseconds> of the request, UTC.';
 COMMENT ON COLUMN public.communication_backups.backup_type IS
-'full, or what changed since the last full (differential) or since any (incremental).';
+'full, or what changed since the last full (differential) or since any (incremental); once completed, what was made.';
 COMMENT ON COLUMN public.communication_backups.status IS
 'requested, running, completed, failed, or expired: retention removed it from the repository.';
 COMMENT ON COLUMN public.communication_backups.row_count IS
@@ -67,11 +73,12 @@ COMMENT ON COLUMN public.communication_backups.requested_by IS 'The login that a
 COMMENT ON COLUMN public.communication_backups.attempts IS 'How often an agent has started it; three at most.';
 COMMENT ON COLUMN public.communication_backups.node IS 'The machine whose agent takes or took it.';
 COMMENT ON COLUMN public.communication_backups.lease_until IS
-'Until then nobody else may take it over; the agent extends it.';
+'Until then nobody else may take it over; the agent extends it. After a failure that may pass: until the next attempt.';
 COMMENT ON COLUMN public.communication_backups.started_at IS 'When the last attempt started.';
 COMMENT ON COLUMN public.communication_backups.completed_at IS 'When pgBackRest had stored it whole.';
 COMMENT ON COLUMN public.communication_backups.failed_at IS 'When it was given up.';
-COMMENT ON COLUMN public.communication_backups.error IS 'Why it was given up.';
+COMMENT ON COLUMN public.communication_backups.error IS
+'Why it was given up; while it runs, why the attempt before was.';
 COMMENT ON COLUMN public.communication_backups.label IS 'pgBackRest''s name of it, for `pgbackrest restore --set`.';
 COMMENT ON COLUMN public.communication_backups.lsn_start IS 'Where it starts in the write-ahead log.';
 COMMENT ON COLUMN public.communication_backups.lsn_stop IS 'From there on a restore is consistent.';

@@ -1,10 +1,12 @@
 CREATE OR REPLACE FUNCTION internal.claim_backup(p_node text, p_lease interval)
-RETURNS TABLE (backup_id text, backup_type text)
+RETURNS TABLE (backup_id text, backup_type text, attempt bigint)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $plpgsql$
 /* Give the agent of p_node the next backup to take, or none. One backup runs at a time: while another
-   holds its lease there is none. A backup whose lease ended comes first, three attempts in all.
+   holds its lease there is none. A backup whose lease or pause ended comes first, three attempts in all.
+   The number of the attempt is the agent's token: it shows it whenever it speaks of this backup, so
+   that whoever lost the backup cannot speak for the attempt that follows.
    Raises GC102 for a lease outside of 10 seconds to 1 day. */
 DECLARE
     v_backup public.communication_backups;
@@ -17,7 +19,10 @@ BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('internal.claim_backup', 0));
     UPDATE public.communication_backups AS lost
     SET status = 'failed', failed_at = clock_timestamp(),
-        error = format('given up after %s attempts, the last on %s: its lease ended', lost.attempts, lost.node)
+        error = left(
+            format('given up after %s attempts, the last on %s: its lease ended', lost.attempts, lost.node)
+            || coalesce('; an earlier attempt: ' || lost.error, ''), 4000
+        )
     WHERE lost.status = 'running' AND lost.lease_until < clock_timestamp() AND lost.attempts >= 3;
     IF EXISTS (
         SELECT FROM public.communication_backups AS running
@@ -36,7 +41,7 @@ BEGIN
     SET status = 'running', node = p_node, attempts = claimed.attempts + 1,
         started_at = clock_timestamp(), lease_until = clock_timestamp() + p_lease
     WHERE claimed.backup_id = v_backup.backup_id
-    RETURNING claimed.backup_id, claimed.backup_type;
+    RETURNING claimed.backup_id, claimed.backup_type, claimed.attempts;
 END
 $plpgsql$;
 

@@ -4,6 +4,10 @@ A row is leased. Whoever holds the lease runs pgBackRest and extends it meanwhil
 or its machine goes away, the lease ends and the agent of whichever machine leads then takes the row
 over. What is reported comes from the repository itself, never from an exit status: a backup is
 complete when `info` names it, with the row's id as its annotation and without damaged pages.
+
+A failure that may pass (`pgbackrest.may_pass`) costs one of the row's three attempts, any other one
+the row. The number of the attempt goes with whatever is said of a row: an attempt that was lost
+cannot speak for the one that followed.
 """
 
 import logging
@@ -12,12 +16,13 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO
 
 import psycopg
 from psycopg.types.json import Jsonb
 
 from infra.agent import checks, patroni, pgbackrest
+from infra.agent.deadline import Connection
 from infra.agent.errors import AgentError
 from infra.agent.facts import Machine
 from infra.agent.pgbackrest import Backup, Stanza
@@ -25,22 +30,30 @@ from infra.agent.run import one_line
 
 LEASE = "2 minutes"
 SHORTEST_LEASE = "10 seconds"
+AGAIN_AFTER = "3 minutes"  # the pause after a failure that may pass
 EXTEND_EVERY = 30.0  # seconds
 STOP_PATIENCE = 20.0  # seconds for pgBackRest to end after SIGTERM
+MOST_ATTEMPTS = 3  # of one row, as the ledger allows
 BACKUP_ID = re.compile(r"backup_[0-9]{8}_[0-9]{6}_[0-9]{6}\Z")
 
 # SQLSTATEs of the ledger's functions.
 NOT_OURS = "GC103"  # the lease ended and another machine took the row over
 NOT_USABLE = "GC104"  # the ledger refuses what was reported
 
-Connection = psycopg.Connection[tuple[Any, ...]]
-
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A row of the ledger that this machine holds, and the number of the attempt."""
+
+    backup_id: str
+    attempt: int
 
 
 @dataclass
 class _Running:
-    backup_id: str
+    claim: Claim
     process: subprocess.Popen[bytes]
     complaints: IO[bytes]
     extended: float
@@ -65,7 +78,7 @@ class Backups:
                 self._claim(connection)
             return
         if not self._keep_lease(connection, self._running):
-            log.warning("%s: somebody else has taken it over", self._running.backup_id)
+            log.warning("%s: somebody else has taken it over", self._running.claim.backup_id)
             self._terminate(self._running)
         elif self._running.process.poll() is not None:
             self._finish(connection, self._running)
@@ -76,31 +89,35 @@ class Backups:
         if running is None:
             return
         self._terminate(running)
-        log.warning("%s: stopped with the agent, another attempt follows", running.backup_id)
+        log.warning("%s: stopped with the agent, another attempt follows", running.claim.backup_id)
         if connection is not None:
-            _extend(connection, running.backup_id, self._machine.name, SHORTEST_LEASE)
+            self._extend(connection, running.claim, SHORTEST_LEASE)
 
     def _claim(self, connection: Connection) -> None:
         row = connection.execute(
-            "SELECT backup_id, backup_type FROM internal.claim_backup(%s, %s::interval)",
+            "SELECT backup_id, backup_type, attempt FROM internal.claim_backup(%s, %s::interval)",
             [self._machine.name, LEASE],
         ).fetchone()
         if row is None:
             return
+        claim = Claim(
+            checks.text(row[0], "backup_id", BACKUP_ID),
+            checks.number(row[2], "attempt", 1, MOST_ATTEMPTS),
+        )
+        kind = pgbackrest.TYPES[checks.one_of(row[1], "backup_type", pgbackrest.TYPES)]
         try:
-            backup_id = checks.text(row[0], "backup_id", BACKUP_ID)
-            kind = pgbackrest.TYPES[checks.one_of(row[1], "backup_type", pgbackrest.TYPES)]
             said = pgbackrest.info(self._machine.stanza)
-            made = backup_of(said, backup_id)
-            if made is None:
-                self._start(backup_id, kind)
-            else:  # the agent before us saw it through, but could not say so
-                self._report(connection, backup_id, said, made)
         except AgentError as error:
-            self._fail(connection, str(row[0]), str(error))
+            self._fail(connection, claim, str(error), again=True)
+            return
+        made = backup_of(said, claim.backup_id)
+        if made is None:
+            self._start(claim, kind)
+        else:  # the attempt before saw it through, but could not say so
+            self._report(connection, claim, said, made)
 
-    def _start(self, backup_id: str, kind: str) -> None:
-        options = (f"--type={kind}", f"--annotation=backup_id={backup_id}")
+    def _start(self, claim: Claim, kind: str) -> None:
+        options = (f"--type={kind}", f"--annotation=backup_id={claim.backup_id}")
         complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the backup has ended
         process = subprocess.Popen(
             pgbackrest.command("backup", self._machine.stanza, *options),
@@ -108,68 +125,83 @@ class Backups:
             stdout=subprocess.DEVNULL,
             stderr=complaints,
         )
-        self._running = _Running(backup_id, process, complaints, time.monotonic())
-        log.info("%s: %s backup begins", backup_id, kind)
+        self._running = _Running(claim, process, complaints, time.monotonic())
+        log.info("%s: %s backup begins, attempt %d", claim.backup_id, kind, claim.attempt)
 
     def _keep_lease(self, connection: Connection, running: _Running) -> bool:
         if time.monotonic() - running.extended < EXTEND_EVERY:
             return True
-        if not _extend(connection, running.backup_id, self._machine.name, LEASE):
+        if not self._extend(connection, running.claim, LEASE):
             return False
         running.extended = time.monotonic()
         return True
 
     def _finish(self, connection: Connection, running: _Running) -> None:
         """Report how the backup ended; kept and tried again while nobody answers."""
+        claim = running.claim
         said = pgbackrest.info(self._machine.stanza)
         if said.code not in (pgbackrest.STATUS_OK, pgbackrest.STATUS_NO_BACKUP):
-            raise AgentError(f"{running.backup_id} has ended, but how is unknown: {said.message}")
-        made = backup_of(said, running.backup_id)
+            raise AgentError(f"{claim.backup_id} has ended, but how is unknown: {said.message}")
+        made = backup_of(said, claim.backup_id)
         try:
             if made is None:
-                self._fail(connection, running.backup_id, _complaint(running))
+                again = pgbackrest.may_pass(running.process.returncode)
+                self._fail(connection, claim, _complaint(running), again=again)
             else:
-                self._report(connection, running.backup_id, said, made)
+                self._report(connection, claim, said, made)
         except psycopg.Error as error:
             if error.sqlstate != NOT_OURS:
                 raise
-            log.warning("%s: %s", running.backup_id, error.diag.message_primary)
+            log.warning("%s: %s", claim.backup_id, error.diag.message_primary)
         running.complaints.close()
         self._running = None
 
-    def _report(self, connection: Connection, backup_id: str, said: Stanza, made: Backup) -> None:
+    def _report(self, connection: Connection, claim: Claim, said: Stanza, made: Backup) -> None:
         if made.page_errors is False:
-            self._complete(connection, backup_id, made)
+            self._complete(connection, claim, made)
         else:
             found = "damaged pages" if made.page_errors else "no page checksums"
             self._fail(
                 connection,
-                backup_id,
+                claim,
                 f"pgBackRest found {found} in backup {made.label}: see `pgbackrest info"
                 f" --set={made.label}` and repair the data files before the next backup",
+                again=False,
             )
         connection.execute(
             "SELECT internal.expire_backups(%s)", [[backup.label for backup in said.backups]]
         )
 
-    def _complete(self, connection: Connection, backup_id: str, made: Backup) -> None:
+    def _complete(self, connection: Connection, claim: Claim, made: Backup) -> None:
         try:
             connection.execute(
-                "SELECT internal.complete_backup(%s, %s, %s)",
-                [backup_id, self._machine.name, Jsonb(result(made))],
+                "SELECT internal.complete_backup(%s, %s, %s, %s)",
+                [claim.backup_id, self._machine.name, claim.attempt, Jsonb(result(made))],
             )
         except psycopg.Error as error:
             if error.sqlstate != NOT_USABLE:
                 raise
-            self._fail(connection, backup_id, one_line(str(error)))
+            self._fail(connection, claim, one_line(str(error)), again=False)
         else:
-            log.info("%s: complete as %s, %d bytes stored", backup_id, made.label, made.stored)
+            stored = made.stored
+            log.info("%s: complete as %s, %d bytes stored", claim.backup_id, made.label, stored)
 
-    def _fail(self, connection: Connection, backup_id: str, reason: str) -> None:
-        log.error("%s: failed: %s", backup_id, reason)
-        connection.execute(
-            "SELECT internal.fail_backup(%s, %s, %s)", [backup_id, self._machine.name, reason]
-        )
+    def _fail(self, connection: Connection, claim: Claim, reason: str, *, again: bool) -> None:
+        pause = AGAIN_AFTER if again else None
+        row = connection.execute(
+            "SELECT internal.fail_backup(%s, %s, %s, %s, %s::interval)",
+            [claim.backup_id, self._machine.name, claim.attempt, reason, pause],
+        ).fetchone()
+        follows = row is not None and row[0] == "running"
+        what = f"failed, another attempt follows in {pause}" if follows else "failed"
+        log.error("%s: attempt %d %s: %s", claim.backup_id, claim.attempt, what, reason)
+
+    def _extend(self, connection: Connection, claim: Claim, lease: str) -> bool:
+        row = connection.execute(
+            "SELECT internal.extend_backup_lease(%s, %s, %s, %s::interval)",
+            [claim.backup_id, self._machine.name, claim.attempt, lease],
+        ).fetchone()
+        return row is not None and row[0] is True
 
     def _terminate(self, running: _Running) -> None:
         running.process.terminate()
@@ -202,13 +234,6 @@ def result(made: Backup) -> dict[str, object]:
         "completed_at": made.completed_at.isoformat(),
         "checksum_errors": 0,
     }
-
-
-def _extend(connection: Connection, backup_id: str, node: str, lease: str) -> bool:
-    row = connection.execute(
-        "SELECT internal.extend_backup_lease(%s, %s, %s::interval)", [backup_id, node, lease]
-    ).fetchone()
-    return row is not None and row[0] is True
 
 
 def _complaint(running: _Running) -> str:

@@ -21,6 +21,23 @@ STORE_CODE = re.compile(r"<Code>([A-Za-z]{1,60})</Code>")
 WAL_SEGMENT = re.compile(r"[0-9A-F]{24}\Z")
 TYPES = {"full": "full", "incremental": "incr", "differential": "diff"}  # ledger → pgBackRest
 
+# Exit statuses of failures that may be over at the next attempt: of the way to the repository, of
+# another pgBackRest that still runs, of a database that just changed hands. Every other one stays
+# (a stop file, a wrong option, a full disk's consequences) until somebody does something about it.
+# Source: https://github.com/pgbackrest/pgbackrest/blob/main/src/build/error/error.yaml
+MAY_PASS = {
+    39: "protocol",  # the store answered something else, or hung up
+    42: "file-read",  # no answer from the store in time
+    49: "host-connect",
+    50: "lock-acquire",
+    56: "db-connect",  # also: no primary to be found
+    57: "db-query",
+    63: "term",  # it was told to stop
+    64: "file-write",
+    82: "archive-timeout",  # the WAL of the backup did not arrive in time
+    101: "service",  # the store is not able to answer now
+}
+
 # Codes of `status` in the answer of `info`.
 STATUS_OK = 0
 STATUS_MISSING_PATH = 1
@@ -99,6 +116,14 @@ def reason(said: str) -> str:
     sentence, exchange, _ = error.partition("*** Path/Query ***")
     code = STORE_CODE.search(error) if exchange else None
     return one_line(f"{sentence} {code[1] if code else ''}")
+
+
+def may_pass(status: int) -> bool:
+    """Whether a pgBackRest that ended with exit `status` may well succeed at another attempt.
+
+    Negative is the number of a signal (`subprocess`): somebody else ended it.
+    """
+    return status < 0 or status in MAY_PASS
 
 
 def succeed(verb: str, stanza: str, *options: str, timeout: float) -> None:

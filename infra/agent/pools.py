@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from infra.agent import checks, database, paths
+from infra.agent.deadline import Connection
 from infra.agent.errors import AgentError
 from infra.agent.facts import Machine
 from infra.agent.files import File, install
@@ -23,8 +23,6 @@ POOL = "production"  # the pool in front of the one database
 CONFIRM_EVERY = 60.0  # seconds after which an unchanged pool is compared and reported again
 MOST_CONNECTIONS = 5000
 TOLERANCE = 0.01  # seconds: PgBouncer keeps times as fractions
-
-Connection = psycopg.Connection[tuple[Any, ...]]
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +146,7 @@ def apply(pool: Pool, name: str) -> dict[str, float]:
     wanted = settings(pool)
     content = render(pool, name).encode()
     install(File(paths.POOLS, content, "postgres", "postgres", 0o640))
-    with psycopg.connect(database.pooler_console(), autocommit=True) as console:
+    with Connection.connect(database.pooler_console(), autocommit=True) as console:
         if differs(wanted, read_back(console, name)):
             console.execute("RELOAD")
         found = read_back(console, name)

@@ -3,6 +3,9 @@
 Each duty has its own pace. One that fails is tried again with growing pauses and says so once;
 the others go on. On SIGTERM the loop ends: a running backup is stopped and its row given back, so
 that the agent of whichever machine leads next takes it (see `backups`).
+
+Whatever a duty asks has a deadline (`deadline`, and each program's own), so a server that freezes
+holds up a duty for seconds and the loop never for good.
 """
 
 import logging
@@ -14,7 +17,8 @@ from dataclasses import dataclass
 import psycopg
 
 from infra.agent import database
-from infra.agent.backups import Backups, Connection
+from infra.agent.backups import Backups
+from infra.agent.deadline import Connection
 from infra.agent.errors import AgentError
 from infra.agent.facts import Machine
 from infra.agent.leadership import EtcdLeadership
@@ -80,7 +84,7 @@ class Session:
         """
         held = self.alive()
         if held is None:
-            held = psycopg.connect(self._conninfo, autocommit=True)
+            held = Connection.connect(self._conninfo, autocommit=True)
             held.execute(f"LISTEN {CHANNEL}")
             self._connection = held
         return held

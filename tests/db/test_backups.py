@@ -20,6 +20,7 @@ def result(**changes: object) -> dict[str, object]:
     now = datetime.now(UTC)
     return {
         "label": "20260102-030405F",
+        "type": "full",
         "backup_size_bytes": 31457280,
         "repository_size_bytes": 4194304,
         "lsn_start": "0/2000028",
@@ -44,10 +45,28 @@ def claim(database: Database, node: str = "pg-1", lease: str = "1 minute") -> li
         ).fetchall()
 
 
-def complete(database: Database, backup_id: str, values: object, node: str = "pg-1") -> None:
+def complete(
+    database: Database, backup_id: str, values: object, node: str = "pg-1", attempt: int = 1
+) -> None:
     with database.connect(AGENT) as connection:
         connection.execute(
-            "SELECT internal.complete_backup(%s, %s, %s)", (backup_id, node, json.dumps(values))
+            "SELECT internal.complete_backup(%s, %s, %s, %s)",
+            (backup_id, node, attempt, json.dumps(values)),
+        )
+
+
+def fail(
+    database: Database,
+    backup_id: str,
+    attempt: int = 1,
+    pause: str | None = None,
+    reason: str = "repository is full",
+) -> object:
+    with database.connect(AGENT) as connection:
+        return db.one_value(
+            connection,
+            "SELECT internal.fail_backup(%s, 'pg-1', %s, %s, %s)",
+            (backup_id, attempt, reason, pause),
         )
 
 
@@ -74,7 +93,7 @@ def end_lease(database: Database) -> None:
 def test_from_request_to_completion(database: Database) -> None:
     backup_id = ask(database)
     assert row(database, backup_id)["requested_by"] == "wedsync_ops"
-    assert claim(database) == [(backup_id, "full")]
+    assert claim(database) == [(backup_id, "full", 1)]
     complete(database, backup_id, result())
     done = row(database, backup_id)
     assert (done["status"], done["label"], done["node"]) == (
@@ -121,16 +140,16 @@ def test_eight_agents_claim_one_backup(database: Database) -> None:
 
 def test_one_runs_at_a_time_and_the_oldest_first(database: Database) -> None:
     first, second = ask(database), ask(database, "incremental")
-    assert claim(database, "pg-1") == [(first, "full")]
+    assert claim(database, "pg-1") == [(first, "full", 1)]
     assert claim(database, "pg-2") == []
     complete(database, first, result())
-    assert claim(database, "pg-2") == [(second, "incremental")]
+    assert claim(database, "pg-2") == [(second, "incremental", 1)]
 
 
 def test_a_lost_agent_is_replaced_twice_then_the_backup_fails(database: Database) -> None:
     backup_id = ask(database)
     for attempt, node in enumerate(("pg-1", "pg-2", "pg-3"), 1):
-        assert claim(database, node) == [(backup_id, "full")]
+        assert claim(database, node) == [(backup_id, "full", attempt)]
         assert row(database, backup_id)["attempts"] == attempt
         assert claim(database, "pg-9") == []
         end_lease(database)
@@ -140,30 +159,37 @@ def test_a_lost_agent_is_replaced_twice_then_the_backup_fails(database: Database
     assert failed["error"] == "given up after 3 attempts, the last on pg-3: its lease ended"
 
 
-def test_whoever_lost_it_can_neither_extend_nor_complete_nor_fail(database: Database) -> None:
+@pytest.mark.parametrize("taker", ["pg-2", "pg-1"])
+def test_whoever_lost_it_can_neither_extend_nor_complete_nor_fail(
+    database: Database, taker: str
+) -> None:
+    """The one that takes over may well be the next attempt of the same machine."""
     backup_id = ask(database)
     claim(database, "pg-1")
-    extend = "SELECT internal.extend_backup_lease('{}', '{}', '1 minute')"
-    assert database.value(extend.format(backup_id, "pg-1"), AGENT) is True
+    extend = "SELECT internal.extend_backup_lease('{}', '{}', {}, '1 minute')"
+    assert database.value(extend.format(backup_id, "pg-1", 1), AGENT) is True
     end_lease(database)
-    claim(database, "pg-2")
-    assert database.value(extend.format(backup_id, "pg-1"), AGENT) is False
+    claim(database, taker)
+    assert database.value(extend.format(backup_id, "pg-1", 1), AGENT) is False
     with pytest.raises(db.DatabaseError) as refusal:
         complete(database, backup_id, result())
     assert refusal.value.sqlstate == "GC103"
     with pytest.raises(db.DatabaseError) as refusal:
-        database.execute(f"SELECT internal.fail_backup('{backup_id}', 'pg-1', 'x')", AGENT)
+        fail(database, backup_id)
     assert refusal.value.sqlstate == "GC103"
-    assert row(database, backup_id)["node"] == "pg-2"
+    assert (row(database, backup_id)["node"], row(database, backup_id)["status"]) == (
+        taker,
+        "running",
+    )
+    complete(database, backup_id, result(), taker, attempt=2)
+    assert row(database, backup_id)["status"] == "completed"
 
 
 def test_a_failure_keeps_its_reason(database: Database) -> None:
     backup_id = ask(database)
     claim(database)
     for _ in range(2):  # saying it again changes nothing
-        database.execute(
-            f"SELECT internal.fail_backup('{backup_id}', 'pg-1', 'repository is full')", AGENT
-        )
+        assert fail(database, backup_id) == "failed"
     failed = row(database, backup_id)
     assert (failed["status"], failed["error"]) == ("failed", "repository is full")
     assert failed["failed_at"] is not None
@@ -175,6 +201,11 @@ def test_a_failure_keeps_its_reason(database: Database) -> None:
         None,
         {},
         result(label=None),
+        result(type=None),
+        result(type="weekly"),
+        result(type="incr"),  # of a label that says full
+        result(label="20260102-030405F_20260102-040405I"),
+        result(label="20260102-030405F_20260102-040405D", type="incr"),
         result(label="latest; rm -rf /"),
         result(backup_size_bytes=-1),
         result(backup_size_bytes="many"),
@@ -200,6 +231,66 @@ def test_one_label_belongs_to_one_backup(database: Database) -> None:
     with pytest.raises(db.DatabaseError) as refusal:
         complete(database, backup[0], result())
     assert refusal.value.sqlstate == "GC104"
+
+
+@pytest.mark.parametrize(
+    ("label", "made", "kind"),
+    [
+        ("20260102-030405F", "full", "full"),
+        ("20260102-030405F_20260102-040405D", "diff", "differential"),
+        ("20260102-030405F_20260102-040405I", "incr", "incremental"),
+    ],
+)
+def test_the_ledger_says_what_was_made(
+    database: Database, label: str, made: str, kind: str
+) -> None:
+    """Without a full backup before it, pgBackRest makes an incremental one full."""
+    backup_id = ask(database, "incremental")
+    claim(database)
+    complete(database, backup_id, result(label=label, type=made))
+    assert row(database, backup_id)["backup_type"] == kind
+
+
+def test_a_failure_that_may_pass_costs_an_attempt_and_the_last_one_the_backup(
+    database: Database,
+) -> None:
+    backup_id = ask(database)
+    for attempt in (1, 2):
+        assert claim(database) == [(backup_id, "full", attempt)]
+        assert fail(database, backup_id, attempt, "1 minute", "no answer") == "running"
+        waiting = row(database, backup_id)
+        assert (waiting["error"], waiting["failed_at"]) == ("no answer", None)
+        assert waiting["lease_until"] > datetime.now(UTC) + timedelta(seconds=30)
+        assert claim(database) == []  # not before the pause is over
+        end_lease(database)
+    assert claim(database) == [(backup_id, "full", 3)]
+    assert fail(database, backup_id, 3, "1 minute", "still no answer") == "failed"
+    failed = row(database, backup_id)
+    assert (failed["error"], failed["lease_until"]) == ("still no answer", None)
+    assert claim(database) == []
+
+
+def test_a_later_attempt_that_succeeds_has_no_error(database: Database) -> None:
+    backup_id = ask(database)
+    claim(database)
+    fail(database, backup_id, 1, "1 minute")
+    end_lease(database)
+    claim(database)
+    complete(database, backup_id, result(), attempt=2)
+    assert (row(database, backup_id)["status"], row(database, backup_id)["error"]) == (
+        "completed",
+        None,
+    )
+
+
+@pytest.mark.parametrize("pause", ["0 seconds", "-1 hour", "2 days"])
+def test_an_impossible_pause_is_refused(database: Database, pause: str) -> None:
+    backup_id = ask(database)
+    claim(database)
+    with pytest.raises(db.DatabaseError) as refusal:
+        fail(database, backup_id, 1, pause)
+    assert refusal.value.sqlstate == "GC102"
+    assert row(database, backup_id)["status"] == "running"
 
 
 @pytest.mark.parametrize("kind", ["", "weekly", "FULL", "'; DROP TABLE x"])

@@ -18,11 +18,11 @@ SELECT set_login_unrestricted('wedsync_worker', true, 'sends');
 SELECT unbind_login('018f0000-0000-7000-8000-000000000001', 'wedsync_app');
 SELECT backup_communication_system('full');
 SELECT internal.claim_backup('pg-1', '1 minute');
-SELECT internal.extend_backup_lease(backup_id, 'pg-1', '1 minute') FROM communication_backups;
-SELECT internal.complete_backup(backup_id, 'pg-1', 'RESULT') FROM communication_backups;
+SELECT internal.extend_backup_lease(backup_id, 'pg-1', 1, '1 minute') FROM communication_backups;
+SELECT internal.complete_backup(backup_id, 'pg-1', 1, 'RESULT') FROM communication_backups;
 SELECT backup_communication_system('incremental');
 SELECT internal.claim_backup('pg-1', '1 minute');
-SELECT internal.fail_backup(backup_id, 'pg-1', 'x')
+SELECT internal.fail_backup(backup_id, 'pg-1', 1, 'x', NULL)
 FROM communication_backups WHERE status = 'running';
 SELECT internal.expire_backups('{}');
 INSERT INTO communication_recovery_points (recovery_point_id, recovery_type)

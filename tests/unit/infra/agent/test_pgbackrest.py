@@ -78,3 +78,21 @@ def test_the_reason_of_a_failed_request_is_short_and_names_the_store_s_code() ->
 
 def test_a_reason_is_printable_whatever_was_deciphered_wrongly() -> None:
     assert pgbackrest.reason("FormatError: D\x00\ufffd\x1b[2J bad").isprintable()
+
+
+@pytest.mark.parametrize(
+    ("status", "passes"),
+    [
+        (49, True),  # host-connect
+        (50, True),  # lock-acquire
+        (82, True),  # archive-timeout
+        (-9, True),  # killed
+        (62, False),  # stop
+        (31, False),  # option-invalid
+        (58, False),  # db-mismatch
+        (95, False),  # crypto
+        (0, False),  # it says that all is well, and left no backup
+    ],
+)
+def test_failures_that_may_pass(status: int, *, passes: bool) -> None:
+    assert pgbackrest.may_pass(status) is passes
