@@ -19,6 +19,7 @@ KEY_ENCRYPTION_KEY = KEYS / "key_encryption_key"
 LOGINS = KEYS / "logins.json"
 
 POOLS = Path("/etc/pgbouncer/pools.ini")  # included by pgbouncer.ini; its directory is postgres's
+POOLER_USERS = Path("/etc/pgbouncer/userlist.txt")
 REPOSITORY_CONFIGURATION = Path("/etc/pgbackrest/conf.d/repository.conf")
 PATRONI_SETTINGS = Path("/etc/patroni/conf.d/20-settings.yml")
 STORE_IDENTITIES = Path("/etc/seaweedfs/s3.json")
@@ -27,6 +28,8 @@ HOSTS = Path("/etc/hosts")
 STATE = Path("/var/lib/guestcomms")
 REFUSED = STATE / "refused"  # why `initialize` would not make a cluster
 STANZA_READY = STATE / "stanza-ready"
+
+RELOAD_DUE = Path("/run/guestcomms-reload-due")  # servers have yet to read what `prepare` wrote
 
 POSTGRESQL_SOCKETS = Path("/run/postgresql")
 POSTGRESQL_PROGRAMS = Path("/usr/lib/postgresql/17/bin")

@@ -2,17 +2,21 @@
 
 Runs as root before every other service, at each boot. Everything to be written is computed first
 (`files`), without touching the machine, and then installed; running it again changes nothing that
-is already so. Servers that run already are not reloaded here.
+is already so.
+
+Servers that run already (not at boot) read the changed files anew: see `reload`.
 """
 
 import base64
 import binascii
 import json
 import logging
+import re
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from infra.agent import checks, paths
+from infra.agent import checks, paths, reload
 from infra.agent.errors import AgentError
 from infra.agent.facts import Directory, Machine, Place
 from infra.agent.files import File, install, install_directory
@@ -21,7 +25,13 @@ HOSTS_BEGIN = "# guestcomms: begin"
 HOSTS_END = "# guestcomms: end"
 KEY_BYTES = 32
 
+POOLER_USERS = re.compile(
+    rb'"pgbouncer" "SCRAM-SHA-256\$4096:[A-Za-z0-9+/]{22}==\$'
+    rb'[A-Za-z0-9+/]{43}=:[A-Za-z0-9+/]{43}="\n'
+)
+
 SecretReader = Callable[[str], bytes]
+Present = Callable[[Path], bytes]
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +43,7 @@ def prepare(machine: Machine, place: Place) -> int:
         AgentError: a secret is missing or malformed, or a user that shall own a file does not
         exist.
     """
-    wanted = list(files(machine, place, _read_secret, paths.HOSTS.read_text()))
+    wanted = list(files(machine, place, _read_secret, _present))
     changed = 0
     for directory in directories(machine):
         if install_directory(directory):
@@ -43,6 +53,8 @@ def prepare(machine: Machine, place: Place) -> int:
         if install(file):
             log.info("file %s: %s:%s %04o", *_description(file))
             changed += 1
+            reload.note(file.path)
+    reload.if_due(machine.role)
     log.info("prepared %s: %d changes", machine.name, changed)
     return changed
 
@@ -61,19 +73,19 @@ def directories(machine: Machine) -> list[Directory]:
     return own + list(machine.directories)
 
 
-def files(machine: Machine, place: Place, secret: SecretReader, hosts: str) -> Iterator[File]:
+def files(machine: Machine, place: Place, secret: SecretReader, present: Present) -> Iterator[File]:
     """Yield every file of this machine as it shall be.
 
     Args:
         machine: what this machine is.
         place: where it stands.
         secret: returns the contents of a delivered secret by its file name.
-        hosts: present contents of /etc/hosts.
+        present: returns the present contents of a file, nothing where there is none.
 
     Raises:
         AgentError: a secret is malformed.
     """
-    yield File(paths.HOSTS, hosts_file(hosts, place.machines).encode(), "root", "root", 0o644)
+    yield File(paths.HOSTS, hosts_file(present(paths.HOSTS), place.machines), "root", "root", 0o644)
     yield from _tls(secret)
     if machine.role in ("database", "drill"):
         configuration = repository_configuration(place, _json(secret, "repository.json"))
@@ -81,6 +93,8 @@ def files(machine: Machine, place: Place, secret: SecretReader, hosts: str) -> I
         yield _postgres(paths.KEY_ENCRYPTION_KEY, _key(secret), 0o400)
     if machine.role == "database":
         yield _postgres(paths.LOGINS, secret("logins.json"), 0o400)
+        users = pooler_users(present(paths.POOLER_USERS))
+        yield _postgres(paths.POOLER_USERS, users, 0o640)
         # Patroni reads this once, when it makes a cluster; JSON is YAML.
         settings = json.dumps({"bootstrap": {"dcs": place.settings}}, indent=1)
         yield _postgres(paths.PATRONI_SETTINGS, settings.encode(), 0o644)
@@ -89,11 +103,11 @@ def files(machine: Machine, place: Place, secret: SecretReader, hosts: str) -> I
         yield File(paths.STORE_IDENTITIES, identities, "root", "root", 0o600)
 
 
-def hosts_file(present: str, machines: Mapping[str, str]) -> str:
+def hosts_file(present: bytes, machines: Mapping[str, str]) -> bytes:
     """Return /etc/hosts with our block of machine addresses at its end, and the rest as it was."""
     kept: list[str] = []
     ours = False
-    for line in present.splitlines():
+    for line in present.decode().splitlines():
         if line == HOSTS_BEGIN:
             ours = True
         if not ours:
@@ -101,7 +115,22 @@ def hosts_file(present: str, machines: Mapping[str, str]) -> str:
         if line == HOSTS_END:
             ours = False
     block = [f"{address} {name}" for name, address in sorted(machines.items())]
-    return "\n".join([*kept, HOSTS_BEGIN, *block, HOSTS_END]) + "\n"
+    return ("\n".join([*kept, HOSTS_BEGIN, *block, HOSTS_END]) + "\n").encode()
+
+
+def pooler_users(present: bytes) -> bytes:
+    """Return PgBouncer's list of users: its own role, with a verifier that no password matches.
+
+    PgBouncer wants its auth_user in the list. An empty password there would be one that anybody can
+    log in with. The keys of this verifier are random instead of derived from a password (RFC 5802),
+    so nobody knows one. A list that is of this form stays as it is.
+    """
+    if POOLER_USERS.fullmatch(present):
+        return present
+    salt, stored_key, server_key = (
+        base64.b64encode(secrets.token_bytes(length)).decode() for length in (16, 32, 32)
+    )
+    return f'"pgbouncer" "SCRAM-SHA-256$4096:{salt}${stored_key}:{server_key}"\n'.encode()
 
 
 def repository_configuration(place: Place, keys: Mapping[str, object]) -> bytes:
@@ -197,6 +226,13 @@ def _json(secret: SecretReader, name: str) -> Mapping[str, object]:
         return checks.mapping(json.loads(secret(name)), name)
     except ValueError as error:
         raise AgentError(f"{name} is not valid JSON; the place must deliver it again") from error
+
+
+def _present(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 def _read_secret(name: str) -> bytes:

@@ -42,15 +42,27 @@ def test_schedules_belong_to_the_role_without_a_way_in(server: Server) -> None:
 def test_the_pooler_finds_verifiers_of_living_logins_only(server: Server) -> None:
     salt, key = base64.b64encode(bytes(16)).decode(), base64.b64encode(bytes(32)).decode()
     secret = f"SCRAM-SHA-256$4096:{salt}${key}:{key}"
-    server.execute(f"CREATE ROLE test_living LOGIN PASSWORD '{secret}'")
-    server.execute(f"CREATE ROLE test_expired LOGIN PASSWORD '{secret}' VALID UNTIL '2020-01-01'")
-    server.execute(f"CREATE ROLE test_super SUPERUSER LOGIN PASSWORD '{secret}'")
+    wrong = {
+        "expired": "LOGIN PASSWORD '{}' VALID UNTIL '2020-01-01' IN ROLE comms_app",
+        "super": "LOGIN SUPERUSER PASSWORD '{}' IN ROLE comms_app",
+        "replica": "LOGIN REPLICATION PASSWORD '{}' IN ROLE comms_app",
+        "open": "LOGIN IN ROLE comms_app",
+        "locked": "NOLOGIN PASSWORD '{}' IN ROLE comms_app",
+        "stranger": "LOGIN PASSWORD '{}'",
+        "reader": "LOGIN PASSWORD '{}' IN ROLE pg_monitor",
+    }
+    right = {"living": "LOGIN PASSWORD '{}' IN ROLE comms_app"}
+    names = [f"test_{name}" for name in [*right, *wrong]]
+    for name, how in (right | wrong).items():
+        server.execute(f"CREATE ROLE test_{name} {how.format(secret)}")
+    server.execute(f"ALTER ROLE pgbouncer PASSWORD '{secret}'; GRANT comms_app TO pgbouncer")
     with db.connect(
         server.dsn("wedsync", "pgbouncer"), application_name="tests", autocommit=True
     ) as connection:
         found = connection.execute(
             "SELECT name, (pgbouncer.get_auth(name)).passwd FROM unnest(%s::text[]) AS name",
-            (["test_living", "test_expired", "test_super", "nobody"],),
+            ([*names, "pgbouncer", "nobody"],),
         ).fetchall()
-    server.execute("DROP ROLE test_living, test_expired, test_super")
-    assert dict(found) == {"test_living": secret, "test_expired": None}
+    server.execute(f"DROP ROLE {', '.join(names)}")
+    server.execute("ALTER ROLE pgbouncer PASSWORD NULL; REVOKE comms_app FROM pgbouncer")
+    assert dict(found) == {"test_living": secret}

@@ -5,16 +5,23 @@ RETURNS TABLE (usename name, passwd text)
 LANGUAGE sql STABLE STRICT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $sql$
-    -- Superusers and replication roles never come through the pooler; an expired login has no verifier.
-    SELECT
-        rolname,
-        CASE WHEN rolvaliduntil IS NULL OR rolvaliduntil > now() THEN rolpassword END
-    FROM pg_authid
-    WHERE rolname = p_usename AND rolcanlogin AND NOT rolsuper AND NOT rolreplication
+    -- Who comes through the pooler: logins in one of our groups, with a password that has not expired.
+    -- Never a superuser, a replication role, or PgBouncer's own role.
+    SELECT login.rolname, login.rolpassword
+    FROM pg_authid AS login
+    WHERE login.rolname = p_usename AND login.rolname <> 'pgbouncer' AND login.rolcanlogin
+        AND NOT login.rolsuper AND NOT login.rolreplication
+        AND login.rolpassword IS NOT NULL
+        AND (login.rolvaliduntil IS NULL OR login.rolvaliduntil > now())
+        AND EXISTS (
+            SELECT FROM pg_auth_members AS membership
+            JOIN pg_authid AS crowd ON crowd.oid = membership.roleid
+            WHERE membership.member = login.oid AND crowd.rolname LIKE 'comms\_%' AND NOT crowd.rolcanlogin
+        )
 $sql$;
 
 COMMENT ON FUNCTION pgbouncer.get_auth(text) IS
-'The SCRAM verifier of one login, for PgBouncer''s auth_query; no superuser, no expired login.';
+'The SCRAM verifier of one login, for PgBouncer''s auth_query: members of our groups with a living password.';
 REVOKE ALL ON FUNCTION pgbouncer.get_auth(text) FROM PUBLIC;
 GRANT USAGE ON SCHEMA pgbouncer TO pgbouncer;
 GRANT EXECUTE ON FUNCTION pgbouncer.get_auth(text) TO pgbouncer;

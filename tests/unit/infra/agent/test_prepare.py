@@ -1,11 +1,13 @@
 import base64
 import configparser
 import dataclasses
+import hashlib
+import hmac
 import json
 
 import pytest
 
-from infra.agent import prepare
+from infra.agent import paths, prepare
 from infra.agent.errors import AgentError
 from infra.agent.facts import Machine, Place
 from infra.agent.files import File
@@ -32,7 +34,8 @@ def _files(
     machine: Machine, place: Place, role: str, secrets: dict[str, bytes] = SECRETS
 ) -> dict[str, File]:
     machine = dataclasses.replace(machine, role=role)
-    made = prepare.files(machine, place, secrets.__getitem__, "127.0.0.1 localhost\n")
+    present = {paths.HOSTS: b"127.0.0.1 localhost\n"}
+    made = prepare.files(machine, place, secrets.__getitem__, lambda path: present.get(path, b""))
     return {str(file.path): file for file in made}
 
 
@@ -43,6 +46,7 @@ def test_who_may_read_what_on_a_database_machine(machine: Machine, place: Place)
     assert rights["/etc/guestcomms/tls/machine.pem"] == ("root", "ssl-cert", "640")
     assert rights["/etc/pgbackrest/conf.d/repository.conf"] == ("postgres", "postgres", "600")
     assert rights["/etc/guestcomms/keys/key_encryption_key"] == ("postgres", "postgres", "400")
+    assert rights["/etc/pgbouncer/userlist.txt"] == ("postgres", "postgres", "640")
     assert rights["/etc/guestcomms/keys/logins.json"] == ("postgres", "postgres", "400")
     assert files["/etc/guestcomms/tls/machine.pem"].content == b"CERT\nKEY\n"
 
@@ -53,6 +57,7 @@ def test_no_machine_gets_secrets_of_another_role(machine: Machine, place: Place,
     assert ("/etc/pgbackrest/conf.d/repository.conf" in files) == (role == "drill")
     assert ("/etc/seaweedfs/s3.json" in files) == (role == "store")
     assert "/etc/guestcomms/keys/logins.json" not in files
+    assert "/etc/pgbouncer/userlist.txt" not in files
 
 
 def test_the_repository_is_encrypted_and_its_store_verified(machine: Machine, place: Place) -> None:
@@ -100,11 +105,32 @@ def test_the_store_gives_each_identity_its_least(machine: Machine, place: Place)
 
 
 def test_hosts_keep_what_others_wrote_and_our_block_stays_one(place: Place) -> None:
-    before = "127.0.0.1 localhost\n10.9.9.9 printer\n"
+    before = b"127.0.0.1 localhost\n10.9.9.9 printer\n"
     once = prepare.hosts_file(before, place.machines)
     assert once.startswith(before)
-    assert "10.0.0.11 pg-1\n10.0.0.12 pg-2\n" in once
+    assert b"10.0.0.11 pg-1\n10.0.0.12 pg-2\n" in once
     assert prepare.hosts_file(once, place.machines) == once
     moved = prepare.hosts_file(once, {"pg-1": "10.0.0.99"})
-    assert "10.0.0.99 pg-1" in moved
-    assert "10.0.0.11" not in moved
+    assert b"10.0.0.99 pg-1" in moved
+    assert b"10.0.0.11" not in moved
+
+
+@pytest.mark.parametrize("before", [b"", b'"pgbouncer" ""\n', b'"pgbouncer" "secret"\n'])
+def test_a_list_with_which_somebody_could_log_in_is_replaced_and_then_stays(before: bytes) -> None:
+    made = prepare.pooler_users(before)
+    assert made != before
+    assert prepare.pooler_users(made) == made
+    assert prepare.pooler_users(before) != made  # random each time: the same nowhere
+
+
+@pytest.mark.parametrize("password", [b"", b"pgbouncer"])
+def test_the_pooler_s_role_has_a_verifier_that_is_no_password_s(password: bytes) -> None:
+    name, verifier = prepare.pooler_users(b"").decode().split()
+    assert name == '"pgbouncer"'
+    _, cost, keys = verifier.strip('"').split("$")
+    iterations, salt = cost.split(":")
+    salted = hashlib.pbkdf2_hmac("sha256", password, base64.b64decode(salt), int(iterations))
+    client_key = hmac.digest(salted, b"Client Key", "sha256")
+    stored_key = base64.b64encode(hashlib.sha256(client_key).digest()).decode()
+    assert keys.split(":")[0] != stored_key
+    assert len(base64.b64decode(keys.split(":")[0])) == len(base64.b64decode(stored_key))
