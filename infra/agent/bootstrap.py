@@ -2,7 +2,8 @@
 
 Runs beside PostgreSQL on every database machine and waits until its machine leads. What it applies
 is /etc/guestcomms/bootstrap.sql and the login roles; a change of either is applied again by the
-machine that leads then. It also sees to it that the backup repository holds the stanza.
+machine that leads then. It also sees to it that the backup repository holds the stanza, and
+forgets why `initialize` refused once somebody leads.
 """
 
 import hashlib
@@ -21,13 +22,16 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from infra.agent import checks, database, paths, patroni, stanza
 from infra.agent.errors import AgentError
 from infra.agent.facts import Machine, read_json
+from infra.agent.files import remove
 from infra.agent.run import one_line
+from infra.agent.verdict import leader_of
 
 PAUSE = 3.0  # seconds between two looks
 LOCK = 4_812_907_233_601  # advisory lock that keeps two bootstraps of one database apart
 GROUPS = tuple(
     f"comms_{name}" for name in ("app", "worker", "ops", "auditor", "report", "monitor", "migrator")
 )
+ATTRIBUTES = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT"
 VERIFIER = re.compile(
     r"SCRAM-SHA-256\$[0-9]{4,7}:[A-Za-z0-9+/=]{16,88}\$[A-Za-z0-9+/=]{44}:[A-Za-z0-9+/=]{44}\Z"
 )
@@ -62,6 +66,8 @@ def _step(machine: Machine) -> None:
         bootstrap_sql, logins = wanted()
         if apply(database.local_superuser(machine.database), bootstrap_sql, logins):
             log.info("applied bootstrap %s", fingerprint(bootstrap_sql, logins)[:12])
+    if paths.REFUSED.exists() and leader_of(patroni.members(machine.database_machines)):
+        remove(paths.REFUSED)  # somebody made the cluster: what was refused before is history
     stanza.ensure(machine.stanza, leads=leads)
 
 
@@ -185,23 +191,35 @@ def _make_login(connection: psycopg.Connection[Any], login: str, group: str, ver
     ).fetchone()
     if present is None:
         connection.execute(sql.SQL("CREATE ROLE {}").format(role))
+    # Set again each time: a login that somebody widened by hand is narrow again after the next run.
+    connection.execute(sql.SQL("ALTER ROLE {} {}").format(role, sql.SQL(ATTRIBUTES)))
     if present is None or present[0] != verifier:
-        connection.execute(
-            sql.SQL(
-                "ALTER ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
-                " PASSWORD {}"
-            ).format(role, sql.Literal(verifier))
-        )
+        connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, sql.Literal(verifier)))
+    _set_group(connection, login, group)
+
+
+def _set_group(connection: psycopg.Connection[Any], login: str, group: str) -> None:
+    """Make `login` a member of `group` and of no other group of ours, whoever granted that."""
+    role = sql.Identifier(login)
     others = connection.execute(
-        "SELECT g.rolname FROM pg_catalog.pg_auth_members AS m"
+        "SELECT g.rolname, pg_catalog.pg_get_userbyid(m.grantor)"
+        " FROM pg_catalog.pg_auth_members AS m"
         " JOIN pg_catalog.pg_roles AS g ON g.oid = m.roleid"
         " JOIN pg_catalog.pg_roles AS l ON l.oid = m.member"
-        " WHERE l.rolname = %s AND g.rolname = ANY (%s) AND g.rolname <> %s",
-        [login, list(GROUPS), group],
+        r" WHERE l.rolname = %s AND g.rolname LIKE 'comms\_%%' AND g.rolname <> %s",
+        [login, group],
     ).fetchall()
-    for (other,) in others:
-        connection.execute(sql.SQL("REVOKE {} FROM {}").format(sql.Identifier(other), role))
-    connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(group), role))
+    for other, grantor in others:
+        connection.execute(
+            sql.SQL("REVOKE {} FROM {} GRANTED BY {} CASCADE").format(
+                sql.Identifier(other), role, sql.Identifier(grantor)
+            )
+        )
+    connection.execute(
+        sql.SQL("GRANT {} TO {} WITH ADMIN FALSE, INHERIT TRUE, SET TRUE").format(
+            sql.Identifier(group), role
+        )
+    )
 
 
 def _record(connection: psycopg.Connection[Any], digest: str) -> None:

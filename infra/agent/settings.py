@@ -22,7 +22,8 @@ from infra.agent.run import one_line
 
 ANSWER = 10.0  # seconds for an answer that needs etcd
 RESTART_PATIENCE = 300.0
-NOTICE_PATIENCE = 15.0  # until every member has noticed the change: a bit more than loop_wait
+LOOP_WAIT = 10  # seconds between two looks of Patroni at its configuration, where none is set
+NOTICE_MARGIN = 5.0  # seconds that a look may take
 PAUSE = 1.0
 
 Settings = Mapping[str, Any]
@@ -59,7 +60,8 @@ def apply(machine: Machine, wanted: Settings) -> Mapping[str, Any]:
         if rest := difference(read(machine), wanted):
             raise AgentError(f"Patroni took the change but still differs in {sorted(rest)}")
         log.info("changed %s", json.dumps(patch, sort_keys=True))
-    return {"changed": patch, "restarted": _restart_pending(machine, noticed=bool(patch))}
+        _await_notice(machine)
+    return {"changed": patch, "restarted": _restart_pending(machine)}
 
 
 def difference(present: Settings, wanted: Settings) -> dict[str, Any]:
@@ -75,6 +77,15 @@ def difference(present: Settings, wanted: Settings) -> dict[str, Any]:
     return patch
 
 
+def notice_patience(live: Settings) -> float:
+    """Return the seconds after which every member has noticed a change, by the `live` settings.
+
+    Raises:
+        AgentError: loop_wait is no number of seconds.
+    """
+    return checks.number(live.get("loop_wait", LOOP_WAIT), "loop_wait", 1, 3600) + NOTICE_MARGIN
+
+
 def _send(machine: Machine, patch: Settings) -> None:
     try:
         status, said = patroni.request(
@@ -86,10 +97,18 @@ def _send(machine: Machine, patch: Settings) -> None:
         raise AgentError(f"Patroni refused the settings with {status}: {one_line(said)}")
 
 
-def _restart_pending(machine: Machine, *, noticed: bool) -> list[str]:
+def _await_notice(machine: Machine) -> None:
+    """Wait until every member knows of the change: each looks once in loop_wait.
+
+    All members have the same settings. So when all wait for a restart nobody is left to notice it;
+    when the time is over, those wait for one that need it.
+    """
+    everybody = len(machine.database_machines)
+    _wait(lambda: len(_pending(machine)) == everybody, notice_patience(read(machine)))
+
+
+def _restart_pending(machine: Machine) -> list[str]:
     """Restart, standbys first, whoever waits for it; the leader after it handed over."""
-    if noticed:
-        _wait(lambda: bool(_pending(machine)), NOTICE_PATIENCE)
     restarted: list[str] = []
     while waiting := _pending(machine):
         standbys = sorted(name for name, leads in waiting.items() if not leads)

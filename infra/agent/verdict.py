@@ -57,7 +57,7 @@ def describe(seen: Seen) -> dict[str, Any]:
         "archiver": {key: _plain(value) for key, value in seen.leader.archiver.items()},
         "stanza_ready": seen.stanza_ready,
         "bootstrap": {"wanted": seen.bootstrap_wanted, "applied": seen.leader.bootstrap},
-        "refused": seen.refused,
+        "refused": _refused(seen),
         "healthy": not problems,
         "problems": problems,
     }
@@ -65,9 +65,15 @@ def describe(seen: Seen) -> dict[str, Any]:
 
 def problems_of(seen: Seen) -> Iterator[str]:
     """Yield a sentence for everything that keeps the cluster from being healthy."""
-    if seen.refused is not None:
-        yield f"No cluster was made: {seen.refused}"
+    if refused := _refused(seen):
+        yield f"No cluster was made: {refused}"
     yield from _replication_problems(seen)
+    for name, waiting in seen.members.items():
+        if waiting is not None and waiting.pending_restart:
+            yield (
+                f"PostgreSQL on {name} runs with old settings until it is restarted:"
+                " `guestcomms up` again restarts it."
+            )
     for name, member in seen.etcd.items():
         if not member.healthy:
             yield f"etcd on {name} is not healthy: see `journalctl -u etcd` there."
@@ -117,6 +123,11 @@ def _archive_problems(seen: Seen) -> Iterator[str]:
     )
     if failed is not None and (archived is None or failed > archived):
         yield f"Archiving of WAL fails since {_plain(failed)}: see the log of PostgreSQL there."
+
+
+def _refused(seen: Seen) -> str | None:
+    """Why no cluster was made; where somebody leads, one was made after all."""
+    return seen.refused if leader_of(seen.members) is None else None
 
 
 def _member(member: patroni.Member | None, lag: int | None) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.agent.settings import difference
+from infra.agent.errors import AgentError
+from infra.agent.settings import difference, notice_patience
 
 SCALARS = st.one_of(st.integers(), st.booleans(), st.text(max_size=5))
 SETTINGS = st.recursive(
@@ -55,3 +56,18 @@ def test_the_patch_leads_from_what_is_to_what_shall_be(
 ) -> None:
     assert merge(present, difference(present, wanted)) == wanted
     assert difference(wanted, wanted) == {}
+
+
+@pytest.mark.parametrize(
+    ("live", "seconds"), [({"loop_wait": 3}, 8), ({"loop_wait": 30}, 35), ({}, 15)]
+)
+def test_members_have_as_long_to_notice_as_the_live_settings_give_them(
+    live: dict[str, Any], seconds: float
+) -> None:
+    assert notice_patience(live) == seconds
+
+
+@pytest.mark.parametrize("wrong", ["soon", None, 0, True])
+def test_a_pause_between_looks_that_is_none_is_refused(wrong: object) -> None:
+    with pytest.raises(AgentError, match="loop_wait"):
+        notice_patience({"loop_wait": wrong})

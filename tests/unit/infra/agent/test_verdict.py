@@ -17,9 +17,9 @@ def _row(name: str, state: str = "streaming", sync: str = "quorum", lag: int = 0
     return {"name": name, "state": state, "sync_state": sync, "replay_lag_bytes": lag}
 
 
-def _member(name: str, *, leader: bool) -> patroni.Member:
+def _member(name: str, *, leader: bool, pending_restart: bool = False) -> patroni.Member:
     role = "leader" if leader else "quorum_standby"
-    return patroni.Member(name, leader, role, "running", 1, pending_restart=False)
+    return patroni.Member(name, leader, role, "running", 1, pending_restart)
 
 
 LEADER = Leader(
@@ -58,7 +58,14 @@ def _without(leader: Leader, **changes: Any) -> dict[str, Any]:
     ("change", "problem"),
     [
         ({"members": {"pg-1": None}}, "leader lock"),
-        ({"refused": "store holds the stanza"}, "No cluster was made: store holds"),
+        (
+            {"members": {"pg-1": None}, "refused": "store holds the stanza"},
+            "No cluster was made: store holds",
+        ),
+        (
+            {"members": {"pg-1": _member("pg-1", leader=True, pending_restart=True)}},
+            "PostgreSQL on pg-1 runs with old settings",
+        ),
         ({"stanza_ready": False}, "stanza is not ready"),
         ({"bootstrap_wanted": "def"}, "not applied yet"),
         (_without(LEADER, bootstrap=None), "never applied"),
@@ -94,6 +101,13 @@ def test_a_standby_given_a_newer_bootstrap_than_the_leader_is_no_fault(healthy: 
     standby = dataclasses.replace(healthy.machine, name="pg-2")
     seen = dataclasses.replace(healthy, machine=standby, bootstrap_wanted="newer")
     assert describe(seen)["problems"] == []
+
+
+def test_a_refusal_is_history_once_somebody_leads(healthy: Seen) -> None:
+    report = describe(dataclasses.replace(healthy, refused="store holds the stanza"))
+    assert (report["healthy"], report["problems"], report["refused"]) == (True, [], None)
+    nobody = dataclasses.replace(healthy, refused="store holds the stanza", members={"pg-1": None})
+    assert describe(nobody)["refused"] == "store holds the stanza"
 
 
 def test_an_unreachable_member_is_said_to_be_one(healthy: Seen) -> None:
