@@ -5,6 +5,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from infra.agent.build import build
 
 
@@ -45,3 +47,22 @@ def test_an_unknown_verb_is_refused(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, str(target), "sh"], capture_output=True, check=False)
     assert done.returncode == 2
     assert b"invalid choice: 'sh'" in done.stderr
+
+
+def test_whoever_reads_the_old_agent_while_a_new_one_is_built_reads_it_whole(
+    tmp_path: Path,
+) -> None:
+    target = tmp_path / "agent.pyz"
+    target.write_bytes(b"the agent before")
+    with target.open("rb") as reader:
+        build(target)
+        assert reader.read() == b"the agent before"
+    assert [path.name for path in tmp_path.iterdir()] == ["agent.pyz"]
+
+
+def test_a_build_that_fails_leaves_the_old_agent_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "agent.pyz"
+    target.mkdir()  # nothing can be renamed over a directory
+    with pytest.raises(IsADirectoryError):
+        build(target)
+    assert [path.name for path in tmp_path.iterdir()] == ["agent.pyz"]
