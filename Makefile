@@ -24,9 +24,12 @@ up: ## Bring up the cluster `local` and migrate it
 	@$(BIN)/guestcomms up --yes
 
 .PHONY: down
-down: ## Remove the cluster `local` with its data
-	@$(BOOTSTRAP) venv pulumi docker
-	@$(BIN)/guestcomms down --yes
+down: ## Remove the cluster `local`, its data and its backups (.venv/bin/guestcomms down --keep-backups keeps those)
+	@if [ -d .state/pulumi ] || [ -n "$$PULUMI_BACKEND_URL" ]; then \
+		$(BOOTSTRAP) venv pulumi docker && $(BIN)/guestcomms down --yes; \
+	else \
+		echo "Nothing is up: this clone has no state."; \
+	fi
 
 .PHONY: test
 test: lint ## Run the linters and every tier of tests

@@ -46,6 +46,12 @@ def main(names: list[str]) -> int:
             f"No such tool: {' '.join(unknown) or '(none named)'}; there are {' '.join(TOOLS)}.\n"
         )
         return 2
+    if "weed" in names and sys.platform != "linux":
+        sys.stderr.write(
+            f"This is {sys.platform}, and a cluster needs Linux: the S3 server program that is"
+            " copied into a machine is the host's. Run make on Linux, in a virtual machine for example.\n"
+        )
+        return 1
     # A root shell made by `su` may lack these; debootstrap, dockerd and iptables are there.
     os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), *SYSTEM_PROGRAMS])
     try:

@@ -35,11 +35,17 @@ def ensure(step: Step) -> None:
     Raises:
         ToolError: Neither is there, and nothing this program may do brings it.
     """
-    host = os.environ.get("DOCKER_HOST")
+    host = os.environ.get("DOCKER_HOST") or context_host()
     if host is None:
         _ensure_local(step)
     _ensure_client(step)
     step.result = f"engine {_version(host or str(SOCKET))}"
+
+
+def context_host() -> str | None:
+    """Name the engine that the user's `docker context` means; None for this machine's own."""
+    host = answer(["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"])
+    return None if host in (None, "", f"unix://{SOCKET}") else host
 
 
 def look(path: Path) -> Engine:
@@ -70,8 +76,8 @@ def _bring_up(step: Step) -> None:
     if os.geteuid() != 0 or not (on_path("dockerd") or debian.can_install()):
         raise ToolError(
             f"No Docker engine answers at {SOCKET}: install and start one (Debian: `sudo apt-get"
-            " install docker.io`), or set DOCKER_HOST to one elsewhere, or run make as root on"
-            " Debian, which does it for you."
+            " install docker.io`), or name another one in DOCKER_HOST or with `docker context use`,"
+            " or run make as root on Debian, which does it for you."
         )
     if on_path("dockerd") is None:
         debian.install(step, ["docker.io", "iptables", *_client_package()])

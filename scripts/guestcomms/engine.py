@@ -34,7 +34,7 @@ class NoSuchStackError(UnreachableError):
 def pulumi_environment(stack: str) -> dict[str, str]:
     """The variables that Pulumi needs beside those of the person's own environment.
 
-    Backend and passphrase are left out where the person has set them.
+    Backend, passphrase and Docker engine are left out where the person has set them.
     """
     environment = {
         "PATH": os.pathsep.join([*_own_programs(), os.environ.get("PATH", os.defpath)]),
@@ -47,6 +47,8 @@ def pulumi_environment(stack: str) -> dict[str, str]:
         environment["PULUMI_BACKEND_URL"] = f"file://{_backend()}"
     if not _passphrase_is_given():
         environment["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(passphrase_file())
+    if "DOCKER_HOST" not in os.environ and (host := _docker_host()):
+        environment["DOCKER_HOST"] = host
     return environment
 
 
@@ -224,6 +226,18 @@ def _backend() -> Path:
 def _own_programs() -> list[str]:
     """The folders of this clone's programs, before those of PATH."""
     return [str(paths.VENV), str(paths.TOOLS)]
+
+
+def _docker_host() -> str | None:
+    """The engine that the person's `docker context` names, which only the docker client reads."""
+    try:
+        inspected = run.capture(
+            ["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"],
+            todo="see what `docker context ls` says",
+        )
+    except GuestcommsError:  # no docker client here: what needs none still works
+        return None
+    return inspected.stdout.strip() or None
 
 
 def _passphrase_is_given(environment: Mapping[str, str] = os.environ) -> bool:

@@ -41,6 +41,23 @@ def test_a_persons_own_choices_stay(
 
 
 @pytest.mark.usefixtures("clone")
+def test_pulumi_speaks_to_the_engine_of_the_docker_context(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    create = ["docker", "context", "create", "mine", "--docker", "host=unix:///run/mine.sock"]
+    subprocess.run(create, check=True, capture_output=True)
+    subprocess.run(["docker", "context", "use", "mine"], check=True, capture_output=True)
+    assert engine.pulumi_environment(STACK)["DOCKER_HOST"] == "unix:///run/mine.sock"
+    monkeypatch.setenv("DOCKER_HOST", "unix:///run/yours.sock")
+    assert "DOCKER_HOST" not in engine.pulumi_environment(STACK)
+    monkeypatch.delenv("DOCKER_HOST")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "DOCKER_HOST" not in engine.pulumi_environment(STACK)
+
+
+@pytest.mark.usefixtures("clone")
 def test_the_exports_are_what_a_shell_takes() -> None:
     script = engine.exports(STACK) + "\nenv -0"
     printed = subprocess.run(

@@ -29,6 +29,13 @@ def printed(file: Path) -> Iterator[str]:
             yield str(node.value)
 
 
+def test_the_documentation_of_a_task_can_be_typed_as_it_stands(repository: Path) -> None:
+    files = sorted((repository / "docs" / "how-to").glob("*.md"))
+    assert files
+    bare = re.compile(r"(^|[`$(]|    ) ?(guestcomms|pulumi) [a-z-]", re.MULTILINE)
+    assert not [file.name for file in files if bare.search(file.read_text())]
+
+
 @pytest.mark.parametrize("folder", ["scripts/guestcomms", "tools"])
 def test_no_text_names_a_program_that_is_not_on_path(repository: Path, folder: str) -> None:
     files = sorted((repository / folder).rglob("*.py"))

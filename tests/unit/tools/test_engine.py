@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tools.engine import Engine, look
+from tools.engine import SOCKET, Engine, context_host, look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +38,20 @@ def test_a_socket_that_a_dead_engine_left_is_silent(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(path))
     assert look(path) is Engine.SILENT
+
+
+def test_a_docker_context_names_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    assert context_host() is None
+    for name, host, seen in (
+        ("mine", "unix:///run/mine.sock", "unix:///run/mine.sock"),
+        ("usual", f"unix://{SOCKET}", None),
+    ):
+        create = ["docker", "context", "create", name, "--docker", f"host={host}"]
+        subprocess.run(create, check=True, capture_output=True)
+        subprocess.run(["docker", "context", "use", name], check=True, capture_output=True)
+        assert context_host() == seen
 
 
 def test_a_socket_of_somebody_else_is_denied(listening: Path) -> None:
