@@ -49,7 +49,7 @@ def main(names: list[str]) -> int:
     if "weed" in names and sys.platform != "linux":
         sys.stderr.write(
             f"This is {sys.platform}, and a cluster needs Linux: the S3 server program that is"
-            " copied into a machine is the host's. Run make on Linux, in a virtual machine for example.\n"
+            " copied into a machine is the host's. Run make on Linux.\n"
         )
         return 1
     # A root shell made by `su` may lack these; debootstrap, dockerd and iptables are there.
