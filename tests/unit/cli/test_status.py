@@ -85,7 +85,7 @@ def test_a_cluster_in_order() -> None:
             "fail",
         ),
         ({"stanza_ready": False}, "backup stanza", "fail"),
-        ({"refused": "the store already holds the stanza"}, "agent's verdict", "fail"),
+        ({"leader": leader_with(bootstrap=None)}, "agent's verdict", "fail"),
         ({"leader": leader_with(archiver={})}, "archiving", "unknown"),
         (
             {
@@ -103,6 +103,19 @@ def test_a_cluster_in_order() -> None:
 )
 def test_what_is_wrong_is_seen(changes: dict[str, Any], check: str, state: str) -> None:
     assert states(dataclasses.replace(IN_ORDER, **changes))[check] == state
+
+
+def test_a_refusal_is_told_while_there_is_no_cluster() -> None:
+    why = "the store already holds the stanza"
+    seen = dataclasses.replace(IN_ORDER, members=dict.fromkeys(NAMES), refused=why)
+    verdicts = [check for check in cluster_checks(told(seen), "local") if check.state == "fail"]
+    assert any(why in check.value for check in verdicts)
+
+
+def test_a_hint_names_the_stack() -> None:
+    sick = leader_with(replication=IN_ORDER.leader.replication[:1])
+    checks = cluster_checks(told(dataclasses.replace(IN_ORDER, leader=sick)), "blue")
+    assert "`.venv/bin/guestcomms --stack blue logs pg-3 -u patroni`" in [c.todo for c in checks]
 
 
 def test_one_check_that_is_not_ok_makes_the_cluster_unhealthy() -> None:
