@@ -66,9 +66,15 @@ def _step(machine: Machine) -> None:
         bootstrap_sql, logins = wanted()
         if apply(database.local_superuser(machine.database), bootstrap_sql, logins):
             log.info("applied bootstrap %s", fingerprint(bootstrap_sql, logins)[:12])
-    if paths.REFUSED.exists() and leader_of(patroni.members(machine.database_machines)):
-        remove(paths.REFUSED)  # somebody made the cluster: what was refused before is history
+    if paths.REFUSED.exists():
+        forget_refusal(patroni.members(machine.database_machines))
     stanza.ensure(machine.stanza, leads=leads)
+
+
+def forget_refusal(members: Mapping[str, patroni.Member | None]) -> None:
+    """Remove what `initialize` refused before, if one of `members` leads: it is history then."""
+    if leader_of(members) is not None:
+        remove(paths.REFUSED)
 
 
 def wanted(
@@ -201,15 +207,15 @@ def _make_login(connection: psycopg.Connection[Any], login: str, group: str, ver
 def _set_group(connection: psycopg.Connection[Any], login: str, group: str) -> None:
     """Make `login` a member of `group` and of no other group of ours, whoever granted that."""
     role = sql.Identifier(login)
-    others = connection.execute(
+    held = connection.execute(
         "SELECT g.rolname, pg_catalog.pg_get_userbyid(m.grantor)"
         " FROM pg_catalog.pg_auth_members AS m"
         " JOIN pg_catalog.pg_roles AS g ON g.oid = m.roleid"
         " JOIN pg_catalog.pg_roles AS l ON l.oid = m.member"
-        r" WHERE l.rolname = %s AND g.rolname LIKE 'comms\_%%' AND g.rolname <> %s",
-        [login, group],
+        r" WHERE l.rolname = %s AND g.rolname LIKE 'comms\_%%'",
+        [login],
     ).fetchall()
-    for other, grantor in others:
+    for other, grantor in held:
         connection.execute(
             sql.SQL("REVOKE {} FROM {} GRANTED BY {} CASCADE").format(
                 sql.Identifier(other), role, sql.Identifier(grantor)

@@ -8,7 +8,7 @@ install -d -o postgres -m 0700 /etc/guestcomms/keys
 head -c 32 /dev/urandom | base64 > /etc/guestcomms/keys/key_encryption_key
 chown postgres /etc/guestcomms/keys/key_encryption_key
 chmod 0400 /etc/guestcomms/keys/key_encryption_key
-install -d -o postgres /run/postgresql
+install -d -o postgres /run/postgresql /var/lib/guestcomms
 
 as_postgres initdb -D "$data" -E UTF8 --locale=C.UTF-8 --data-checksums --no-sync --auth=trust > /dev/null
 echo "host all,replication all all trust" >> "$data/pg_hba.conf"
@@ -16,6 +16,9 @@ cat >> "$data/postgresql.conf" <<'CONF'
 listen_addresses = '*'
 fsync = off
 max_connections = 200
+# A test of backups sets the command that archives.
+archive_mode = on
+archive_command = 'true'
 # pg_cron wants its database to exist: it does once this server has started without it.
 shared_preload_libraries = 'pg_cron,pgaudit,pg_stat_statements,pg_wait_sampling'
 cron.database_name = 'wedsync'

@@ -1,8 +1,10 @@
 import base64
+from pathlib import Path
 
 import pytest
 
-from infra.agent.bootstrap import check_logins, fingerprint
+from infra.agent import paths, patroni
+from infra.agent.bootstrap import check_logins, fingerprint, forget_refusal
 from infra.agent.errors import AgentError
 
 HASH = base64.b64encode(bytes(32)).decode()
@@ -37,3 +39,15 @@ def test_the_fingerprint_follows_contents_and_not_their_order() -> None:
     assert fingerprint("SQL", {"a": one, "b": one}) == fingerprint("SQL", {"b": one, "a": one})
     assert fingerprint("SQL", {"a": one}) != fingerprint("SQL2", {"a": one})
     assert fingerprint("SQL", {"a": one}) != fingerprint("SQL", {"a": one | {"group": "comms_ops"}})
+
+
+@pytest.mark.parametrize("leads", [True, False])
+def test_a_refusal_is_forgotten_once_somebody_leads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, leads: bool
+) -> None:
+    monkeypatch.setattr(paths, "REFUSED", tmp_path / "refused")
+    paths.REFUSED.write_text("the store holds the stanza\n")
+    other = patroni.Member("pg-2", leads, "leader", "running", 1, pending_restart=False)
+    for _ in range(2):
+        forget_refusal({"pg-1": None, "pg-2": other})
+        assert paths.REFUSED.exists() is not leads

@@ -1,0 +1,142 @@
+"""The agent takes the ledger's backups with a real pgBackRest, and keeps the stanza alive."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.db.agent import ENVIRONMENT, REPOSITORY, agent, delivered, pgbackrest
+from tests.db.server import Database, Server
+from tests.db.test_apply import wait_until
+from tests.db.test_backups import ask, row
+
+TAKE = """
+from infra.agent.backups import Backups
+from infra.agent.deadline import Connection
+backups = Backups(machine)
+primary = "host=/run/postgresql user=guestcomms_agent dbname={}"
+with Connection.connect(primary, autocommit=True) as db:
+    backups._claim(db)
+    while backups._running is not None:
+        backups.step(db)
+        time.sleep(0.2)
+print("null")
+"""
+ENSURE = """
+from infra.agent import stanza
+from infra.agent.errors import AgentError
+try:
+    print(json.dumps([stanza.ensure("wedsync", leads=True), ""]))
+except AgentError as error:
+    print(json.dumps([False, str(error)]))
+"""
+READY = "/var/lib/guestcomms/stanza-ready"
+
+
+@pytest.fixture(scope="module")
+def archiving(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with delivered(server, tmp_path_factory.mktemp("agent")) as made:
+        yield made
+
+
+@pytest.fixture
+def stanza(archiving: Server) -> Server:
+    archiving.run("rm", "-rf", REPOSITORY, READY)
+    pgbackrest(archiving, "stanza-create")
+    return archiving
+
+
+def take(database: Database, kind: str) -> dict[str, Any]:
+    backup_id = ask(database, kind)
+    agent(database.server, TAKE.format(database.name))
+    return row(database, backup_id)
+
+
+@contextmanager
+def another_backup_at_work(server: Server) -> Iterator[None]:
+    """A pgBackRest that holds its lock and does nothing."""
+    command = ["docker", "exec", "-u", "postgres", server.container, "env", *ENVIRONMENT]
+    with subprocess.Popen([*command, "pgbackrest", "backup"], stderr=subprocess.DEVNULL) as process:
+        wait_until(lambda: "backup" in server.run("ls", "/tmp/lock", check=False))
+        server.run("pkill", "-STOP", "-x", "pgbackrest")
+        try:
+            yield
+        finally:
+            server.run("pkill", "-KILL", "-x", "pgbackrest")
+            process.wait(10)
+
+
+def test_an_incremental_backup_without_a_full_one_is_a_full_one(
+    database: Database, stanza: Server
+) -> None:
+    first = take(database, "incremental")
+    assert (first["status"], first["backup_type"], first["label"][-1]) == ("completed", "full", "F")
+    second = take(database, "incremental")
+    assert (second["status"], second["backup_type"], second["label"][-1]) == (
+        "completed", "incremental", "I",
+    )  # fmt: skip
+    assert second["label"] in pgbackrest(stanza, "info")
+
+
+def test_a_stop_file_fails_the_backup_at_once(database: Database, stanza: Server) -> None:
+    pgbackrest(stanza, "stop")
+    try:
+        stopped = take(database, "full")
+    finally:
+        pgbackrest(stanza, "start")
+    assert (stopped["status"], stopped["attempts"]) == ("failed", 1)
+    assert "stop file exists" in stopped["error"]
+
+
+def test_a_lock_costs_an_attempt_and_not_the_backup(database: Database, stanza: Server) -> None:
+    with another_backup_at_work(stanza):
+        locked = take(database, "full")
+    assert (locked["status"], locked["attempts"]) == ("running", 1)
+    assert "unable to acquire lock" in locked["error"]
+    database.execute("UPDATE public.communication_backups SET lease_until = now()")
+    agent(stanza, TAKE.format(database.name))
+    taken = row(database, locked["backup_id"])
+    assert (taken["status"], taken["attempts"], taken["error"]) == ("completed", 2, None)
+
+
+def test_a_machine_without_a_working_pgbackrest_tries_three_times(
+    database: Database, archiving: Server
+) -> None:
+    backup_id = ask(database)
+    without = "import os; os.environ['PATH'] = '/nowhere'\n" + TAKE.format(database.name)
+    for status in ("running", "running", "failed"):
+        agent(archiving, without)
+        seen = row(database, backup_id)
+        assert (seen["status"], "not installed" in seen["error"]) == (status, True)
+        database.execute(
+            "UPDATE public.communication_backups SET lease_until = now() WHERE status = 'running'"
+        )
+
+
+def test_a_stanza_that_is_gone_is_made_again_at_the_next_look(archiving: Server) -> None:
+    archiving.run("rm", "-rf", REPOSITORY, READY)
+    assert agent(archiving, ENSURE) == [True, ""]
+    archiving.run("rm", "-rf", REPOSITORY)
+    assert agent(archiving, ENSURE) == [True, ""]  # it looked just now
+    assert "missing stanza path" in pgbackrest(archiving, "info")
+    archiving.run("touch", "-d", "11 minutes ago", READY)
+    assert agent(archiving, ENSURE) == [True, ""]
+    assert "status: error (no valid backups)" in pgbackrest(archiving, "info")
+    assert archiving.run("find", READY, "-mmin", "-1") != ""
+
+
+def test_a_stanza_of_another_system_stays_an_error(archiving: Server) -> None:
+    archiving.run("rm", "-rf", REPOSITORY, READY)
+    other = "/tmp/other"
+    archiving.run("/usr/lib/postgresql/17/bin/initdb", "-D", other, "--no-sync")
+    pgbackrest(archiving, "stanza-create", "--no-online", f"--pg1-path={other}")
+    for _ in range(2):
+        ready, complaint = agent(archiving, ENSURE)
+        assert ready is False
+        assert "do not match the database" in complaint or "does not match" in complaint
+        assert archiving.run("ls", READY, check=False).startswith("ls: cannot access")
+    archiving.run("rm", "-rf", other, REPOSITORY)
