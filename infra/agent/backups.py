@@ -30,7 +30,7 @@ from infra.agent.run import one_line
 
 LEASE = "2 minutes"
 SHORTEST_LEASE = "10 seconds"
-AGAIN_AFTER = "3 minutes"  # the pause after a failure that may pass
+AGAIN_AFTER = "5 minutes"  # the pause after a failure that may pass
 EXTEND_EVERY = 30.0  # seconds
 STOP_PATIENCE = 20.0  # seconds for pgBackRest to end after SIGTERM
 MOST_ATTEMPTS = 3  # of one row, as the ledger allows

@@ -27,6 +27,7 @@ TYPES = {"full": "full", "incremental": "incr", "differential": "diff"}  # ledge
 # Source: https://github.com/pgbackrest/pgbackrest/blob/main/src/build/error/error.yaml
 MAY_PASS = {
     39: "protocol",  # the store answered something else, or hung up
+    41: "file-open",  # a file of the repository and its copy, each for another reason
     42: "file-read",  # no answer from the store in time
     49: "host-connect",
     50: "lock-acquire",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,21 +40,15 @@ machine = facts.machine(Path("/tmp/machine.json"))
 """
 
 
-@contextmanager
-def delivered(server: Server, folder: Path) -> Iterator[Server]:
-    """The agent in the container, and PostgreSQL archiving to a repository of its own there."""
+def deliver(server: Server, folder: Path) -> Server:
+    """Bring the agent into the container, and let PostgreSQL archive to a repository there."""
     build(folder / "agent.pyz")
     copy = ["docker", "cp", "--quiet", str(folder / "agent.pyz"), f"{server.container}:{PYZ}"]
     subprocess.run(copy, check=True, capture_output=True)
     push = " ".join(["env", *ENVIRONMENT, "pgbackrest archive-push %p"])
     server.execute(f"ALTER SYSTEM SET archive_command = '{push}'")
     server.execute("SELECT pg_reload_conf()")
-    try:
-        yield server
-    finally:
-        server.execute("ALTER SYSTEM RESET archive_command")
-        server.execute("SELECT pg_reload_conf()")
-        server.run("rm", "-rf", REPOSITORY, "/var/lib/guestcomms/stanza-ready")
+    return server
 
 
 def pgbackrest(server: Server, *arguments: str, check: bool = True) -> str:

@@ -9,25 +9,12 @@ from pathlib import Path
 import pytest
 from guestcomms import migrate, paths
 
-from tests.db.server import (
-    NUMBERS,
-    Database,
-    Server,
-    bootstrap,
-    copy_wedsync,
-    make_logins,
-    running_server,
-)
+from tests.db.server import NUMBERS, Database, Server, bootstrapped_server
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
-    with running_server() as running:
-        bootstrap(running, "wedsync")
-        make_logins(running)
-        copy_wedsync(running, "template_empty")
-        full = running.clone("template_empty", "template_full")
-        migrate.apply(full.dsn())
+    with bootstrapped_server() as running:
         yield running
 
 

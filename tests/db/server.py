@@ -14,7 +14,7 @@ from pathlib import Path
 os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"  # its helper image comes from a registry
 
 import docker
-from guestcomms import db
+from guestcomms import db, migrate
 from testcontainers.core.container import DockerContainer
 
 from infra.local.image import ImageProvider, image_tag
@@ -127,7 +127,7 @@ def copy_wedsync(server: Server, name: str) -> None:
 
 
 @contextmanager
-def running_server() -> Iterator[Server]:
+def running_server(archive_mode: str = "off") -> Iterator[Server]:
     """Start the server from the machine image, which is built if it is not there."""
     _sweep()
     setup = {"setup.sh": str(FILES / "image" / "setup.sh")}
@@ -137,6 +137,7 @@ def running_server() -> Iterator[Server]:
         DockerContainer(tag)
         .with_command(["sh", "/server.sh"])
         .with_volume_mapping(str(SCRIPT), "/server.sh", "ro")
+        .with_env("ARCHIVE_MODE", archive_mode)
         .with_exposed_ports(5432, 6432)
         .with_kwargs(labels={LABEL: str(os.getpid())})
     )
@@ -149,6 +150,18 @@ def running_server() -> Iterator[Server]:
         )
         _wait(server)
         yield server
+
+
+@contextmanager
+def bootstrapped_server(archive_mode: str = "off") -> Iterator[Server]:
+    """A running server with the two templates: `template_empty`, and `template_full` migrated."""
+    with running_server(archive_mode) as running:
+        bootstrap(running, "wedsync")
+        make_logins(running)
+        copy_wedsync(running, "template_empty")
+        full = running.clone("template_empty", "template_full")
+        migrate.apply(full.dsn())
+        yield running
 
 
 def _wait(server: Server) -> None:

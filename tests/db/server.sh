@@ -12,13 +12,11 @@ install -d -o postgres /run/postgresql /var/lib/guestcomms
 
 as_postgres initdb -D "$data" -E UTF8 --locale=C.UTF-8 --data-checksums --no-sync --auth=trust > /dev/null
 echo "host all,replication all all trust" >> "$data/pg_hba.conf"
-cat >> "$data/postgresql.conf" <<'CONF'
+cat >> "$data/postgresql.conf" <<CONF
 listen_addresses = '*'
 fsync = off
 max_connections = 200
-# A test of backups sets the command that archives.
-archive_mode = on
-archive_command = 'true'
+archive_mode = $ARCHIVE_MODE
 # pg_cron wants its database to exist: it does once this server has started without it.
 shared_preload_libraries = 'pg_cron,pgaudit,pg_stat_statements,pg_wait_sampling'
 cron.database_name = 'wedsync'

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.db.agent import ENVIRONMENT, REPOSITORY, agent, delivered, pgbackrest
-from tests.db.server import Database, Server
+from tests.db.agent import ENVIRONMENT, REPOSITORY, agent, deliver, pgbackrest
+from tests.db.server import Database, Server, bootstrapped_server
 from tests.db.test_apply import wait_until
 from tests.db.test_backups import ask, row
 
@@ -38,9 +38,15 @@ READY = "/var/lib/guestcomms/stanza-ready"
 
 
 @pytest.fixture(scope="module")
-def archiving(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with delivered(server, tmp_path_factory.mktemp("agent")) as made:
-        yield made
+def server() -> Iterator[Server]:
+    """A server of its own: archiving is a matter of its start."""
+    with bootstrapped_server(archive_mode="on") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def archiving(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Server:
+    return deliver(server, tmp_path_factory.mktemp("agent"))
 
 
 @pytest.fixture

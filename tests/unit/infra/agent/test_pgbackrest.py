@@ -83,6 +83,7 @@ def test_a_reason_is_printable_whatever_was_deciphered_wrongly() -> None:
 @pytest.mark.parametrize(
     ("status", "passes"),
     [
+        (41, True),  # file-open: what a store that says nothing ends in
         (49, True),  # host-connect
         (50, True),  # lock-acquire
         (82, True),  # archive-timeout
