@@ -64,16 +64,14 @@ def describe(seen: Seen) -> dict[str, Any]:
 
 
 def problems_of(seen: Seen) -> Iterator[str]:
-    """Yield a sentence for everything that keeps the cluster from being healthy."""
+    """Yield a sentence for everything that keeps the cluster from being healthy.
+
+    A member that waits for a restart is no such thing: it shows as `pending_restart`, and the gate
+    that machines pass would otherwise keep from the cluster the settings run that restarts it.
+    """
     if refused := _refused(seen):
         yield f"No cluster was made: {refused}"
     yield from _replication_problems(seen)
-    for name, waiting in seen.members.items():
-        if waiting is not None and waiting.pending_restart:
-            yield (
-                f"PostgreSQL on {name} runs with old settings until it is restarted:"
-                " `guestcomms up` again restarts it."
-            )
     for name, member in seen.etcd.items():
         if not member.healthy:
             yield f"etcd on {name} is not healthy: see `journalctl -u etcd` there."

@@ -62,10 +62,6 @@ def _without(leader: Leader, **changes: Any) -> dict[str, Any]:
             {"members": {"pg-1": None}, "refused": "store holds the stanza"},
             "No cluster was made: store holds",
         ),
-        (
-            {"members": {"pg-1": _member("pg-1", leader=True, pending_restart=True)}},
-            "PostgreSQL on pg-1 runs with old settings",
-        ),
         ({"stanza_ready": False}, "stanza is not ready"),
         ({"bootstrap_wanted": "def"}, "not applied yet"),
         (_without(LEADER, bootstrap=None), "never applied"),
@@ -108,6 +104,13 @@ def test_a_refusal_is_history_once_somebody_leads(healthy: Seen) -> None:
     assert (report["healthy"], report["problems"], report["refused"]) == (True, [], None)
     nobody = dataclasses.replace(healthy, refused="store holds the stanza", members={"pg-1": None})
     assert describe(nobody)["refused"] == "store holds the stanza"
+
+
+def test_a_member_that_waits_for_a_restart_is_shown_but_no_fault(healthy: Seen) -> None:
+    waiting = _member("pg-1", leader=True, pending_restart=True)
+    report = describe(dataclasses.replace(healthy, members={**healthy.members, "pg-1": waiting}))
+    assert report["members"]["pg-1"]["pending_restart"] is True
+    assert report["healthy"] is True
 
 
 def test_an_unreachable_member_is_said_to_be_one(healthy: Seen) -> None:
