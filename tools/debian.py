@@ -23,7 +23,9 @@ def can_install() -> bool:
 
 def known(package: str) -> bool:
     """Tell whether apt has a version of the package to install."""
-    return "Candidate: (none)" not in (answer(["apt-cache", "policy", package]) or "(none)")
+    # About a package it has never heard of, apt-cache says nothing at all.
+    said = answer(["apt-cache", "policy", package]) or ""
+    return "Candidate:" in said and "Candidate: (none)" not in said
 
 
 def install(step: Step, packages: Sequence[str]) -> None:
