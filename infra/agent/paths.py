@@ -31,5 +31,7 @@ STANZA_READY = STATE / "stanza-ready"
 
 RELOAD_DUE = Path("/run/guestcomms-reload-due")  # servers have yet to read what `prepare` wrote
 
+WAL = Path("/var/lib/postgresql/17/wedsync/pg_wal")
+SPOOL = Path("/var/lib/postgresql/spool")  # pgBackRest's notes on what it pushes
 POSTGRESQL_SOCKETS = Path("/run/postgresql")
 POSTGRESQL_PROGRAMS = Path("/usr/lib/postgresql/17/bin")
