@@ -18,7 +18,7 @@ def test_port_in_use_is_named_before_anything_is_made(empty_stack: Stack) -> Non
             empty_stack.pulumi("up", "--yes")
     message = str(failure.value)
     assert f"127.0.0.1:{port} (read_write) is in use" in message
-    assert "pulumi config set --path guestcomms:place.ports.read_write PORT" in message
+    assert "`ports.read_write` under `guestcomms:place`" in message
     assert empty_stack.objects() == set()
 
 
