@@ -14,7 +14,7 @@ PGBACKREST = f"{AS_POSTGRES} pgbackrest --stanza=wedsync"
 DRILL = "/var/lib/postgresql/drill"
 PG_CTL = f"{AS_POSTGRES} /usr/lib/postgresql/17/bin/pg_ctl -D {DRILL}"
 LOG = f"tail -n 20 {DRILL}/log"
-AMCHECK = f"{AS_POSTGRES} pg_amcheck -h {DRILL} -p 5499"
+AMCHECK = f"{AS_POSTGRES} /usr/lib/postgresql/17/bin/pg_amcheck -h {DRILL} -p 5499"
 
 
 def labels(cluster: Cluster) -> list[str]:
