@@ -20,12 +20,13 @@ from tests.db.server import Database
 HURRY = Patience(lock_timeout=0.5, attempts=2, pause=0.1, other_run=30)
 
 
-def add_migration(tree: Project, name: str, text: str, rollback: str = "") -> None:
-    """Add a finished migration to a tree."""
+def add_migration(tree: Project, name: str, text: str, rollback: str = "") -> str:
+    """Add a finished migration to a tree; returns its path."""
     forward, backward = migrate.new(name, tree)
     forward.write_text(text)
     backward.write_text(rollback)
     write_sums((), tree)
+    return f"migrations/{forward.name}"
 
 
 def test_from_empty_to_full_and_again(
@@ -72,7 +73,7 @@ def test_a_syntax_error_applies_nothing_and_names_the_line(
         "broken",
         "CREATE TABLE public.half (id bigint PRIMARY KEY);\nCREATE TABEL public.x;\n",
     )
-    with pytest.raises(RefusedError, match=r"0006\.broken\.sql, line 2: syntax error.*TABEL"):
+    with pytest.raises(RefusedError, match=r"\d{4}\.broken\.sql, line 2: syntax error.*TABEL"):
         migrate.apply(database.dsn(), tree)
     assert database.dump() == before
 
@@ -94,11 +95,12 @@ def test_an_edited_applied_migration_is_refused(database: Database, tree: Projec
 
 
 def test_a_database_ahead_of_the_tree_is_refused(database: Database, tree: Project) -> None:
-    for file in tree.migrations_folder.glob("0005.*"):
+    newest = tree.migrations()[-1].id
+    for file in tree.migrations_folder.glob(f"{newest}.*"):
         file.unlink()
     (tree.migrations_folder / "SUMS").unlink()
     write_sums((), tree)
-    with pytest.raises(RefusedError, match=r"has migration 0005\.pool-config, which this tree"):
+    with pytest.raises(RefusedError, match=f"has migration {newest}, which this tree"):
         migrate.apply(database.dsn(), tree)
 
 
@@ -123,7 +125,7 @@ def test_whoever_holds_a_lock_is_named(database: Database, tree: Project) -> Non
 
 def test_a_killed_run_leaves_nothing_stuck(database: Database, tree: Project) -> None:
     before = database.dump()
-    add_migration(
+    path = add_migration(
         tree, "slow", "CREATE TABLE public.half (id bigint PRIMARY KEY);\nSELECT pg_sleep(60);\n"
     )
     code = (
@@ -139,11 +141,10 @@ def test_a_killed_run_leaves_nothing_stuck(database: Database, tree: Project) ->
         process.send_signal(signal.SIGKILL)
     wait_until(lambda: database.value(sleeping) == 0)
     assert database.dump() == before
-    (tree.migrations_folder / "0006.slow.sql").write_text(
-        "CREATE TABLE public.whole (id bigint PRIMARY KEY);"
-    )
-    write_sums(["0006.slow.sql"], tree)
-    assert migrate.apply(database.dsn(), tree, HURRY).migrations == ("migrations/0006.slow.sql",)
+    file = tree.root / path
+    file.write_text("CREATE TABLE public.whole (id bigint PRIMARY KEY);")
+    write_sums([file.name], tree)
+    assert migrate.apply(database.dsn(), tree, HURRY).migrations == (path,)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
@@ -259,8 +260,8 @@ def test_a_deleted_file_whose_object_remains_is_refused(database: Database, tree
     (tree.root / "functions" / "public" / "unbind_login.sql").unlink()
     with pytest.raises(RefusedError, match=r"unbind_login\.sql is gone from the tree, but"):
         migrate.apply(database.dsn(), tree)
-    add_migration(tree, "drop-unbind", "DROP FUNCTION public.unbind_login(uuid, name);\n")
-    assert migrate.apply(database.dsn(), tree).migrations == ("migrations/0006.drop-unbind.sql",)
+    path = add_migration(tree, "drop-unbind", "DROP FUNCTION public.unbind_login(uuid, name);\n")
+    assert migrate.apply(database.dsn(), tree).migrations == (path,)
 
 
 def test_a_login_that_may_not_migrate_is_refused(database: Database) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
+
 import pytest
 from guestcomms import db
 
@@ -10,57 +13,31 @@ from tests.db.server import LOGINS, Database
 LOGIN_NAMES = [*(f"wedsync_{role}" for role in LOGINS), "guestcomms_agent", "guestcomms_cron"]
 VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 
-# Everything that is not listed is refused.
-RELATIONS: dict[str, dict[str, set[str]]] = {
-    "public.organizations": {
-        "wedsync_app": {"SELECT"}, "wedsync_worker": {"SELECT"}, "wedsync_ops": {"SELECT"},
-        "guestcomms_cron": {"SELECT", "INSERT", "UPDATE"},
-    },
-    "internal.organization_logins": {
-        "wedsync_ops": {"SELECT"}, "wedsync_monitor": {"SELECT"},
-        "guestcomms_cron": {"SELECT", "INSERT", "DELETE"},
-    },
-    "internal.unrestricted_logins": {"wedsync_ops": {"SELECT"}, "wedsync_monitor": {"SELECT"}},
-    "public.communication_backups": {
-        "wedsync_ops": {"SELECT"}, "wedsync_monitor": {"SELECT"}, "wedsync_auditor": {"SELECT"},
-    },
-    "public.communication_recovery_points": {
-        "wedsync_ops": {"SELECT", "INSERT"}, "wedsync_monitor": {"SELECT"},
-        "wedsync_auditor": {"SELECT"},
-    },
-    "public.communication_pool_config": {
-        "wedsync_ops": {"SELECT", "INSERT", "UPDATE"}, "wedsync_monitor": {"SELECT"},
-    },
-    "internal.pool_reports": {"wedsync_ops": {"SELECT"}, "wedsync_monitor": {"SELECT"}},
-    "internal.applied_sql": {"wedsync_ops": {"SELECT"}, "wedsync_monitor": {"SELECT"}},
-    "internal._yoyo_log": {},
-    "internal._yoyo_migration": {},
-    "internal._yoyo_version": {},
-}  # fmt: skip
+READINESS = {"wedsync_ops", "wedsync_monitor"}
+"""Who may call a readiness check; they are alike and not listed one by one."""
 
-# Who may call what; guestcomms_cron is in comms_maintenance, which owns some of them. Readiness
-# checks are alike and follow below.
-FUNCTIONS: dict[str, set[str]] = {
-    "enter_tenant": {"wedsync_app", "wedsync_worker"},
-    "current_organization": {"wedsync_app", "wedsync_worker", "guestcomms_cron"},
-    "create_organization": {"wedsync_ops", "guestcomms_cron"},
-    "bind_login": {"wedsync_ops", "guestcomms_cron"},
-    "unbind_login": {"wedsync_ops", "guestcomms_cron"},
-    "set_login_unrestricted": {"wedsync_ops"},
-    "backup_communication_system": {"wedsync_ops", "guestcomms_cron"},
-    "verify_production_readiness": {"wedsync_ops", "wedsync_monitor"},
-    "require_leader": {"wedsync_ops", "wedsync_monitor"},
-    "require_statistics": {"wedsync_ops", "wedsync_monitor"},
-    "require_login": {"guestcomms_cron"},
-    "uuid_v7": {"guestcomms_cron"},
-    **{
-        name: {"guestcomms_agent"}
-        for name in (
-            "claim_backup", "extend_backup_lease", "complete_backup", "fail_backup",
-            "expire_backups", "desired_pools", "report_pool_applied",
+Rights = dict[str, dict[str, set[str]]]
+
+
+def listed() -> tuple[Rights, dict[str, set[str]]]:
+    """Relations and functions, from tests/db/rights: everything that is not there is refused.
+
+    A function is named without its schema, once for all its overloads. That guestcomms_cron may do
+    something is by comms_maintenance, which owns some of them.
+    """
+    relations: Rights = {}
+    functions: dict[str, set[str]] = {}
+    for file in sorted(Path(__file__).with_name("rights").glob("*.toml")):
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        twice = (relations.keys() & content.get("relations", {}).keys()) | (
+            functions.keys() & content.get("functions", {}).keys()
         )
-    },
-}  # fmt: skip
+        assert not twice, f"{file.name} lists again what an earlier file lists: {sorted(twice)}"
+        for name, logins in content.get("relations", {}).items():
+            relations[name] = {login: set(verbs) for login, verbs in logins.items()}
+        for name, logins in content.get("functions", {}).items():
+            functions[name] = set(logins)
+    return relations, functions
 
 
 def test_every_relation_and_verb(database: Database) -> None:
@@ -78,7 +55,7 @@ def test_every_relation_and_verb(database: Database) -> None:
             CROSS JOIN unnest(%s::text[]) AS login
             CROSS JOIN unnest(%s::text[]) AS verb
             WHERE relation.relkind IN ('r', 'p', 'v', 'm')
-                AND namespace.nspname IN ('public', 'internal')
+                AND NOT relation.relispartition AND namespace.nspname IN ('public', 'internal')
             """,
             (LOGIN_NAMES, list(VERBS)),
         )
@@ -88,7 +65,21 @@ def test_every_relation_and_verb(database: Database) -> None:
         per_login = allowed.setdefault(name, {})
         if row["allowed"]:
             per_login.setdefault(row["login"], set()).add(row["verb"])
-    assert allowed == RELATIONS
+    assert allowed == listed()[0]
+
+
+def test_partitions_have_no_grants(database: Database) -> None:
+    """Whoever reads a partition itself escapes the policies, which are the parent's."""
+    with database.connect() as connection:
+        granted = db.rows(
+            connection,
+            """
+            SELECT DISTINCT relation.oid::regclass::text AS name, acl.grantee::regrole::text
+            FROM pg_class AS relation CROSS JOIN aclexplode(relation.relacl) AS acl
+            WHERE relation.relispartition AND acl.grantee <> relation.relowner
+            """,
+        )
+    assert granted == []
 
 
 def test_every_function(database: Database) -> None:
@@ -108,15 +99,17 @@ def test_every_function(database: Database) -> None:
             """,
             (LOGIN_NAMES,),
         )
-    readiness = {"wedsync_ops", "wedsync_monitor"}
-    expected = {
-        row["name"]: readiness
-        if row["name"].startswith("readiness_")
-        else FUNCTIONS.get(row["name"], set())
+    functions = listed()[1]
+    wrong = {
+        row["name"]: row["logins"]
         for row in rows
+        if set(row["logins"])
+        != (
+            READINESS if row["name"].startswith("readiness_") else functions.get(row["name"], set())
+        )
     }
-    assert {row["name"]: set(row["logins"]) for row in rows} == expected
-    assert set(FUNCTIONS) <= {row["name"] for row in rows}
+    assert wrong == {}
+    assert set(functions) <= {row["name"] for row in rows}
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,6 @@ def write(project: Project, edited: frozenset[str] = frozenset()) -> list[str]:
         )
     if unknown := sorted(edited - set(changed)):
         raise RefusedError(f"migrations/{unknown[0]} has no edit to accept; check the name.")
-    if changed or noted.keys() != present.keys():
-        lines = (f"{checksum}  {name}\n" for name, checksum in sorted(present.items()))
-        path(project).write_text("".join(lines), encoding="utf-8")
+    lines = (f"{checksum}  {name}\n" for name, checksum in sorted(present.items()))
+    path(project).write_text("".join(lines), encoding="utf-8")
     return changed

@@ -1,0 +1,3 @@
+SELECT internal.aes256_gcm_decrypt(key, internal.aes256_gcm_encrypt(key, 'x', ''), '')
+FROM (SELECT decode(repeat('00', 32), 'hex') AS key);
+SELECT internal.unwrap_key(internal.wrap_key(decode(repeat('00', 32), 'hex'), ''), '');

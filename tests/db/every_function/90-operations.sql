@@ -1,0 +1,19 @@
+SELECT backup_communication_system('full');
+SELECT internal.claim_backup('pg-1', '1 minute');
+SELECT internal.extend_backup_lease(backup_id, 'pg-1', 1, '1 minute') FROM communication_backups;
+SELECT internal.complete_backup(backup_id, 'pg-1', 1, jsonb_build_object(
+    'label', '20260102-030405F', 'type', 'full', 'checksum_errors', 0,
+    'backup_size_bytes', 31457280, 'repository_size_bytes', 4194304,
+    'lsn_start', '0/2000028', 'lsn_stop', '0/2000158',
+    'wal_start', '000000010000000000000002', 'wal_stop', '000000010000000000000002',
+    'started_at', now() - interval '9 seconds', 'completed_at', now()
+)) FROM communication_backups;
+SELECT backup_communication_system('incremental');
+SELECT internal.claim_backup('pg-1', '1 minute');
+SELECT internal.fail_backup(backup_id, 'pg-1', 1, 'x', NULL) FROM communication_backups WHERE status = 'running';
+SELECT internal.expire_backups('{}');
+INSERT INTO communication_recovery_points (recovery_point_id, recovery_type) VALUES ('x', 'point_in_time');
+SELECT internal.desired_pools();
+UPDATE communication_pool_config SET max_connections = 30;
+SELECT internal.report_pool_applied('production', 'pg-1', 2, '{}');
+SELECT verify_production_readiness();
