@@ -37,6 +37,7 @@ _RULES: tuple[tuple[str, str, str], ...] = (
         SELECT relation.oid::regclass::text
         FROM pg_class AS relation
         WHERE relation.relkind IN ('r', 'p') AND relation.relnamespace = ANY (%s::regnamespace[])
+            AND NOT relation.relispartition
             AND NOT (relation.relrowsecurity AND relation.relforcerowsecurity)
             AND EXISTS (
                 SELECT FROM pg_attribute AS attribute
@@ -54,6 +55,17 @@ _RULES: tuple[tuple[str, str, str], ...] = (
         WHERE relation.relkind IN ('r', 'p') AND relation.relnamespace = ANY (%s::regnamespace[])
             AND relation.relrowsecurity AND NOT relation.relispartition
             AND NOT EXISTS (SELECT FROM pg_policy WHERE pg_policy.polrelid = relation.oid)
+        """,
+    ),
+    (
+        # A query of a partition itself meets no policy: those are the parent's.
+        "partition with grants",
+        "REVOKE ALL on it; rights are given on the partitioned table",
+        """
+        SELECT DISTINCT relation.oid::regclass::text
+        FROM pg_class AS relation CROSS JOIN aclexplode(relation.relacl) AS acl
+        WHERE relation.relispartition AND relation.relnamespace = ANY (%s::regnamespace[])
+            AND acl.grantee <> relation.relowner
         """,
     ),
     (

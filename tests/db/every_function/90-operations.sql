@@ -17,3 +17,5 @@ SELECT internal.desired_pools();
 UPDATE communication_pool_config SET max_connections = 30;
 SELECT internal.report_pool_applied('production', 'pg-1', 2, '{}');
 SELECT verify_production_readiness();
+-- as guestcomms_cron
+SELECT internal.maintain_partitions();

@@ -41,6 +41,8 @@ GRANT comms_maintenance TO guestcomms_cron;
 -- Migrations become the owner on purpose, with SET ROLE: nothing a migrator does by accident is the owner's.
 GRANT comms_owner TO comms_migrator WITH INHERIT FALSE, SET TRUE;
 GRANT comms_maintenance TO comms_migrator WITH INHERIT FALSE, SET TRUE;
+-- To write jobs: a job runs as the role that scheduled it.
+GRANT guestcomms_cron TO comms_migrator WITH INHERIT FALSE, SET TRUE;
 -- To name the query that blocks a migration. A migrator can become the owner of every table anyway.
 GRANT pg_read_all_stats TO comms_migrator;
 

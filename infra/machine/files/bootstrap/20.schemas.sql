@@ -24,6 +24,8 @@ GRANT USAGE ON SCHEMA public TO
 comms_maintenance, comms_agent, comms_app, comms_worker, comms_ops, comms_auditor, comms_report, comms_monitor;
 GRANT USAGE ON SCHEMA internal TO comms_maintenance, comms_agent, comms_ops, comms_monitor;
 GRANT USAGE ON SCHEMA extensions TO comms_owner, comms_maintenance, comms_ops, comms_monitor;
+-- Nobody may create there: an upgrade of the extension, by a superuser, would call what was planted. So
+-- migrations name a template table of their own in internal to partman.create_parent().
 GRANT USAGE ON SCHEMA partman TO comms_owner, comms_maintenance;
 -- Functions that must see every tenant belong to comms_maintenance: it makes them itself, in migrations.
 GRANT CREATE ON SCHEMA public, internal TO comms_maintenance;
