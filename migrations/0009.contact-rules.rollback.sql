@@ -1,0 +1,2 @@
+DROP TABLE public.communication_preferences CASCADE;
+DROP TABLE public.suppressions CASCADE;
