@@ -175,58 +175,34 @@ ALTER TABLE public.delivery_status FORCE ROW LEVEL SECURITY;
 -- Errors of the last hour: rows come in order of time, a block range index costs next to nothing.
 CREATE INDEX delivery_status_created_at ON public.delivery_status USING brin (created_at);
 
+-- What partman copies to new partitions: storage by write pattern. Communications and recipients are
+-- updated several times: room on the page keeps updates off the indexes (HOT), and a partition of
+-- millions must not wait until a fifth of it is dead. Events are only inserted.
+CREATE TABLE internal.guest_communications_template ()
+WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
+CREATE TABLE internal.communication_recipients_template ()
+WITH (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
+CREATE TABLE internal.delivery_status_template ()
+WITH (autovacuum_vacuum_insert_scale_factor = 0.05);
+
 -- Partitions by month, three ahead, no default partition: a row without a partition is an error that
 -- shows at once, and one in the default partition would stop every later month.
 SELECT
     partman.create_parent(
-        p_parent_table => wanted.parent, p_control => wanted.control, p_interval => '1 month', p_premake => 3,
-        p_start_partition => pg_catalog.to_char(pg_catalog.now(), 'YYYY-MM-01'), p_default_table => false
+        p_parent_table => 'public.' || wanted.parent, p_control => wanted.control, p_interval => '1 month',
+        p_premake => 3, p_start_partition => pg_catalog.to_char(pg_catalog.now(), 'YYYY-MM-01'),
+        p_default_table => false, p_template_table => 'internal.' || wanted.parent || '_template'
     )
 FROM (
     VALUES
-    ('public.guest_communications', 'created_at'),
-    ('public.communication_recipients', 'communication_created_at'),
-    ('public.delivery_status', 'created_at')
+    ('guest_communications', 'created_at'),
+    ('communication_recipients', 'communication_created_at'),
+    ('delivery_status', 'created_at')
 ) AS wanted (parent, control);
 -- Months that nobody writes to are made all the same, and none is dropped but by apply_data_retention().
 UPDATE partman.part_config
 SET infinite_time_partitions = true, retention = NULL
 WHERE parent_table IN ('public.guest_communications', 'public.communication_recipients', 'public.delivery_status');
--- Storage by write pattern, for the partitions there are and, through partman's templates, for later ones.
--- Recipients are updated several times: room on the page keeps updates off the indexes (HOT), and a
--- partition of millions must not wait for a fifth of it to be dead. Events are only inserted.
-DO $storage$
-DECLARE
-    v_child record;
-BEGIN
-    FOR v_child IN
-        SELECT
-            pg_catalog.format('%I.%I', child.relnamespace::regnamespace::text, child.relname) AS name,
-            wanted.options
-        FROM (
-            VALUES
-            ('public.guest_communications', 'fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02'),
-            (
-                'public.communication_recipients',
-                'fillfactor = 85, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02'
-            ),
-            ('public.delivery_status', 'autovacuum_vacuum_insert_scale_factor = 0.05')
-        ) AS wanted (parent, options)
-        INNER JOIN pg_catalog.pg_class AS child ON (
-            child.oid IN (
-                SELECT leaf.inhrelid FROM pg_catalog.pg_inherits AS leaf
-                WHERE leaf.inhparent = wanted.parent::regclass
-            )
-            OR child.oid = (
-                SELECT config.template_table::regclass FROM partman.part_config AS config
-                WHERE config.parent_table = wanted.parent
-            )
-        ) AND child.relkind = 'r'
-    LOOP
-        EXECUTE pg_catalog.format('ALTER TABLE %s SET (%s)', v_child.name, v_child.options);
-    END LOOP;
-END
-$storage$;
 
 -- Providers deliver an event again for days: the same key again, whatever the month, is no event.
 CREATE TABLE internal.delivery_event_keys (
@@ -422,6 +398,9 @@ COMMENT ON COLUMN public.delivery_status.error_code IS 'The provider''s code, su
 COMMENT ON COLUMN public.delivery_status.error_message IS 'The provider''s words, at most 1000 characters.';
 COMMENT ON COLUMN public.delivery_status.occurred_at IS 'When it happened, as the provider says.';
 COMMENT ON COLUMN public.delivery_status.created_at IS 'When it arrived: the key of its partition.';
+COMMENT ON TABLE internal.guest_communications_template IS 'Storage of new partitions; holds nothing.';
+COMMENT ON TABLE internal.communication_recipients_template IS 'Storage of new partitions; holds nothing.';
+COMMENT ON TABLE internal.delivery_status_template IS 'Storage of new partitions; holds nothing.';
 COMMENT ON TABLE internal.delivery_event_keys IS 'Events seen in the last weeks, so that a repeated one is dropped.';
 COMMENT ON COLUMN internal.delivery_event_keys.organization_id IS 'The tenant.';
 COMMENT ON COLUMN internal.delivery_event_keys.event_key IS 'Hash of provider and provider_event_id.';

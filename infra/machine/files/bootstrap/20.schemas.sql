@@ -27,7 +27,6 @@ GRANT USAGE ON SCHEMA extensions TO comms_owner, comms_maintenance, comms_ops, c
 -- Nobody may create there: an upgrade of the extension, by a superuser, would call what was planted. So
 -- migrations name a template table of their own in internal to partman.create_parent().
 GRANT USAGE ON SCHEMA partman TO comms_owner, comms_maintenance;
-GRANT CREATE ON SCHEMA partman TO comms_owner; -- create_parent() keeps its template tables there
 -- Functions that must see every tenant belong to comms_maintenance: it makes them itself, in migrations.
 GRANT CREATE ON SCHEMA public, internal TO comms_maintenance;
 
