@@ -36,6 +36,11 @@ test: lint ## Run the linters and every tier of tests
 	@$(BOOTSTRAP) venv pulumi $(LOAD_TOOLS) weed docker image
 	@$(BIN)/pytest $(TIERS)
 
+.PHONY: bench
+bench: ## Run the benchmarks (ONLY="l4 l5" some, QUICK=1 with little data): docs/benchmarks.md
+	@$(BOOTSTRAP) venv docker image
+	@$(BIN)/python -m loadtest.bench $(ONLY) $(if $(QUICK),--quick)
+
 .PHONY: lint
 lint: ## Check style, types, the rooms' import rules, and SQL
 	@$(BOOTSTRAP) venv

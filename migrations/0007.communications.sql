@@ -187,18 +187,21 @@ WITH (autovacuum_vacuum_insert_scale_factor = 0.05);
 
 -- Partitions by month, three ahead, no default partition: a row without a partition is an error that
 -- shows at once, and one in the default partition would stop every later month.
-SELECT
-    partman.create_parent(
+DO $partitions$
+BEGIN
+    PERFORM partman.create_parent(
         p_parent_table => 'public.' || wanted.parent, p_control => wanted.control, p_interval => '1 month',
         p_premake => 3, p_start_partition => pg_catalog.to_char(pg_catalog.now(), 'YYYY-MM-01'),
         p_default_table => false, p_template_table => 'internal.' || wanted.parent || '_template'
     )
-FROM (
-    VALUES
-    ('guest_communications', 'created_at'),
-    ('communication_recipients', 'communication_created_at'),
-    ('delivery_status', 'created_at')
-) AS wanted (parent, control);
+    FROM (
+        VALUES
+        ('guest_communications', 'created_at'),
+        ('communication_recipients', 'communication_created_at'),
+        ('delivery_status', 'created_at')
+    ) AS wanted (parent, control);
+END
+$partitions$;
 -- Months that nobody writes to are made all the same, and none is dropped but by apply_data_retention().
 UPDATE partman.part_config
 SET infinite_time_partitions = true, retention = NULL

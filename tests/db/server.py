@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -127,8 +127,11 @@ def copy_wedsync(server: Server, name: str) -> None:
 
 
 @contextmanager
-def running_server(archive_mode: str = "off") -> Iterator[Server]:
-    """Start the server from the machine image, which is built if it is not there."""
+def running_server(settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """Start the server from the machine image, which is built if it is not there.
+
+    Parameters: `settings` of postgresql.conf, instead of those in server.sh.
+    """
     _sweep()
     setup = {"setup.sh": str(FILES / "image" / "setup.sh")}
     tag = image_tag("guestcomms-machine", dockerfile(), {"setup.sh": Path(setup["setup.sh"])})
@@ -137,7 +140,7 @@ def running_server(archive_mode: str = "off") -> Iterator[Server]:
         DockerContainer(tag)
         .with_command(["sh", "/server.sh"])
         .with_volume_mapping(str(SCRIPT), "/server.sh", "ro")
-        .with_env("ARCHIVE_MODE", archive_mode)
+        .with_env("SETTINGS", "\n".join(f"{k} = '{v}'" for k, v in (settings or {}).items()))
         .with_exposed_ports(5432, 6432)
         .with_kwargs(labels={LABEL: str(os.getpid())})
     )
@@ -153,9 +156,9 @@ def running_server(archive_mode: str = "off") -> Iterator[Server]:
 
 
 @contextmanager
-def bootstrapped_server(archive_mode: str = "off") -> Iterator[Server]:
+def bootstrapped_server(settings: Mapping[str, str] | None = None) -> Iterator[Server]:
     """A running server with the two templates: `template_empty`, and `template_full` migrated."""
-    with running_server(archive_mode) as running:
+    with running_server(settings) as running:
         bootstrap(running, "wedsync")
         make_logins(running)
         copy_wedsync(running, "template_empty")

@@ -16,12 +16,12 @@ cat >> "$data/postgresql.conf" <<CONF
 listen_addresses = '*'
 fsync = off
 max_connections = 200
-archive_mode = $ARCHIVE_MODE
 # pg_cron wants its database to exist: it does once this server has started without it.
 shared_preload_libraries = 'pg_cron,pgaudit,pg_stat_statements,pg_wait_sampling'
 cron.database_name = 'wedsync'
 cron.use_background_workers = on
 timezone = 'UTC'
+$SETTINGS
 CONF
 as_postgres pg_ctl -D "$data" -w -o "-c shared_preload_libraries= -c listen_addresses=" start > /dev/null
 as_postgres createdb wedsync

@@ -40,7 +40,7 @@ READY = "/var/lib/guestcomms/stanza-ready"
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """A server of its own: archiving is a matter of its start."""
-    with bootstrapped_server(archive_mode="on") as running:
+    with bootstrapped_server({"archive_mode": "on"}) as running:
         yield running
 
 
