@@ -67,6 +67,7 @@ class Server:
         self.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
         grantees = ", ".join([*(f"wedsync_{role}" for role in LOGINS), *MACHINE_LOGINS])
         self.execute(f"GRANT CONNECT ON DATABASE {name} TO {grantees}")
+        self.execute(f"GRANT TEMPORARY ON DATABASE {name} TO comms_maintenance")
         return Database(self, name)
 
 

@@ -53,7 +53,7 @@ def apply(
 ) -> None:
     """Bring a database to what this tree says. A second run changes nothing.
 
-    Each migration is one transaction; functions and policies together are one more.
+    Each migration is one transaction; functions, views, policies and jobs together are one more.
 
     Example, from a deploy pipeline: GUESTCOMMS_DSN=postgresql://… guestcomms migrate apply --json
     """
@@ -73,6 +73,7 @@ def status(context: typer.Context, dsn: DsnOption = None, json: JsonOption = Fal
     rows = [[path, Text("applied", "green")] for path in plan.applied if path not in pending]
     rows += [[one.id, Text("pending", "yellow")] for one in plan.pending]
     rows += [[one.file.path, Text(one.reason, "yellow")] for one in plan.changes]
+    rows += [[path, Text("skipped, no pg_cron", "yellow")] for path in plan.skipped]
     console.print(table(plan.target, ("what", "state"), rows))
     console.print(f"{len(plan.to_apply)} to apply.")
 
@@ -94,6 +95,7 @@ def check(context: typer.Context, dsn: DsnOption = None, json: JsonOption = Fals
         rows += [
             [f"{path} differs in the database", hints.command("migrate apply")] for path in drifted
         ]
+        rows += [[f"{path} is skipped", "it needs the extension pg_cron"] for path in plan.skipped]
         console.print(table(plan.target, ("not in order", "what to do"), rows))
     found = len(plan.missing) + len(plan.problems) + len(drifted)
     if found:
@@ -206,12 +208,15 @@ def _report(run: migrate.Run, what: str, json: bool) -> None:
                 "target": run.target,
                 "migrations": run.migrations,
                 "repeatables": run.repeatables,
+                "skipped": run.skipped,
                 "seconds": round(run.seconds, 3),
             }
         )
         return
     for path in (*run.migrations, *run.repeatables):
         console.print(path, highlight=False)
+    for path in run.skipped:
+        console.print(f"{path} is skipped: it needs the extension pg_cron", highlight=False)
     count = len(run.migrations) + len(run.repeatables)
     console.print(f"{run.target}: {count} {what} in {run.seconds:.1f} s.")
 
@@ -222,6 +227,7 @@ def _as_json(plan: migrate.Plan) -> dict[str, Any]:
         "applied": plan.applied,
         "pending": [one.id for one in plan.pending],
         "changed": [{"path": one.file.path, "reason": one.reason} for one in plan.changes],
+        "skipped": plan.skipped,
         "problems": [vars(one) for one in plan.problems],
         "missing": [vars(one) for one in plan.missing],
     }

@@ -3,7 +3,7 @@
 1. a direct connection and an advisory lock (`session`)
 2. migrations/SUMS and the checksums in the ledger (`sums`, `versions`)
 3. versioned migrations (`versions`)
-4. functions/ and policies/ (`repeatable`)
+4. functions/ (views and jobs too) and policies/ (`repeatable`)
 5. verification (`verify`)
 """
 
@@ -34,7 +34,10 @@ def be_silent(_message: str) -> None:
 
 @dataclass(frozen=True)
 class Plan:
-    """What there is, what would be applied, and what is wrong with the schema."""
+    """What there is, what would be applied, and what is wrong with the schema.
+
+    `skipped`: paths of the jobs that `apply` leaves out, because nothing schedules jobs there.
+    """
 
     target: str
     applied: tuple[str, ...]
@@ -42,6 +45,7 @@ class Plan:
     changes: tuple[Change, ...]
     problems: tuple[Problem, ...]
     missing: tuple[Missing, ...]
+    skipped: tuple[str, ...] = ()
 
     @property
     def to_apply(self) -> list[str]:
@@ -56,6 +60,7 @@ class Run:
     target: str
     migrations: tuple[str, ...]
     repeatables: tuple[str, ...]
+    skipped: tuple[str, ...]
     seconds: float = field(compare=False)
 
 
@@ -93,10 +98,11 @@ def apply(
     with open_session(dsn, patience or Patience(), tell) as session:
         migrations = _apply_migrations(session, project)
         files = _apply_repeatables(session, project)
+        skipped = tuple(repeatable.skipped(session.connection, project))
         problems = verify.problems(session.connection, project)
     if problems:
         raise UnhealthyError(f"Everything is applied, but there is {problems[0]}.")
-    return Run(session.target, migrations, files, time.monotonic() - started)
+    return Run(session.target, migrations, files, skipped, time.monotonic() - started)
 
 
 def rollback_plan(dsn: str, count: int, project: Project = PROJECT) -> list[Migration]:
@@ -145,7 +151,7 @@ def rollback(
             tell(f"rolling back {migration.path}")
             versions.rollback_one(session, project, migration)
     rolled_back = tuple(migration.path for migration in expected)
-    return Run(session.target, rolled_back, (), time.monotonic() - started)
+    return Run(session.target, rolled_back, (), (), time.monotonic() - started)
 
 
 def new(name: str, project: Project = PROJECT) -> list[Path]:
@@ -205,6 +211,7 @@ def _compare(
         changes=tuple(repeatable.changes(connection, project, entries)),
         problems=tuple(verify.problems(connection, project)) if applied else (),
         missing=missing,
+        skipped=tuple(repeatable.skipped(connection, project)),
     )
 
 

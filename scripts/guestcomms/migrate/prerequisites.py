@@ -102,6 +102,15 @@ def _missing_rights(connection: db.Connection) -> list[Missing]:
             "pg_has_role(session_user, 'comms_maintenance', 'SET')",
             "GRANT comms_maintenance TO comms_migrator WITH INHERIT FALSE, SET TRUE;",
         ),
+        "this login: become guestcomms_cron, who schedules jobs": (
+            """
+            NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') OR EXISTS (
+                SELECT FROM pg_roles
+                WHERE rolname = 'guestcomms_cron' AND pg_has_role(session_user, oid, 'SET')
+            )
+            """,
+            "GRANT guestcomms_cron TO comms_migrator WITH INHERIT FALSE, SET TRUE;",
+        ),
     }
     return [
         Missing("right", name, True, remedy)

@@ -2,7 +2,9 @@
 
 - migrations/NNNN.name.sql, NNNN.name.rollback.sql, SUMS: applied once, in order
 - functions/<schema>/<name>.sql: applied again whenever they change
-- policies/<relation>.sql, policies/<schema>.<relation>.sql: the same, after the functions
+- functions/views/<name>.sql, functions/views/<schema>.<name>.sql: the same, after the functions
+- policies/<relation>.sql, policies/<schema>.<relation>.sql: the same, after the views
+- functions/jobs/<name>.sql: the same, after the policies; only where pg_cron is
 """
 
 from __future__ import annotations
@@ -12,14 +14,23 @@ import re
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from guestcomms.errors import RefusedError
 
-Kind = Literal["function", "policy"]
+Kind = Literal["function", "view", "policy", "job"]
+"""In the order in which they are applied."""
 
 MIGRATION_NAME = re.compile(r"(?P<id>\d{4}\.[a-z0-9]+(?:-[a-z0-9]+)*)(?:\.rollback)?\.(?:sql|py)")
 PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*")
+JOB_NAME = re.compile(r"[a-z][a-z0-9-]*")
+JOB = re.compile(
+    r"(?:--[^\n]*\n|\s)*"
+    r"SELECT cron\.schedule\(\s*'(?P<name>[^']*)',\s*'[^']*',\s*"
+    r"\$(?P<tag>\w*)\$(?:(?!\$(?P=tag)\$).)+\$(?P=tag)\$\s*\);\s*",
+    re.DOTALL,
+)
+"""What a file of functions/jobs/ contains, and nothing else."""
 
 
 @dataclass(frozen=True)
@@ -95,28 +106,44 @@ class Project:
         return found
 
     def repeatables(self) -> list[Repeatable]:
-        """The files of functions/ and policies/, in the order in which they are applied."""
-        functions = sorted((self.root / "functions").glob("*/*.sql"))
-        policies = sorted((self.root / "policies").glob("*.sql"))
-        return [
-            *(self._repeatable("function", path) for path in functions),
-            *(self._repeatable("policy", path) for path in policies),
-        ]
+        """The files of functions/ and policies/, in the order in which they are applied.
 
-    def _repeatable(self, kind: Kind, path: Path) -> Repeatable:
+        Raises `RefusedError` for a file that cannot be what its path says.
+        """
+        files = [*self.root.glob("functions/*/*.sql"), *self.root.glob("policies/*.sql")]
+        found = [self._repeatable(path) for path in sorted(files)]
+        return sorted(found, key=lambda file: get_args(Kind).index(file.kind))
+
+    def _repeatable(self, path: Path) -> Repeatable:
         relative = path.relative_to(self.root).as_posix()
-        if kind == "function":
-            schema, name = path.parent.name, path.stem
-        else:
-            schema, _, name = path.stem.rpartition(".")
-            schema = schema or "public"
-        if not (PLAIN_NAME.fullmatch(schema) and PLAIN_NAME.fullmatch(name)):
+        kind, schema, name = named_by(relative)
+        plain = JOB_NAME if kind == "job" else PLAIN_NAME
+        if not (PLAIN_NAME.fullmatch(schema) and plain.fullmatch(name)):
             raise RefusedError(
-                f"{relative} does not name an object; the name is made of a-z, 0-9 and _, such as"
-                " functions/public/enter_tenant.sql or policies/internal.pool_reports.sql."
+                f"{relative} does not name an object; the name is made of a-z, 0-9 and _ (a job's:"
+                " and -), such as functions/public/enter_tenant.sql or"
+                " policies/internal.pool_reports.sql."
             )
         text = path.read_text(encoding="utf-8")
+        if kind == "job":
+            job = JOB.fullmatch(text)
+            if job is None or job["name"] != name:
+                raise RefusedError(
+                    f"{relative} must be one statement and nothing else: SELECT"
+                    f" cron.schedule('{name}', '<schedule>', $$<command>$$);"
+                )
         return Repeatable(kind, relative, schema, name, text, sha256(path))
+
+
+def named_by(path: str) -> tuple[Kind, str, str]:
+    """Kind, schema and name of the object that the path of a repeatable file names."""
+    *folders, stem = path.removesuffix(".sql").split("/")
+    if folders == ["functions", "jobs"]:
+        return "job", "cron", stem
+    if folders[0] == "functions" and folders[1] != "views":
+        return "function", folders[1], stem
+    schema, _, name = stem.rpartition(".")
+    return "policy" if folders == ["policies"] else "view", schema or "public", name
 
 
 def sha256(path: Path) -> str:

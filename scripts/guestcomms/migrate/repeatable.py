@@ -2,7 +2,8 @@
 
 A file says everything about its object: before it is applied again, the grants of the function, or
 the grants and policies of the relation, are taken away, so that a line deleted from the file is a
-right deleted from the database. All of it is one transaction: nobody sees a table in between.
+right deleted from the database. A view is dropped and made again, with the views that read it. All
+of it is one transaction: nobody sees a state in between.
 """
 
 from __future__ import annotations
@@ -15,15 +16,24 @@ from guestcomms import db
 from guestcomms.errors import RefusedError
 from guestcomms.migrate import catalogue, ledger
 from guestcomms.migrate.explain import refused
-from guestcomms.migrate.project import Project, Repeatable
-from guestcomms.migrate.session import IN_THE_WAY, OWNER, Session
+from guestcomms.migrate.project import Project, Repeatable, named_by
+from guestcomms.migrate.session import CRON, IN_THE_WAY, OWNER, Session, become
 
-Reason = Literal["new", "edited", "drifted"]
+Reason = Literal["new", "edited", "drifted", "rebuilt"]
+NOT_YET = (
+    db.sqlstates.UndefinedTable,
+    db.sqlstates.UndefinedFunction,
+    db.sqlstates.UndefinedObject,
+)
+"""What a later file may still make."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """A file to apply, and why; drifted: the file is unchanged, its object is not."""
+    """A file to apply, and why.
+
+    drifted: the file is unchanged, its object is not; rebuilt: a view that reads a changed one.
+    """
 
     file: Repeatable
     reason: Reason
@@ -33,10 +43,23 @@ def changes(
     connection: db.Connection, project: Project, entries: dict[str, ledger.Entry]
 ) -> list[Change]:
     """The files that have to be applied, in order; reads only."""
-    files = project.repeatables()
+    skip = skipped(connection, project)
+    files = [file for file in project.repeatables() if file.path not in skip]
     present = catalogue.checksums(connection, files)
-    found = ((file, _reason(file, entries.get(file.path), present)) for file in files)
-    return [Change(file, reason) for file, reason in found if reason]
+    reasons = {file.path: _reason(file, entries.get(file.path), present) for file in files}
+    views = [file for file in files if file.kind == "view"]
+    remade = catalogue.readers(connection, [file for file in views if reasons[file.path]])
+    for file in views:
+        if (file.schema, file.name) in remade:
+            reasons[file.path] = reasons[file.path] or "rebuilt"
+    return [Change(file, reason) for file in files if (reason := reasons[file.path])]
+
+
+def skipped(connection: db.Connection, project: Project) -> list[str]:
+    """Paths of the jobs, where nothing schedules jobs."""
+    if catalogue.has_cron(connection):
+        return []
+    return [file.path for file in project.repeatables() if file.kind == "job"]
 
 
 def leftovers(
@@ -44,11 +67,12 @@ def leftovers(
 ) -> list[str]:
     """Paths in the ledger that the tree no longer has.
 
-    Raises `RefusedError` if the object of one is still there: deleting a file deletes nothing.
+    Raises `RefusedError` if the object of one is still there: deleting a file deletes nothing, but
+    a job, which is no more than its file.
     """
     present = {file.path for file in project.repeatables()}
     gone = [path for path in entries if path not in present and not path.startswith("migrations/")]
-    lost = [_without_text(path) for path in gone]
+    lost = [_without_text(path) for path in gone if not _is_job(path)]
     if still_there := sorted(catalogue.checksums(connection, lost)):
         raise RefusedError(
             f"{still_there[0]} is gone from the tree, but what it made is still in the database;"
@@ -79,9 +103,8 @@ def _apply(session: Session, project: Project, todo: list[Change], gone: list[st
     with connection.transaction():
         # Functions may call functions of later files: bodies are checked when all are there.
         connection.execute("SET LOCAL check_function_bodies = off")
-        for change in todo:
-            _clear(connection, change.file)
-            _run(connection, change.file)
+        _drop_views(connection, [one.file for one in todo if one.file.kind == "view"])
+        _run_all(connection, [one.file for one in todo])
         _check_bodies(connection, [change.file for change in todo])
         made = catalogue.checksums(connection, project.repeatables())
         for change in todo:
@@ -93,7 +116,55 @@ def _apply(session: Session, project: Project, todo: list[Change], gone: list[st
                 )
             ledger.write(connection, file.path, ledger.Entry(file.sha256, made[file.path]))
         for path in gone:
+            if _is_job(path) and catalogue.has_cron(connection):
+                _unschedule(connection, named_by(path)[2])
             ledger.forget(connection, path)
+
+
+def _run_all(connection: db.Connection, files: list[Repeatable]) -> None:
+    """Run files in order; one that needs what a later one makes is run again after that."""
+    while files:
+        later: list[tuple[Repeatable, RefusedError]] = []
+        for file in files:
+            connection.execute("SAVEPOINT file")
+            try:
+                _clear(connection, file)
+                _run(connection, file)
+            except RefusedError as error:
+                if not isinstance(error.__cause__, NOT_YET):
+                    raise
+                connection.execute("ROLLBACK TO SAVEPOINT file")
+                later.append((file, error))
+            connection.execute("RELEASE SAVEPOINT file")
+        if len(later) == len(files):
+            raise later[0][1]
+        files = [file for file, _ in later]
+
+
+def _drop_views(connection: db.Connection, files: list[Repeatable]) -> None:
+    """CREATE OR REPLACE keeps columns, options and rights that the file does not name any more."""
+    by_name = {(file.schema, file.name): file for file in files}
+    for key in catalogue.readers(connection, files):
+        if key not in by_name:
+            continue  # not ours: the drop of what it reads is refused, and names it
+        for row in db.rows(connection, _DROP_VIEW, key):
+            try:
+                connection.execute(row["statement"].encode())
+            except db.sqlstates.DependentObjectsStillExist as error:
+                raise RefusedError(
+                    f"{by_name[key].path} has to be made again, but {error.diag.message_detail};"
+                    " drop that in a migration, or give it a file. Nothing was applied."
+                ) from error
+
+
+def _unschedule(connection: db.Connection, name: str) -> None:
+    become(connection, CRON)
+    connection.execute(
+        "SELECT cron.unschedule(jobname) FROM cron.job"
+        " WHERE username = current_user AND jobname = %s",
+        (name,),
+    )
+    become(connection, OWNER)
 
 
 def _reason(file: Repeatable, entry: ledger.Entry | None, present: dict[str, str]) -> Reason | None:
@@ -105,6 +176,8 @@ def _reason(file: Repeatable, entry: ledger.Entry | None, present: dict[str, str
 
 
 def _run(connection: db.Connection, file: Repeatable) -> None:
+    if file.kind == "job":
+        become(connection, CRON)
     try:
         connection.execute(file.text.encode())
     except db.DatabaseError as error:
@@ -114,7 +187,7 @@ def _run(connection: db.Connection, file: Repeatable) -> None:
         raise refused(file.path, file.text, error, todo) from error
     finally:
         if connection.info.transaction_status == db.IN_TRANSACTION:
-            _become(connection, OWNER)  # a file may have become another role, for itself only
+            become(connection, OWNER)  # a file may have become another role, for itself only
     if connection.info.transaction_status != db.IN_TRANSACTION:
         raise RefusedError(
             f"{file.path} ends the transaction it runs in; take its BEGIN and COMMIT away."
@@ -122,15 +195,15 @@ def _run(connection: db.Connection, file: Repeatable) -> None:
 
 
 def _clear(connection: db.Connection, file: Repeatable) -> None:
-    """Take away the rights that an earlier version of the file gave."""
-    for row in db.rows(
-        connection,
-        _FUNCTION_RIGHTS if file.kind == "function" else _RELATION_RIGHTS,
-        (file.schema, file.name),
-    ):
-        _become(connection, row["owner"])
+    """Take away what an earlier version of the file gave; views are dropped already."""
+    if file.kind == "job":
+        _unschedule(connection, file.name)
+    rights = {"function": _FUNCTION_RIGHTS, "policy": _RELATION_RIGHTS}.get(file.kind)
+    rows = db.rows(connection, rights, (file.schema, file.name)) if rights else []
+    for row in rows:
+        become(connection, row["owner"])
         connection.execute(row["statement"].encode())
-    _become(connection, OWNER)
+    become(connection, OWNER)
 
 
 def _check_bodies(connection: db.Connection, files: Iterable[Repeatable]) -> None:
@@ -138,29 +211,34 @@ def _check_bodies(connection: db.Connection, files: Iterable[Repeatable]) -> Non
     connection.execute("SET LOCAL check_function_bodies = on")
     for file in files:
         for row in db.rows(connection, _VALIDATORS, (file.schema, file.name, file.kind)):
-            _become(connection, row["owner"])
+            become(connection, row["owner"])
             try:
                 connection.execute(row["statement"].encode())
             except db.DatabaseError as error:
                 todo = "nothing was applied: correct it and apply again"
                 raise refused(file.path, file.text, error, todo) from error
-    _become(connection, OWNER)
-
-
-def _become(connection: db.Connection, role: str) -> None:
-    connection.execute(db.sql.SQL("SET LOCAL ROLE {}").format(db.sql.Identifier(role)))
+    become(connection, OWNER)
 
 
 def _without_text(path: str) -> Repeatable:
     """A file that is gone, as far as its path tells."""
-    folder, _, rest = path.partition("/")
-    stem = rest.removesuffix(".sql")
-    if folder == "functions":
-        schema, _, name = stem.partition("/")
-        return Repeatable("function", path, schema, name, "", "")
-    schema, _, name = stem.rpartition(".")
-    return Repeatable("policy", path, schema or "public", name, "", "")
+    kind, schema, name = named_by(path)
+    return Repeatable(kind, path, schema, name, "", "")
 
+
+def _is_job(path: str) -> bool:
+    return named_by(path)[0] == "job"
+
+
+_DROP_VIEW = """
+SELECT format(
+    'DROP %%s VIEW %%s', CASE relation.relkind WHEN 'm' THEN 'MATERIALIZED' END,
+    relation.oid::regclass
+) AS statement
+FROM pg_class AS relation
+JOIN pg_namespace AS namespace ON namespace.oid = relation.relnamespace
+WHERE namespace.nspname = %s AND relation.relname = %s
+"""
 
 _FUNCTION_RIGHTS = """
 SELECT DISTINCT pg_get_userbyid(routine.proowner) AS owner, format(

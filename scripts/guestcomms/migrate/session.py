@@ -19,6 +19,8 @@ from guestcomms.migrate.blockers import Tell, Watch
 Result = TypeVar("Result")
 
 OWNER = "comms_owner"
+CRON = "guestcomms_cron"
+"""Who schedules jobs, and as whom they run."""
 LOCK_KEY = 0x67756573  # "gues": any number that no other program takes in this database
 SEARCH_PATH = "pg_catalog, pg_temp"
 """A name without its schema is an error, not a guess; and the catalogue prints full names."""
@@ -79,6 +81,11 @@ class Session:
             )
             time.sleep(self.patience.pause)
             attempt += 1
+
+
+def become(connection: db.Connection, role: str) -> None:
+    """Act as another role until the end of the transaction."""
+    connection.execute(db.sql.SQL("SET LOCAL ROLE {}").format(db.sql.Identifier(role)))
 
 
 @contextmanager

@@ -69,6 +69,17 @@ _RULES: tuple[tuple[str, str, str], ...] = (
         """,
     ),
     (
+        "view that reads as its owner",
+        "make it WITH (security_invoker = true)",
+        """
+        SELECT relation.oid::regclass::text
+        FROM pg_class AS relation
+        WHERE relation.relkind = 'v' AND relation.relnamespace = ANY (%s::regnamespace[])
+            AND NOT coalesce(relation.reloptions, '{}')
+            && '{security_invoker=true, security_invoker=on}'
+        """,
+    ),
+    (
         "function that PUBLIC may execute",
         "REVOKE ALL … FROM PUBLIC in its file",
         """

@@ -9,6 +9,8 @@ BEGIN
         'GRANT CONNECT ON DATABASE %I TO comms_owner, comms_maintenance, comms_agent, comms_app, comms_worker,'
         ' comms_ops, comms_auditor, comms_report, comms_monitor, comms_migrator, pgbouncer', v_database
     );
+    -- To refresh materialized views beside their readers.
+    EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO comms_maintenance', v_database);
 END
 $database$;
 
