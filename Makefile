@@ -50,6 +50,12 @@ lint: ## Check style, types, the rooms' import rules, and SQL
 	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/python -m tools.lint_sql
 
+.PHONY: reference
+reference: ## Write schema.sql and docs/reference/ from a database migrated for it
+	@$(BOOTSTRAP) venv docker image
+	@$(BIN)/python -m tools.database_docs
+	@$(BIN)/python -m guestcomms.cli.reference
+
 .PHONY: lock
 lock: ## Renew requirements.lock from pyproject.toml
 	@$(BOOTSTRAP) venv
