@@ -1,5 +1,6 @@
--- Authenticated encryption. Callers are functions of comms_owner only: who may encrypt or read what is
--- decided there. Keys pass as parameters, and parameters are never logged (pgaudit.log_parameter = off).
+-- Authenticated encryption. Callers are functions of comms_owner, and those of comms_maintenance, which serve
+-- every tenant: who may encrypt or read what is decided there. Wrapping is for comms_owner alone.
+-- Keys pass as parameters, and parameters are never logged (pgaudit.log_parameter = off).
 
 CREATE OR REPLACE FUNCTION internal.aes256_gcm_encrypt(p_key bytea, p_plaintext bytea, p_associated_data bytea)
 RETURNS bytea
@@ -105,6 +106,9 @@ GRANT EXECUTE ON FUNCTION
 internal.aes256_gcm_encrypt(bytea, bytea, bytea), internal.aes256_gcm_decrypt(bytea, bytea, bytea),
 internal.wrap_key(bytea, bytea), internal.unwrap_key(bytea, bytea)
 TO comms_owner;
+GRANT EXECUTE ON FUNCTION
+internal.aes256_gcm_encrypt(bytea, bytea, bytea), internal.aes256_gcm_decrypt(bytea, bytea, bytea)
+TO comms_maintenance;
 
 COMMENT ON FUNCTION internal.aes256_gcm_encrypt(bytea, bytea, bytea) IS
 'Encrypts under a 32-byte key: random nonce, ciphertext and tag. The associated data must be given again to decrypt.';

@@ -1,0 +1,1 @@
+DROP TABLE public.communication_encryption_keys CASCADE;
