@@ -25,7 +25,7 @@ from yoyo.migrations import Migration as YoyoMigration
 
 from guestcomms import db
 from guestcomms.errors import RefusedError
-from guestcomms.migrate import ledger
+from guestcomms.migrate import indexes, ledger
 from guestcomms.migrate.explain import refused
 from guestcomms.migrate.project import Migration, Project
 from guestcomms.migrate.session import SEARCH_PATH, Session
@@ -113,7 +113,9 @@ def apply_one(session: Session, project: Project, migration: Migration) -> None:
             backend.mark_one(loaded, log=False)
             ledger.write(session.connection, migration.path, ledger.Entry(migration.sha256, None))
 
-        _attempt(session, migration, migration.file, _action(backend, loaded, "apply", note))
+        _attempt(
+            session, migration, migration.file, _action(session, backend, loaded, "apply", note)
+        )
 
 
 def rollback_one(session: Session, project: Project, migration: Migration) -> None:
@@ -127,10 +129,11 @@ def rollback_one(session: Session, project: Project, migration: Migration) -> No
             ledger.forget(session.connection, migration.path)
 
         file = migration.rollback_file or migration.file
-        _attempt(session, migration, file, _action(backend, loaded, "rollback", note))
+        _attempt(session, migration, file, _action(session, backend, loaded, "rollback", note))
 
 
 def _action(
+    session: Session,
     backend: Backend,
     loaded: YoyoMigration,
     direction: Literal["apply", "rollback"],
@@ -146,6 +149,7 @@ def _action(
             note()
 
     def step_by_step() -> None:
+        _build_indexes_ourselves(session, loaded)
         backend.search_path = SEARCH_PATH  # yoyo starts with a ROLLBACK, which sets it
         loaded.process_steps(backend, direction)
         backend.search_path = LEDGER_PATH
@@ -154,6 +158,13 @@ def _action(
             note()
 
     return at_once if loaded.use_transactions else step_by_step
+
+
+def _build_indexes_ourselves(session: Session, loaded: YoyoMigration) -> None:
+    for wrapper in loaded.steps:
+        statement = wrapper.step._apply  # noqa: SLF001  # yoyo takes a callable in place of SQL
+        if isinstance(statement, str) and (index := indexes.read(statement)):
+            wrapper.step._apply = lambda _, index=index: indexes.build(session, index)  # noqa: SLF001
 
 
 def _attempt(
