@@ -16,7 +16,7 @@ DECLARE
         ELSE '[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]' END;
     v_literals CONSTANT text[] := regexp_split_to_array(p_text, c_tag);
     v_tags CONSTANT text[] := ARRAY(SELECT tags[1] FROM regexp_matches(p_text, '(' || c_tag || ')', 'g') AS tags);
-    v_segments jsonb[] := '{}';
+    v_segments jsonb[] := '{}'::jsonb[];
     v_literal text := '';
     v_tag text;
     v_content text;
@@ -36,17 +36,14 @@ BEGIN
     FOR v_index IN 1..cardinality(v_literals) LOOP
         v_content := v_literals[v_index];
         IF strpos(v_content, '{{') > 0 THEN
-            PERFORM internal.refuse_template(
-                p_part, v_before || left(v_content, strpos(v_content, '{{') - 1),
-                format('"%s" is no tag', left(substr(v_content, strpos(v_content, '{{')), 40)), v_hint
-            );
+            v_before := v_before || left(v_content, strpos(v_content, '{{') - 1);
+            v_problem := format('"%s" is no tag', left(substr(v_content, strpos(v_content, '{{')), 40));
         ELSIF v_content ~ v_forbidden THEN
-            PERFORM internal.refuse_template(
-                p_part, v_before, 'a control character in the text that begins here',
-                CASE p_escaping WHEN 'line' THEN 'A subject is one line of text.'
-                ELSE 'Only tabs and line breaks are allowed.' END
-            );
+            v_before := v_before || substring(v_content FROM format('^(.*?)%s', v_forbidden));
+            v_problem := 'a control character';
+            v_hint := 'A subject is one line; in other texts, tabs and line breaks are allowed.';
         END IF;
+        EXIT WHEN v_problem IS NOT NULL;
         v_literal := v_literal || v_content;
         v_before := v_before || v_content;
         IF p_escaping = 'html' THEN
@@ -54,7 +51,6 @@ BEGIN
         END IF;
         v_tag := v_tags[v_index];
         v_content := btrim(substr(v_tag, 3, length(v_tag) - 4), E' \t\r\n');
-        v_problem := NULL;
         IF v_tag = '{{{{' THEN
             v_literal := v_literal || '{{';
             v_before := v_before || v_tag;
@@ -134,15 +130,17 @@ BEGIN
             v_problem := format('"%s" is no name of a variable', v_name);
             v_hint := 'Names have small letters, digits and _, begin with a letter, and have at most 63 characters.';
         END IF;
-        IF v_problem IS NOT NULL THEN
-            PERFORM internal.refuse_template(p_part, v_before, v_problem, v_hint);
-        END IF;
+        EXIT WHEN v_problem IS NOT NULL;
         v_before := v_before || v_tag;
     END LOOP;
-    IF v_if IS NOT NULL THEN
-        PERFORM internal.refuse_template(
-            p_part, v_before, format('{{#if %s}} is not closed', v_if), 'Close it with {{/if}}.'
-        );
+    IF v_problem IS NULL AND v_if IS NOT NULL THEN
+        v_problem := format('{{#if %s}} is not closed', v_if);
+        v_hint := 'Close it with {{/if}}.';
+    END IF;
+    IF v_problem IS NOT NULL THEN
+        RAISE EXCEPTION '%, line %, column %: %',
+            p_part, 1 + regexp_count(v_before, '\n'), 1 + length(substring(v_before FROM '[^\n]*$')), v_problem
+        USING ERRCODE = 'GC320', HINT = v_hint;
     END IF;
     segments := to_jsonb(v_segments);
     required := ARRAY(

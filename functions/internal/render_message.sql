@@ -19,7 +19,7 @@ DECLARE
     v_output text[];
     v_name text;
     v_value text;
-    v_missing text[] := '{}';
+    v_missing text[] := '{}'::text[];
 BEGIN
     <<parts>>
     FOREACH v_part IN ARRAY '{subject,body,body_text}'::text[] LOOP
@@ -67,10 +67,10 @@ BEGIN
                 END IF;
                 v_output := v_output || v_value;
             ELSIF v_segment ? 'go' THEN
-                v_next := v_segment -> 'go';
+                v_next := (v_segment -> 'go')::integer;
             ELSIF coalesce(p_variables ->> (v_segment ->> 'if'), '') = ''
                 OR p_variables -> (v_segment ->> 'if') = 'false' THEN
-                v_next := v_segment -> 'else';
+                v_next := (v_segment -> 'else')::integer;
             END IF;
         END LOOP;
         CASE v_part
