@@ -15,7 +15,7 @@ echo "host all,replication all all trust" >> "$data/pg_hba.conf"
 cat >> "$data/postgresql.conf" <<CONF
 listen_addresses = '*'
 fsync = off
-max_connections = 200
+max_connections = 400
 # pg_cron wants its database to exist: it does once this server has started without it.
 shared_preload_libraries = 'pg_cron,pgaudit,pg_stat_statements,pg_wait_sampling'
 cron.database_name = 'wedsync'

@@ -1,0 +1,1 @@
+SELECT * FROM perform_communication_maintenance();

@@ -1,0 +1,3 @@
+-- Restore specific table from backup
+-- (This would typically be done with pg_restore or similar tools)
+-- RESTORE TABLE guest_communications FROM BACKUP 'backup_20250826_020000';

@@ -1,0 +1,2 @@
+-- Configure read replica for reporting queries
+-- Route read-only queries to replica
