@@ -247,6 +247,9 @@ CREATE TABLE internal.unmatched_delivery_events (
     received_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     UNIQUE NULLS NOT DISTINCT (provider, provider_event_id, claimed_organization)
 );
+-- Those that wait for a message to become known.
+CREATE INDEX unmatched_delivery_events_message ON internal.unmatched_delivery_events
+(claimed_organization, provider, provider_message_id);
 
 -- Counters are sums of small changes: calls that report on one communication do not wait for each other.
 CREATE TABLE internal.communication_counter_deltas (

@@ -1,0 +1,61 @@
+SET LOCAL ROLE comms_maintenance; -- it sees every tenant
+CREATE OR REPLACE FUNCTION internal.reap_leases(p_max integer DEFAULT 100) RETURNS integer
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+AS $plpgsql$
+/* Take back leases that ended without an answer, at most p_max of them. What was handed out under such a lease may
+   have been sent: it becomes unknown and is not sent again by itself. The rest of the chunk is ready again; after
+   max_attempts lost leases it is given up as a dead letter. Skips chunks that others work on; returns how many
+   it took back. */
+DECLARE
+    v_batch public.communication_batch_queue;
+    v_unknown bigint;
+    v_reaped integer := 0;
+BEGIN
+    FOR v_batch IN
+        SELECT lost.*
+        FROM public.communication_batch_queue AS lost
+        WHERE lost.state = 'leased' AND lost.lease_until < clock_timestamp()
+        ORDER BY lost.lease_until
+        LIMIT p_max
+        FOR UPDATE SKIP LOCKED
+    LOOP
+        WITH handed_out AS MATERIALIZED (
+            SELECT sending.id
+            FROM public.communication_recipients AS sending
+            WHERE sending.organization_id = v_batch.organization_id
+                AND sending.communication_created_at = v_batch.communication_created_at
+                AND sending.id BETWEEN v_batch.first_recipient_id AND v_batch.last_recipient_id
+                AND sending.status = 'sending' AND sending.sending_at = v_batch.leased_at
+            ORDER BY sending.id
+            FOR NO KEY UPDATE
+        ), moved AS (
+            UPDATE public.communication_recipients AS recipient
+            SET status = 'unknown', unknown_at = clock_timestamp(),
+                error_code = 'lease_lost', error_message = format('%s did not answer', v_batch.leased_by)
+            FROM handed_out
+            WHERE recipient.organization_id = v_batch.organization_id AND recipient.id = handed_out.id
+                AND recipient.communication_created_at = v_batch.communication_created_at
+            RETURNING recipient.id
+        )
+        SELECT count(*) INTO v_unknown FROM moved;
+        INSERT INTO internal.communication_counter_deltas (organization_id, communication_id, status, delta)
+        SELECT v_batch.organization_id, v_batch.communication_id, change.status, change.delta
+        FROM (VALUES ('sending', -v_unknown), ('unknown', v_unknown)) AS change (status, delta)
+        WHERE change.delta <> 0;
+        v_batch.attempts := v_batch.attempts + 1;
+        v_batch.last_error := format('%s did not answer until %s', v_batch.leased_by, v_batch.lease_until);
+        IF v_batch.attempts >= v_batch.max_attempts THEN
+            PERFORM internal.bury_recipients(v_batch, 'leases_lost', v_batch.last_error);
+        END IF;
+        PERFORM internal.settle_batch(v_batch, v_unknown::integer);
+        v_reaped := v_reaped + 1;
+    END LOOP;
+    RETURN v_reaped;
+END
+$plpgsql$;
+
+COMMENT ON FUNCTION internal.reap_leases(integer) IS
+'Take back leases that ended without an answer: what was handed out is unknown, the rest ready or a dead letter.';
+REVOKE ALL ON FUNCTION internal.reap_leases(integer) FROM PUBLIC;
