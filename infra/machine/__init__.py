@@ -28,6 +28,7 @@ def machines(spec: ClusterSpec, agent_sha256: str) -> tuple[Machine, ...]:
         agent_sha256: hex digest of the agent that the place will deliver; user-data pins it.
     """
     sizes = spec.machines
+    node = components.exporters("node")
 
     def make(name: str, role: Role, size: MachineSize, *parts: Component) -> Machine:
         user_data = _user_data(spec, name, role, agent_sha256, parts)
@@ -35,7 +36,7 @@ def machines(spec: ClusterSpec, agent_sha256: str) -> tuple[Machine, ...]:
         return _machine(name, role, size, parts, user_data=user_data, settings=settings)
 
     return (
-        make("store-1", Role.STORE, sizes.store, components.store(spec)),
+        make("store-1", Role.STORE, sizes.store, components.store(spec), node),
         *(
             make(
                 name,
@@ -46,16 +47,18 @@ def machines(spec: ClusterSpec, agent_sha256: str) -> tuple[Machine, ...]:
                 components.pgbouncer(spec, name),
                 components.pgbackrest(spec, name),
                 components.agent(spec),
+                components.exporters(*components.DATABASE_EXPORTERS),
             )
             for name in spec.database_names
         ),
-        make("proxy-1", Role.PROXY, sizes.proxy, components.proxy(spec)),
-        make("monitor-1", Role.MONITOR, sizes.monitor, components.monitor(spec)),
+        make("proxy-1", Role.PROXY, sizes.proxy, components.proxy(spec), node),
+        make("monitor-1", Role.MONITOR, sizes.monitor, components.monitor(spec), node),
         make(
             "drill-1",
             Role.DRILL,
             sizes.drill,
             components.pgbackrest(spec, "drill-1", DRILL_DIRECTORY),
+            node,
         ),
     )
 

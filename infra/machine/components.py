@@ -180,20 +180,61 @@ def store(spec: ClusterSpec) -> Component:
     )  # fmt: skip
 
 
+def exporters(*kinds: str) -> Component:
+    """Prometheus exporters, over TLS and only to who shows a certificate of the stack.
+
+    Parameters: `kinds`, of node, postgres, pgbouncer and pgbackrest.
+    """
+    names = [f"prometheus-{kind}-exporter" for kind in kinds]
+    units = tuple(f"{name}.service" for name in names)
+    drop_ins = tuple(
+        file("exporters", f"/etc/systemd/system/{unit}.d/20-guestcomms.conf")
+        for unit in units
+        if unit == "prometheus-postgres-exporter.service"
+    )
+    return Component(
+        files=(
+            file("exporters", "/etc/guestcomms/exporter-web.yml", {"tls": TLS}),
+            *(file("exporters", f"/etc/default/{name}", {"database": DATABASE}) for name in names),
+            *drop_ins,
+            *_after_prepare(*units),
+        ),
+        units=units,
+        directories=(Directory("/var/lib/guestcomms/metrics", "root", "root"),),
+    )
+
+
+EXPORTER_PORTS = {"node": 9100, "postgres": 9187, "pgbouncer": 9127, "pgbackrest": 9854}
+DATABASE_EXPORTERS = ("node", "postgres", "pgbouncer", "pgbackrest")
+
+
+def _scrape_jobs(spec: ClusterSpec) -> list[dict[str, object]]:
+    """What Prometheus asks, by job."""
+    others = ("store-1", "proxy-1", "monitor-1", "drill-1")
+    targets = {
+        "patroni": [f"{name}:8008" for name in spec.database_names],
+        "etcd": [f"{name}:2379" for name in spec.database_names],
+        "haproxy": ["proxy-1:8404"],
+        "prometheus": ["monitor-1:9090"],
+        "alertmanager": ["monitor-1:9093"],
+    }
+    for kind in DATABASE_EXPORTERS:
+        names = (*spec.database_names, *others) if kind == "node" else spec.database_names
+        targets[kind] = [f"{name}:{EXPORTER_PORTS[kind]}" for name in names]
+    return [{"name": name, "targets": found} for name, found in targets.items()]
+
+
 def monitor(spec: ClusterSpec) -> Component:
     """Prometheus and Alertmanager."""
-    jobs = (
-        {"name": "patroni", "targets": [f"{name}:8008" for name in spec.database_names]},
-        {"name": "etcd", "targets": [f"{name}:2379" for name in spec.database_names]},
-        {"name": "haproxy", "targets": ["proxy-1:8404"]},
-        {"name": "prometheus", "targets": ["monitor-1:9090"]},
-        {"name": "alertmanager", "targets": ["monitor-1:9093"]},
-    )
     units = ("prometheus.service", "prometheus-alertmanager.service")
     lag = spec.alerts.replication_lag_warning_mib
     return Component(
         files=(
-            file("monitor", "/etc/prometheus/prometheus.yml", {"tls": TLS, "jobs": jobs}),
+            file(
+                "monitor",
+                "/etc/prometheus/prometheus.yml",
+                {"tls": TLS, "jobs": _scrape_jobs(spec)},
+            ),
             file(
                 "monitor",
                 "/etc/prometheus/rules/cluster.yml",

@@ -122,9 +122,18 @@ def test_the_monitor_sees_every_target_over_tls(cluster: Cluster) -> None:
         '?query=up\' | python3 -c \'import json,sys; print(sorted({(r["metric"]["job"],'
         ' r["value"][1]) for r in json.load(sys.stdin)["data"]["result"]}))\'',
     )
-    for job in ("patroni", "etcd", "haproxy", "alertmanager"):
+    exporters = ("node", "postgres", "pgbouncer", "pgbackrest")
+    for job in ("patroni", "etcd", "haproxy", "alertmanager", *exporters):
         assert f"('{job}', '1')" in said
     assert "'0'" not in said
+
+
+@pytest.mark.parametrize("port", [9100, 9187, 9127, 9854])
+def test_figures_are_only_for_who_shows_a_certificate(cluster: Cluster, port: int) -> None:
+    ask = f"curl -s --cacert /etc/guestcomms/tls/ca.crt https://pg-1:{port}/metrics"
+    assert "alert certificate required" in cluster.on("pg-1", f"{ask} -S 2>&1 || true")
+    shown = f"{ask} --cert /etc/guestcomms/tls/machine.crt --key /etc/guestcomms/tls/machine.key"
+    assert "# HELP" in cluster.on("pg-1", f"{shown} | head -1")
 
 
 def test_a_wrong_configuration_value_stops_before_anything_is_touched(cluster: Cluster) -> None:

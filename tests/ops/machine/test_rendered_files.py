@@ -169,6 +169,12 @@ def test_prometheus(run: Check) -> None:
     assert code == 0, output
 
 
+@pytest.mark.parametrize("machine", MACHINES)
+def test_exporters_ask_for_a_certificate(run: Check, machine: str) -> None:
+    code, output = run(machine, "promtool check web-config /etc/guestcomms/exporter-web.yml 2>&1")
+    assert code == 0, output
+
+
 def test_alertmanager(run: Check) -> None:
     code, output = run("monitor-1", "amtool check-config /etc/prometheus/alertmanager.yml 2>&1")
     assert code == 0, output
