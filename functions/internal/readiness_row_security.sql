@@ -4,7 +4,8 @@ CREATE OR REPLACE FUNCTION internal.readiness_row_security(
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $plpgsql$
-/* Every table with organization_id has row security, also for its owner, and a policy. */
+/* Every table with organization_id has row security, also for its owner, and a policy; a partition, which is
+   reached through its table, has no grant to anybody else instead. */
 DECLARE
     v_open text;
 BEGIN
@@ -19,10 +20,14 @@ BEGIN
             WHERE attribute.attrelid = relation.oid AND attribute.attname = 'organization_id'
                 AND NOT attribute.attisdropped
         )
-        AND NOT (
-            relation.relrowsecurity AND relation.relforcerowsecurity
-            AND EXISTS (SELECT FROM pg_policy AS policy WHERE policy.polrelid = relation.oid)
-        );
+        AND NOT CASE
+            WHEN relation.relispartition THEN NOT EXISTS (
+                SELECT FROM aclexplode(relation.relacl) AS acl WHERE acl.grantee <> relation.relowner
+            )
+            ELSE
+                relation.relrowsecurity AND relation.relforcerowsecurity
+                AND EXISTS (SELECT FROM pg_policy AS policy WHERE policy.polrelid = relation.oid)
+        END;
     SELECT
         CASE WHEN v_open IS NULL THEN 'pass' ELSE 'fail' END,
         coalesce('open: ' || v_open, 'all tables'),

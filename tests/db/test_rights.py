@@ -13,8 +13,14 @@ from tests.db.server import LOGINS, Database
 LOGIN_NAMES = [*(f"wedsync_{role}" for role in LOGINS), "guestcomms_agent", "guestcomms_cron"]
 VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 
-READINESS = {"wedsync_ops", "wedsync_monitor"}
-"""Who may call a readiness check; they are alike and not listed one by one."""
+ALIKE = {
+    "readiness_": {"wedsync_ops", "wedsync_monitor"},
+    "health_": {"wedsync_ops", "wedsync_monitor", "guestcomms_cron"},
+    "measure_": {"guestcomms_cron"},
+    "integrity_": {"guestcomms_cron"},
+    "repair_": {"guestcomms_cron"},
+}
+"""Who may call a check, a measurement or a repair; they are alike and not listed one by one."""
 
 Rights = dict[str, dict[str, set[str]]]
 
@@ -103,13 +109,14 @@ def test_every_function(database: Database) -> None:
     wrong = {
         row["name"]: row["logins"]
         for row in rows
-        if set(row["logins"])
-        != (
-            READINESS if row["name"].startswith("readiness_") else functions.get(row["name"], set())
-        )
+        if set(row["logins"]) != functions.get(row["name"], alike(row["name"]))
     }
     assert wrong == {}
     assert set(functions) <= {row["name"] for row in rows}
+
+
+def alike(function: str) -> set[str]:
+    return next((who for prefix, who in ALIKE.items() if function.startswith(prefix)), set())
 
 
 @pytest.mark.parametrize(
@@ -169,6 +176,7 @@ def test_nobody_is_more_than_he_should_be(database: Database) -> None:
     assert [(row["granted"], row["member"]) for row in dangerous] == [
         ("pg_monitor", "comms_monitor"),
         ("pg_monitor", "comms_ops"),
+        ("pg_read_all_stats", "comms_maintenance"),
         ("pg_read_all_stats", "comms_migrator"),
     ]
 

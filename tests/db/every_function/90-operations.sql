@@ -17,5 +17,14 @@ SELECT internal.desired_pools();
 UPDATE communication_pool_config SET max_connections = 30;
 SELECT internal.report_pool_applied('production', 'pg-1', 2, '{}');
 SELECT verify_production_readiness();
+-- as wedsync_ops
+SELECT check_communication_system_health();
+SELECT collect_performance_metrics();
+SELECT get_metrics_summary(60);
+SELECT get_connection_metrics();
+SELECT explain_slow_queries(0);
+SELECT table_sizes();
+SELECT index_usage();
+SELECT blocking_queries();
 -- as guestcomms_cron
 SELECT internal.maintain_partitions();

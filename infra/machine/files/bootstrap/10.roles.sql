@@ -48,3 +48,5 @@ GRANT pg_read_all_stats TO comms_migrator;
 
 GRANT pg_monitor TO comms_monitor;
 GRANT pg_monitor TO comms_ops;
+-- Metrics and slow statements are collected by its functions.
+GRANT pg_read_all_stats TO comms_maintenance;
