@@ -15,6 +15,7 @@ BEGIN
     JOIN pg_namespace AS namespace ON namespace.oid = relation.relnamespace
     WHERE
         namespace.nspname IN ('public', 'internal') AND relation.relkind IN ('r', 'p')
+        AND NOT relation.relispartition -- its policies are its parent's, and nobody may read it
         AND EXISTS (
             SELECT FROM pg_attribute AS attribute
             WHERE attribute.attrelid = relation.oid AND attribute.attname = 'organization_id'

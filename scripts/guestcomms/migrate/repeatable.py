@@ -8,6 +8,7 @@ of it is one transaction: nobody sees a state in between.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -26,6 +27,9 @@ NOT_YET = (
     db.sqlstates.UndefinedObject,
 )
 """What a later file may still make."""
+GRACE_SECONDS = 0.7
+"""To get all locks. A client whom we keep waiting looks for a deadlock after one second, and then
+it would be the one that fails."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +107,12 @@ def _apply(session: Session, project: Project, todo: list[Change], gone: list[st
     with connection.transaction():
         # Functions may call functions of later files: bodies are checked when all are there.
         connection.execute("SET LOCAL check_function_bodies = off")
-        _drop_views(connection, [one.file for one in todo if one.file.kind == "view"])
-        _run_all(connection, [one.file for one in todo])
-        _check_bodies(connection, [change.file for change in todo])
+        functions = [one.file for one in todo if one.file.kind == "function"]
+        others = [one.file for one in todo if one.file.kind != "function"]
+        early = _run_each(connection, functions)
+        _make_way(connection, others)
+        _run_all(connection, [*early, *others])
+        _check_bodies(connection, functions)
         made = catalogue.checksums(connection, project.repeatables())
         for change in todo:
             file = change.file
@@ -124,30 +131,61 @@ def _apply(session: Session, project: Project, todo: list[Change], gone: list[st
 def _run_all(connection: db.Connection, files: list[Repeatable]) -> None:
     """Run files in order; one that needs what a later one makes is run again after that."""
     while files:
-        later: list[tuple[Repeatable, RefusedError]] = []
-        for file in files:
-            connection.execute("SAVEPOINT file")
-            try:
-                _clear(connection, file)
-                _run(connection, file)
-            except RefusedError as error:
-                if not isinstance(error.__cause__, NOT_YET):
-                    raise
-                connection.execute("ROLLBACK TO SAVEPOINT file")
-                later.append((file, error))
-            connection.execute("RELEASE SAVEPOINT file")
-        if len(later) == len(files):
-            raise later[0][1]
-        files = [file for file, _ in later]
+        early = _run_each(connection, files)
+        if len(early) == len(files):
+            raise next(iter(early.values()))
+        files = list(early)
 
 
-def _drop_views(connection: db.Connection, files: list[Repeatable]) -> None:
+def _run_each(connection: db.Connection, files: list[Repeatable]) -> dict[Repeatable, RefusedError]:
+    """Run files in order; returns those that need what is not there yet."""
+    early: dict[Repeatable, RefusedError] = {}
+    for file in files:
+        connection.execute("SAVEPOINT file")
+        try:
+            _clear(connection, file)
+            _run(connection, file)
+        except RefusedError as error:
+            if not isinstance(error.__cause__, NOT_YET):
+                raise
+            connection.execute("ROLLBACK TO SAVEPOINT file")
+            early[file] = error
+        connection.execute("RELEASE SAVEPOINT file")
+    return early
+
+
+def _make_way(connection: db.Connection, files: list[Repeatable]) -> None:
+    """Lock the tables whose policies change and drop the views, in less than `GRACE_SECONDS`.
+
+    Raises LockNotAvailable if that takes longer: then we are the one who gives up, not a client.
+    """
+    ends = time.monotonic() + GRACE_SECONDS
+    policies = [file for file in files if file.kind == "policy"]
+    names = ([one.schema for one in policies], [one.name for one in policies])
+    tables = db.one_value(connection, _TABLES, names)
+    try:
+        if tables:
+            _hurry(connection, ends)
+            connection.execute(f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE".encode())
+        _drop_views(connection, [file for file in files if file.kind == "view"], ends)
+    except db.sqlstates.QueryCanceled as error:
+        raise db.sqlstates.LockNotAvailable(f"no lock in {GRACE_SECONDS} s") from error
+    connection.execute("SET LOCAL statement_timeout = 0")
+
+
+def _hurry(connection: db.Connection, ends: float) -> None:
+    left = max(1, int(1000 * (ends - time.monotonic())))
+    connection.execute("SELECT set_config('statement_timeout', %s, true)", (str(left),))
+
+
+def _drop_views(connection: db.Connection, files: list[Repeatable], ends: float) -> None:
     """CREATE OR REPLACE keeps columns, options and rights that the file does not name any more."""
     by_name = {(file.schema, file.name): file for file in files}
     for key in catalogue.readers(connection, files):
         if key not in by_name:
             continue  # not ours: the drop of what it reads is refused, and names it
         for row in db.rows(connection, _DROP_VIEW, key):
+            _hurry(connection, ends)
             try:
                 connection.execute(row["statement"].encode())
             except db.sqlstates.DependentObjectsStillExist as error:
@@ -229,6 +267,15 @@ def _without_text(path: str) -> Repeatable:
 def _is_job(path: str) -> bool:
     return named_by(path)[0] == "job"
 
+
+_TABLES = """
+SELECT string_agg('ONLY ' || relation.oid::regclass, ', ' ORDER BY relation.oid::regclass::text)
+FROM pg_class AS relation
+WHERE relation.relkind IN ('r', 'p') AND pg_has_role(current_user, relation.relowner, 'USAGE')
+    AND (relation.relnamespace::regnamespace::text, relation.relname::text) IN (
+        SELECT * FROM unnest(%s::text[], %s::text[])
+    )
+"""
 
 _DROP_VIEW = """
 SELECT format(
