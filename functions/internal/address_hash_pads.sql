@@ -3,16 +3,8 @@ RETURNS TABLE (inner_pad bytea, outer_pad bytea)
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $sql$
-    /* The organization's key of address hashes as HMAC uses it (RFC 2104): padded to 64 bytes and XORed. Made once
-       a statement, it leaves two plain hashes an address for keyed_hash(). Raises what data_key() raises. */
-    SELECT
-        string_agg(set_byte('\x00', 0, octet.value # 54), '' ORDER BY octet.place),
-        string_agg(set_byte('\x00', 0, octet.value # 92), '' ORDER BY octet.place)
-    FROM internal.data_key(p_organization_id, 'address_hash') AS made
-    CROSS JOIN LATERAL (
-        SELECT place, CASE WHEN place < 32 THEN get_byte(made.key, place) ELSE 0 END AS value
-        FROM generate_series(0, 63) AS place
-    ) AS octet
+    /* The organization's key of address hashes, prepared for keyed_hash(). Raises what data_key() raises. */
+    SELECT pads.inner_pad, pads.outer_pad FROM internal.hash_pads(p_organization_id, 'address_hash') AS pads
 $sql$;
 
 COMMENT ON FUNCTION internal.address_hash_pads(uuid) IS
