@@ -187,16 +187,16 @@ def exporters(*kinds: str) -> Component:
     """
     names = [f"prometheus-{kind}-exporter" for kind in kinds]
     units = tuple(f"{name}.service" for name in names)
-    drop_ins = tuple(
-        file("exporters", f"/etc/systemd/system/{unit}.d/20-guestcomms.conf")
-        for unit in units
-        if unit == "prometheus-postgres-exporter.service"
+    postgres = "prometheus-postgres-exporter.service"
+    extras = (
+        file("exporters", f"/etc/systemd/system/{postgres}.d/20-guestcomms.conf"),
+        file("exporters", "/etc/guestcomms/exporter-queries.yml"),
     )
     return Component(
         files=(
             file("exporters", "/etc/guestcomms/exporter-web.yml", {"tls": TLS}),
             *(file("exporters", f"/etc/default/{name}", {"database": DATABASE}) for name in names),
-            *drop_ins,
+            *(extras if postgres in units else ()),
             *_after_prepare(*units),
         ),
         units=units,
