@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import Any
 
-from guestcomms import paths
+from guestcomms import migrate, paths
 from guestcomms.migrate import Project
 
 from tests.db.server import Database
@@ -36,9 +36,13 @@ def test_from_empty_to_full_and_back(empty: Database) -> None:
     assert (code, run["migrations"], run["repeatables"]) == (0, [], [])
     code, checked, _ = guestcomms(empty, "check")
     assert (code, checked["missing"], checked["problems"], checked["changed"]) == (0, [], [], [])
+    losses = migrate.losses(empty.dsn(), migrate.rollback_plan(empty.dsn(), 1))
     code, run, plan = guestcomms(empty, "rollback", "--yes")
     assert (code, run["migrations"]) == (0, migrations[-1:])
     assert empty.name in plan
+    assert [line for line in plan.splitlines() if "destroys" in line] == [
+        f"    destroys {loss}" for loss in losses
+    ]
 
 
 def test_without_yes_nobody_is_asked_and_nothing_is_lost(database: Database) -> None:

@@ -112,12 +112,19 @@ def rollback(
     yes: YesOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Take back the newest migrations. What they added is lost, with the data in it."""
+    """Take back the newest migrations. What they added is lost, with the data in it.
+
+    Before it asks, it names each table and column that will be gone, and about how many rows.
+    """
     target = _dsn(context, dsn)
     planned = migrate.rollback_plan(target, count)
+    losses = migrate.losses(target, planned)
     progress.print(f"{db.describe(target)}, in this order:")
     for migration in planned:
         progress.print(f"  {migration.path} by {(migration.rollback_file or migration.file).name}")
+        for loss in losses:
+            if loss.migration == migration:
+                progress.print(f"    destroys {loss}", highlight=False)
     if not yes:
         confirm_by_name(db.database_of(target), "What these migrations added is lost.")
     _report(migrate.rollback(target, planned, tell=_tell), "rolled back", json)

@@ -18,6 +18,7 @@ from guestcomms.migrate.harness import (
     rollback_plan,
     write_sums,
 )
+from guestcomms.migrate.losses import losses
 from guestcomms.migrate.project import Project
 from guestcomms.migrate.session import Patience
 
@@ -30,6 +31,7 @@ __all__ = [
     "apply",
     "apply_all",
     "be_silent",
+    "losses",
     "new",
     "pending_migrations",
     "plan",

@@ -22,7 +22,7 @@ from guestcomms.migrate.blockers import Tell
 from guestcomms.migrate.prerequisites import Missing
 from guestcomms.migrate.project import Migration, Project
 from guestcomms.migrate.repeatable import Change
-from guestcomms.migrate.session import Patience, Session, connect, open_session
+from guestcomms.migrate.session import Patience, Session, connect, look_as_owner, open_session
 from guestcomms.migrate.verify import Problem
 
 PROJECT = Project(paths.ROOT)
@@ -76,7 +76,7 @@ def plan(dsn: str, project: Project = PROJECT) -> Plan:
         missing = tuple(prerequisites.missing(connection))
         if any(one.blocks for one in missing):
             return Plan(target, (), tuple(project.migrations()), (), (), missing)
-        _look_as_owner(connection)
+        look_as_owner(connection)
         return _compare(connection, project, target, missing)
 
 
@@ -224,10 +224,6 @@ def _check_prerequisites(dsn: str) -> None:
             f"{db.describe(dsn)} lacks what migrations build on: {names}; a superuser makes it, and"
             " `.venv/bin/guestcomms migrate check` prints the statements."
         )
-
-
-def _look_as_owner(connection: db.Connection) -> None:
-    connection.execute("SET ROLE comms_owner")
 
 
 _FORWARD = """\

@@ -83,6 +83,11 @@ class Session:
             attempt += 1
 
 
+def look_as_owner(connection: db.Connection) -> None:
+    """See what the owner sees, until the connection ends."""
+    connection.execute(db.sql.SQL("SET ROLE {}").format(db.sql.Identifier(OWNER)))
+
+
 def become(connection: db.Connection, role: str) -> None:
     """Act as another role until the end of the transaction."""
     connection.execute(db.sql.SQL("SET LOCAL ROLE {}").format(db.sql.Identifier(role)))
@@ -187,7 +192,7 @@ def _become_owner(session: Session) -> None:
             " (`.venv/bin/guestcomms dsn --role migrator --direct`)."
         )
     try:
-        connection.execute(db.sql.SQL("SET ROLE {}").format(db.sql.Identifier(OWNER)))
+        look_as_owner(connection)
     except db.sqlstates.InsufficientPrivilege:
         login = db.one_value(connection, "SELECT session_user")
         raise RefusedError(
