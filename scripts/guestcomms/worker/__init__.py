@@ -1,0 +1,1 @@
+"""The reference worker: claims messages, has them rendered, hands them to a provider, reports."""
