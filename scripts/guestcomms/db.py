@@ -13,7 +13,7 @@ from typing import Any, LiteralString, TypeAlias
 import psycopg
 from psycopg import errors as sqlstates
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow, dict_row
 
 from guestcomms.errors import UnreachableError
@@ -25,11 +25,23 @@ IN_TRANSACTION = psycopg.pq.TransactionStatus.INTRANS
 WAIT_POLL_SECONDS = 1.0
 Query: TypeAlias = LiteralString | bytes | sql.SQL | sql.Composed
 
+LIVENESS = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""A machine that vanished without a word is noticed within half a minute."""
+LATER = frozenset({"25006", "40001", "40P01", "53300", "57P01", "57P02", "57P03"})
+"""SQLSTATEs that mean the server, not the statement: a standby, a failover, no free connection."""
+
 __all__ = [
     "IN_TRANSACTION",
     "Connection",
+    "ConnectionLostError",
     "DatabaseError",
     "Query",
+    "Session",
     "connect",
     "database_of",
     "describe",
@@ -77,6 +89,58 @@ def connect(
         ) from None
 
 
+class ConnectionLostError(UnreachableError):
+    """No answer came: the statement had its effect or not; the next call connects again."""
+
+
+class Session:
+    """A connection for programs that stay: each call is one statement, none needs the one before.
+
+    So it works through a transaction pooler, and over a failover: what is lost is made anew with
+    the next call. What a call that got no answer did is for the caller to know.
+    """
+
+    def __init__(self, dsn: str, *, application_name: str) -> None:
+        self._dsn, self._application_name = dsn, application_name
+        self._connection: Connection | None = None
+
+    def rows(self, query: Query, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """Run one statement and return its rows.
+
+        Raises `ConnectionLostError` if the same call may work later, `UnreachableError` for a
+        connection string that is none, `DatabaseError` for what the server refused.
+        """
+        connection = self._open()
+        try:
+            return rows(connection, query, parameters)
+        except psycopg.Error as error:
+            if connection.closed or connection.broken or error.sqlstate in LATER:
+                self.close()
+                raise ConnectionLostError(
+                    f"No answer from {describe(self._dsn)}: {first_line(error)}; look at the"
+                    " server, then run it again."
+                ) from error
+            raise
+
+    def close(self) -> None:
+        """Let go of the connection; the next call makes another one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _open(self) -> Connection:
+        if self._connection is None:
+            try:
+                self._connection = connect(
+                    _lively(self._dsn), application_name=self._application_name, autocommit=True
+                )
+            except UnreachableError as error:
+                if isinstance(error.__context__, psycopg.OperationalError):
+                    raise ConnectionLostError(str(error)) from error
+                raise
+        return self._connection
+
+
 def wait(
     dsn: str,
     *,
@@ -107,6 +171,14 @@ def wait(
             )
         report(reason)
         time.sleep(WAIT_POLL_SECONDS)
+
+
+def _lively(dsn: str) -> str:
+    """The same connection string with `LIVENESS`, where it says nothing else itself."""
+    try:
+        return make_conninfo(dsn, **{k: v for k, v in LIVENESS.items() if k not in dsn})
+    except psycopg.ProgrammingError:
+        return dsn  # connect() says what is wrong with it
 
 
 def describe(dsn: str) -> str:

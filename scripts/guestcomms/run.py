@@ -1,7 +1,7 @@
 """The only door to other programs: no other module of this package imports `sh` or `subprocess`.
 
 What is captured may run in threads: `subprocess` starts it without a fork that Python code sees.
-What is shown runs in the main thread, by `sh`.
+What is shown runs in the main thread, by `sh`. What runs beside us is the caller's to end.
 
 Secrets never go into arguments, which every user of a machine can read: they go through `env` or
 `stdin`. A program's own words reach the person: the last lines of stderr are part of the error.
@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import sh
 
@@ -28,6 +28,8 @@ from guestcomms.errors import GuestcommsError, RefusedError
 
 logger = logging.getLogger(__name__)
 
+Child: TypeAlias = subprocess.Popen[bytes]
+"""A program that runs beside us: `poll`, `wait`, `terminate`, `pid`."""
 STDERR_LINES = 5
 """So many last lines of a failed program's stderr are shown."""
 
@@ -125,6 +127,22 @@ def stream(
             if interrupted:
                 raise KeyboardInterrupt from None
             raise _failed(command, Result("", "", error.exit_code), todo) from None
+
+
+def start(command: Sequence[str], *, env: Mapping[str, str], install: str = "install it") -> Child:
+    """Start a program that runs beside us; its output goes where ours goes.
+
+    It has a session of its own: Ctrl-C reaches us, and we tell it.
+    Raises `RefusedError` when it is not installed.
+    """
+    program = _program(command, env, install)
+    logger.debug("+ %s &", shlex.join(command))
+    return subprocess.Popen(
+        [program, *command[1:]],
+        env=_environment(env),
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def replace(

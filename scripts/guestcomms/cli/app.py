@@ -18,6 +18,7 @@ from guestcomms.cli import (
     secrets,
     status,
     up,
+    worker,
 )
 from guestcomms.cli.common import EXIT_CODES, Settings, show_details
 from guestcomms.engine import STACK_NAME
@@ -42,6 +43,7 @@ app.add_typer(secrets.app, name="secrets", rich_help_panel=CLUSTER)
 app.command(rich_help_panel=DATABASE)(connect.dsn)
 app.command(rich_help_panel=DATABASE, context_settings=PASS_ON)(connect.psql)
 app.add_typer(migrate.app, name="migrate", rich_help_panel=DATABASE)
+app.add_typer(worker.app, name="worker", rich_help_panel=DATABASE)
 app.command(rich_help_panel=MACHINES)(machine.logs)
 app.command(rich_help_panel=MACHINES, context_settings=PASS_ON)(machine.shell)
 app.command(rich_help_panel=ENGINE)(pulumi.env)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
@@ -20,6 +20,37 @@ WEBHOOK_TOKEN = "GUESTCOMMS_WEBHOOK_TOKEN"  # noqa: S105 - the name of a variabl
 EXAMPLES = "file:/path, smtp://user@host:587, smtps://user@host:465, https://host/path"
 PORTS = {"smtp": 587, "smtps": 465}
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+
+
+def routes(
+    specifications: Sequence[str], environment: Mapping[str, str] = os.environ
+) -> dict[str, Provider]:
+    """Channel → the provider that carries it, from `[CHANNEL=]URL` each.
+
+    Without a channel a provider carries all of its own that no other one is named for.
+    Raises `UsageError`.
+    """
+    named: dict[str, Provider] = {}
+    others: dict[str, Provider] = {}
+    for specification in specifications:
+        channel, sign, url = specification.partition("=")
+        if not sign or ":" in channel:
+            provider = make(specification, environment)
+            taken, channels = others, provider.channels
+        else:
+            provider = make(url, environment)
+            taken, channels = named, frozenset({channel})
+        if not channels <= provider.channels:
+            raise UsageError(
+                f"{url!r} does not carry {channel!r}; it carries:"
+                f" {', '.join(sorted(provider.channels))}."
+            )
+        if twice := sorted(channels & set(taken)):
+            raise UsageError(
+                f"Two providers carry {twice[0]}; write which one does, such as {twice[0]}=URL."
+            )
+        taken.update(dict.fromkeys(channels, provider))
+    return others | named
 
 
 def make(url: str, environment: Mapping[str, str] = os.environ) -> Provider:

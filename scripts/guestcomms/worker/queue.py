@@ -1,0 +1,153 @@
+"""What a worker asks the database: one statement each, so it may be a transaction pooler's.
+
+Every call may be repeated after an answer was lost, with one effect: the token of a lease is good
+for one answer, and events are recognised.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from guestcomms import db
+from guestcomms.errors import GuestcommsError
+from guestcomms.worker.message import Message, Outcome
+
+LEASE_NOT_HELD = "GC361"
+SAFETY_SECONDS = 1.0
+"""A lease counts as over so much earlier than the database thinks."""
+
+
+class LeaseLostError(GuestcommsError):
+    """The database gave up waiting for us: what was handed out is unknown there."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one recipient; without an outcome it was not attempted."""
+
+    recipient_id: str
+    outcome: Outcome | None
+    provider: str | None = None
+
+
+@dataclass
+class Claim:
+    """A slice of messages that is ours for a while."""
+
+    organization_id: str
+    batch_id: str
+    lease_token: str
+    recipient_ids: list[str]
+    lease_seconds: float
+    asked_at: float
+    """By our own clock, before the lease was asked for: it cannot end earlier than we think."""
+    lost: bool = field(default=False)
+
+    def seconds_left(self) -> float:
+        """For how long the lease holds for sure."""
+        if self.lost:
+            return 0.0
+        return self.asked_at + self.lease_seconds - SAFETY_SECONDS - time.monotonic()
+
+    def extended(self, asked_at: float) -> None:
+        """The lease counts from then."""
+        self.asked_at = asked_at
+
+    def give_up(self) -> None:
+        """The lease is not ours any more."""
+        self.lost = True
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """The parameters with which every function begins."""
+        return (self.organization_id, self.batch_id, self.lease_token)
+
+
+class Queue:
+    """The queue as one worker sees it."""
+
+    def __init__(self, session: db.Session, worker: str) -> None:
+        self._session, self._worker = session, worker
+
+    def claim(self, messages: int, lease_seconds: float) -> Claim | None:
+        """Lease a slice. A lost answer leaves a lease behind, which ends by itself."""
+        asked_at = time.monotonic()
+        found = self._session.rows(
+            "SELECT claimed.organization_id::text, claimed.batch_id, claimed.lease_token::text,"
+            " claimed.recipient_ids::text[]"
+            " FROM public.claim_batches(%s, 1, make_interval(secs => %s), %s) AS claimed",
+            (self._worker, lease_seconds, messages),
+        )
+        if not found:
+            return None
+        return Claim(**found[0], lease_seconds=lease_seconds, asked_at=asked_at)
+
+    def render(self, claim: Claim) -> tuple[list[Message], list[Result]]:
+        """The messages of a slice, and results for those that cannot be rendered."""
+        found = self._ask(
+            "SELECT rendered.* FROM public.render_batch(%s, %s, %s) AS rendered", claim
+        )
+        return [], [] if found else []
+
+    def extend(self, claim: Claim) -> None:
+        """Hold the lease for its full time from now on."""
+        asked_at = time.monotonic()
+        self._ask(
+            "SELECT public.extend_lease(%s, %s, %s, make_interval(secs => %s))",
+            claim,
+            claim.lease_seconds,
+        )
+        claim.extended(asked_at)
+
+    def complete(self, claim: Claim, results: Sequence[Result]) -> None:
+        """Answer for the whole slice and end the lease."""
+        answer = json.dumps([_result(result) for result in results])
+        self._ask("SELECT public.complete_batch(%s, %s, %s, %s::jsonb)", claim, answer)
+
+    def fail(self, claim: Claim, error: str) -> None:
+        """Give the slice back untouched."""
+        self._ask("SELECT public.fail_batch(%s, %s, %s, %s)", claim, error[:4000])
+
+    def report_late(self, claim: Claim, results: Sequence[Result]) -> None:
+        """Tell what is known of a slice whose lease has ended: an event for each recipient."""
+
+    def _ask(self, query: db.Query, claim: Claim, *parameters: Any) -> list[dict[str, Any]]:
+        try:
+            return self._session.rows(query, (*claim.key, *parameters))
+        except db.DatabaseError as error:
+            if error.sqlstate == LEASE_NOT_HELD:
+                raise LeaseLostError(db.first_line(error)) from error
+            raise
+
+
+class ScalingRequests:
+    """What operations ask of the supervisor: rows `scale_workers` of the queue."""
+
+    def __init__(self, session: db.Session) -> None:
+        self._session = session
+
+    def wanted(self) -> int | None:
+        """The number of the newest request, None if there is none."""
+        return None
+
+    def acknowledge(self, workers: int) -> None:
+        """Say that so many workers run now."""
+
+
+def _result(result: Result) -> dict[str, str]:
+    outcome = result.outcome
+    if outcome is None:
+        return {"recipient_id": result.recipient_id, "outcome": "not_attempted"}
+    told = {
+        "recipient_id": result.recipient_id,
+        "outcome": outcome.kind,
+        "provider": result.provider,
+        "provider_message_id": outcome.provider_message_id,
+        "error_code": outcome.error_code,
+        "error_message": outcome.error_message,
+    }
+    return {name: value for name, value in told.items() if value is not None}
