@@ -47,6 +47,7 @@ __all__ = [
     "describe",
     "environment",
     "first_line",
+    "login_of",
     "one_value",
     "rows",
     "sql",
@@ -194,6 +195,11 @@ def database_of(dsn: str) -> str:
     """The name of the database that a connection string leads to."""
     parts = conninfo_to_dict(dsn)
     return str(parts.get("dbname") or parts.get("user") or "postgres")
+
+
+def login_of(dsn: str) -> str:
+    """The login of a connection string; empty if it leaves that to libpq."""
+    return str(conninfo_to_dict(dsn).get("user") or "")
 
 
 def environment(dsn: str) -> dict[str, str]:

@@ -110,8 +110,8 @@ def run_worker(
     target = dsn or load_stack(context).dsn("worker")
     stop = Stop(parent)
     stop.listen()
+    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     if processes is None:
-        name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         session = db.Session(target, application_name=f"guestcomms worker {slot or ''}".strip())
         worker = Worker(
             Queue(session, name),
@@ -138,7 +138,7 @@ def run_worker(
             ],
             env={"GUESTCOMMS_DSN": target},
         ),
-        ScalingRequests(session),
+        ScalingRequests(session, name),
         stop,
         Metrics(metrics_file, "supervisor"),
         processes=min(processes, max_processes),
@@ -155,6 +155,7 @@ def run_worker(
 def _work(worker: Worker, session: db.Session) -> dict[str, int]:
     """Run a worker; what the database refuses becomes a sentence."""
     try:
+        session.rows("SELECT 1")  # a wrong address is told now, not waited for
         return worker.run()
     except db.DatabaseError as error:
         raise RefusedError(

@@ -82,7 +82,7 @@ class Worker:
                 self._metrics.write()
         finally:
             self._metrics.write(now=True)
-            for provider in self._providers.values():
+            for provider in set(self._providers.values()):
                 provider.close()
         return self.totals
 
@@ -102,7 +102,6 @@ class Worker:
             messages, results = self._render(claim)
         except LeaseLostError as error:
             self._lost(claim, error)
-            self._report(claim, [Result(one, None) for one in claim.recipient_ids], late=True)
             return
         except db.DatabaseError as error:
             logger.warning("%s cannot be rendered: %s", claim.batch_id, db.first_line(error))
@@ -182,9 +181,9 @@ class Worker:
                 logger.warning("The lease could not be extended: %s", error)
         return claim.seconds_left() > self._longest
 
-    def _report(self, claim: Claim, results: Sequence[Result], *, late: bool = False) -> None:
+    def _report(self, claim: Claim, results: Sequence[Result]) -> None:
         """Tell the database, again and again until it has heard; after the lease: as events."""
-        pause = FIRST_PAUSE_SECONDS
+        pause, late = FIRST_PAUSE_SECONDS, False
         deadline = time.monotonic() + 2 * self._settings.lease_seconds
         while True:
             try:

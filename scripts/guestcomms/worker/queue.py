@@ -10,13 +10,16 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from guestcomms import db
 from guestcomms.errors import GuestcommsError
 from guestcomms.worker.message import Message, Outcome
+from guestcomms.worker.supervisor import Request
 
 LEASE_NOT_HELD = "GC361"
+EVENTS_A_CALL = 1000
 SAFETY_SECONDS = 1.0
 """A lease counts as over so much earlier than the database thinks."""
 
@@ -88,10 +91,14 @@ class Queue:
 
     def render(self, claim: Claim) -> tuple[list[Message], list[Result]]:
         """The messages of a slice, and results for those that cannot be rendered."""
-        found = self._ask(
-            "SELECT rendered.* FROM public.render_batch(%s, %s, %s) AS rendered", claim
-        )
-        return [], [] if found else []
+        messages, results = [], []
+        for row in self._ask("SELECT * FROM public.render_batch(%s, %s, %s)", claim):
+            if row["problem_code"] is None:
+                messages.append(_message(claim, row))
+            else:
+                refused = Outcome("permanent", None, row["problem_code"], row["problem"])
+                results.append(Result(str(row["recipient_id"]), refused))
+        return messages, results
 
     def extend(self, claim: Claim) -> None:
         """Hold the lease for its full time from now on."""
@@ -113,7 +120,19 @@ class Queue:
         self._ask("SELECT public.fail_batch(%s, %s, %s, %s)", claim, error[:4000])
 
     def report_late(self, claim: Claim, results: Sequence[Result]) -> None:
-        """Tell what is known of a slice whose lease has ended: an event for each recipient."""
+        """Tell what is known for good of a slice whose lease has ended: sent, or refused for good.
+
+        Of the others nothing: perhaps the answer to complete() was lost and not its effect, then
+        they are queued again, and must stay so.
+        """
+        events = [
+            event for result in results if (event := _event(claim.lease_token, result)) is not None
+        ]
+        for first in range(0, len(events), EVENTS_A_CALL):
+            self._session.rows(
+                "SELECT public.record_delivery_events(%s, %s::jsonb)",
+                (claim.organization_id, json.dumps(events[first : first + EVENTS_A_CALL])),
+            )
 
     def _ask(self, query: db.Query, claim: Claim, *parameters: Any) -> list[dict[str, Any]]:
         try:
@@ -127,15 +146,58 @@ class Queue:
 class ScalingRequests:
     """What operations ask of the supervisor: rows `scale_workers` of the queue."""
 
-    def __init__(self, session: db.Session) -> None:
-        self._session = session
+    def __init__(self, session: db.Session, supervisor: str) -> None:
+        self._session, self._supervisor = session, supervisor
 
-    def wanted(self) -> int | None:
-        """The number of the newest request, None if there is none."""
+    def wanted(self) -> Request | None:
+        """The newest request, None if there is none; an old one still says how many it are."""
+        found = self._session.rows(
+            "SELECT wish.batch_id, wish.worker_count AS workers, wish.acknowledged"
+            " FROM public.wanted_workers() AS wish"
+        )
+        return Request(**found[0]) if found else None
+
+    def acknowledge(self, request: Request) -> None:
+        """Say that it was obeyed."""
+        self._session.rows(
+            "SELECT public.acknowledge_worker_count(%s, %s)", (self._supervisor, request.batch_id)
+        )
+
+
+def _message(claim: Claim, row: dict[str, Any]) -> Message:
+    return Message(
+        organization_id=claim.organization_id,
+        communication_id=str(row["communication_id"]),
+        recipient_id=str(row["recipient_id"]),
+        channel=row["channel"],
+        attempt=row["attempt"],
+        address=row["address"],
+        name=row["name"],
+        subject=row["subject"],
+        body=row["body"],
+        text=row["body_text"],
+        sender_name=row["sender_name"],
+        sender_address=row["sender_address"],
+        reply_to=row["reply_to"],
+        unsubscribe_url=row["unsubscribe_url"],
+    )
+
+
+def _event(lease_token: str, result: Result) -> dict[str, str] | None:
+    outcome = result.outcome
+    if outcome is None or outcome.kind not in {"sent", "permanent"}:
         return None
-
-    def acknowledge(self, workers: int) -> None:
-        """Say that so many workers run now."""
+    told = {
+        "recipient_id": result.recipient_id,
+        "status": "sent" if outcome.kind == "sent" else "failed",
+        "provider": result.provider or "worker",
+        "provider_event_id": f"{lease_token}:{result.recipient_id}",
+        "provider_message_id": outcome.provider_message_id,
+        "occurred_at": datetime.now(UTC).isoformat(),
+        "error_code": outcome.error_code,
+        "error_message": outcome.error_message,
+    }
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _result(result: Result) -> dict[str, str]:

@@ -27,15 +27,24 @@ HEALTHY_SECONDS = 30.0
 """Who ran that long begins with the first pause again."""
 
 
+@dataclass(frozen=True)
+class Request:
+    """A message that says how many workers there shall be."""
+
+    batch_id: str
+    workers: int
+    acknowledged: bool
+
+
 class Scaling(Protocol):
     """Where operations say how many workers they want."""
 
-    def wanted(self) -> int | None:
-        """The number of the newest request, None if there is none."""
+    def wanted(self) -> Request | None:
+        """The newest request, None if there is none."""
         ...
 
-    def acknowledge(self, workers: int) -> None:
-        """Say that so many workers run now."""
+    def acknowledge(self, request: Request) -> None:
+        """Say that it was obeyed."""
         ...
 
 
@@ -70,6 +79,7 @@ class Supervisor:
         self._wanted, self._maximum, self._once = processes, maximum, once
         self._slots: dict[int, _Slot] = {}
         self._asked_at = 0.0
+        self._followed = ""
         self.restarts = 0
 
     def run(self) -> int:
@@ -131,14 +141,18 @@ class Supervisor:
             return
         self._asked_at = now
         try:
-            wanted = self._scaling.wanted()
-            if wanted is None:
+            request = self._scaling.wanted()
+            if request is None or request.batch_id == self._followed:
                 return
-            self._wanted = min(wanted, self._maximum)
-            if self._wanted < wanted:
-                logger.warning("%d workers are wanted, %d is the most.", wanted, self._maximum)
+            self._wanted = min(request.workers, self._maximum)
+            if self._wanted < request.workers:
+                logger.warning(
+                    "%d workers are wanted, %d is the most.", request.workers, self._maximum
+                )
             self._fill()
-            self._scaling.acknowledge(self._wanted)
+            if not request.acknowledged:
+                self._scaling.acknowledge(request)
+            self._followed = request.batch_id
         except db.ConnectionLostError as error:
             logger.warning("%s", error)
 

@@ -72,7 +72,7 @@ class FakeProvider:
     longest_seconds = 0.1
 
     def __init__(self, *outcomes: Outcome | BaseException) -> None:
-        self.outcomes, self.seen = list(outcomes), list[str]()
+        self.outcomes, self.seen, self.closed = list(outcomes), list[str](), 0
 
     def send(self, message: Message) -> Outcome:
         self.seen.append(message.recipient_id)
@@ -82,7 +82,7 @@ class FakeProvider:
         return outcome
 
     def close(self) -> None:
-        self.closed = True
+        self.closed += 1
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +97,7 @@ def queue(message: Message) -> FakeQueue:
 
 def work(queue: FakeQueue, provider: Any, stop: Stop | None = None) -> dict[str, int]:
     settings = Settings(slice=3, lease_seconds=10, poll_seconds=0.01, once=True)
-    routes = {"email": provider}
+    routes = {"email": provider, "push": provider}
     return Worker(cast("Queue", queue), routes, settings, Metrics(None, "0"), stop or Stop()).run()
 
 
@@ -122,7 +122,7 @@ def test_a_stop_finishes_the_message_in_hand_and_returns_the_rest(queue: FakeQue
     provider.send = stopped  # type: ignore[method-assign]
     work(queue, provider, stop)
     assert kinds(queue) == ["sent", None, None]
-    assert provider.closed
+    assert provider.closed == 1
 
 
 def test_a_provider_that_cannot_be_reached_is_left_alone(queue: FakeQueue) -> None:
@@ -167,7 +167,7 @@ def test_a_lease_lost_before_rendering_sends_nothing(queue: FakeQueue) -> None:
     queue.troubles = {"render": [LeaseLostError("Gone; look.")]}
     work(queue, provider := FakeProvider())
     assert provider.seen == []
-    assert queue.told == {"0": None, "1": None, "2": None}
+    assert queue.calls == ["claim", "render", "claim"]
 
 
 def test_nothing_is_sent_when_the_lease_may_have_ended(queue: FakeQueue) -> None:

@@ -15,23 +15,29 @@ from guestcomms import db, run
 from guestcomms.worker import supervisor as module
 from guestcomms.worker.metrics import Metrics
 from guestcomms.worker.stop import Stop
-from guestcomms.worker.supervisor import Supervisor
+from guestcomms.worker.supervisor import Request, Supervisor
 
 
 class Scaling:
     def __init__(self) -> None:
         self.request: int | None = None
+        self.number = 0
         self.acknowledged: list[int] = []
         self.broken = False
 
-    def wanted(self) -> int | None:
+    def ask(self, workers: int) -> None:
+        self.request, self.number = workers, self.number + 1
+
+    def wanted(self) -> Request | None:
         if self.broken:
             raise db.ConnectionLostError("No answer; look.")
-        return self.request
+        if self.request is None:
+            return None
+        known = self.request in self.acknowledged
+        return Request(str(self.number), self.request, acknowledged=known)
 
-    def acknowledge(self, workers: int) -> None:
-        self.acknowledged.append(workers)
-        self.request = None
+    def acknowledge(self, request: Request) -> None:
+        self.acknowledged.append(request.workers)
 
 
 class Children:
@@ -107,9 +113,9 @@ def test_requests_are_followed_bounded_and_acknowledged() -> None:
     children, scaling = Children("exec sleep 60"), Scaling()
     with supervising(children, scaling):
         for request, numbers in ((3, [1, 2, 3]), (1, [1]), (99, [1, 2, 3, 4]), (0, [])):
-            scaling.request = request
+            scaling.ask(request)
             wait_until(lambda wanted=numbers: children.running() == wanted)  # type: ignore[misc]
-    assert scaling.acknowledged == [3, 1, 4, 0]
+    assert scaling.acknowledged == [3, 1, 99, 0]
 
 
 def test_a_database_that_does_not_answer_changes_nothing() -> None:
