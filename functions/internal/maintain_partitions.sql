@@ -7,6 +7,7 @@ AS $plpgsql$
    works; raises what pg_partman raises, and then nothing was changed. */
 BEGIN
     PERFORM partman.run_maintenance();
+    PERFORM internal.guard_audit_partitions();
 END
 $plpgsql$;
 

@@ -3,9 +3,9 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $plpgsql$
 /* Accept only a key that opens, and bind it to its row.
-   A new key of the platform comes from encrypt_key(), wrapped for no row: it is sealed again for this one, and
-   the key that was active before it is retired. Of a master not even the value stays: whoever made it with
-   generate_random_key() may have seen it, so the row gets another one, which nobody has.
+   A new key of the platform comes from encrypt_key(), wrapped for no row: it is sealed again for this one, the key
+   that was active before it is retired, and the audit notes it. Of a master not even the value stays: whoever made
+   it with generate_random_key() may have seen it, so the row gets another one, which nobody has.
    A data key, and any key that changes, must open as it is.
    Raises GC210 if it does not, GC211 if its master cannot be had, GC203 without a key-encryption key. */
 DECLARE
@@ -33,6 +33,10 @@ BEGIN
         WHERE
             older.organization_id = NEW.organization_id AND older.key_type = NEW.key_type
             AND older.purpose = NEW.purpose AND older.state = 'active';
+        PERFORM internal.record_security_event(
+            NULL, 'key_change', SESSION_USER, NULL, true,
+            jsonb_build_object('key_id', NEW.key_id, 'key_type', NEW.key_type, 'key_version', NEW.key_version)
+        );
     END IF;
     RETURN NEW;
 EXCEPTION WHEN SQLSTATE 'GC202' THEN

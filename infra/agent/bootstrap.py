@@ -32,6 +32,13 @@ GROUPS = tuple(
     f"comms_{name}" for name in ("app", "worker", "ops", "auditor", "report", "monitor", "migrator")
 )
 ATTRIBUTES = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT"
+AUDITED = ("comms_ops", "comms_auditor", "comms_migrator")
+"""Groups of people who can read across tenants: what they read is logged, see docs/security.md."""
+AUDIT_SETTINGS = {
+    "pgaudit.log": "ddl, role, read",
+    "pgaudit.log_catalog": "off",  # who looks at the catalogue reads no personal data
+    "pgaudit.log_relation": "on",  # name every table, also those behind a view or a function
+}
 VERIFIER = re.compile(
     r"SCRAM-SHA-256\$[0-9]{4,7}:[A-Za-z0-9+/=]{16,88}\$[A-Za-z0-9+/=]{44}:[A-Za-z0-9+/=]{44}\Z"
 )
@@ -202,6 +209,7 @@ def _make_login(connection: psycopg.Connection[Any], login: str, group: str, ver
     if present is None or present[0] != verifier:
         connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, sql.Literal(verifier)))
     _set_group(connection, login, group)
+    _set_audit(connection, login, audited=group in AUDITED)
 
 
 def _set_group(connection: psycopg.Connection[Any], login: str, group: str) -> None:
@@ -237,3 +245,16 @@ def _record(connection: psycopg.Connection[Any], digest: str) -> None:
     connection.execute("REVOKE ALL ON internal.bootstrap_applied FROM PUBLIC")
     connection.execute("GRANT SELECT ON internal.bootstrap_applied TO comms_monitor")
     connection.execute("INSERT INTO internal.bootstrap_applied (sha256) VALUES (%s)", [digest])
+
+
+def _set_audit(connection: psycopg.Connection[Any], login: str, *, audited: bool) -> None:
+    """Log every read of `login`, or only what the cluster logs of everybody.
+
+    Only a superuser may set these, so the login cannot switch them off.
+    """
+    role = sql.Identifier(login)
+    for setting, value in AUDIT_SETTINGS.items():
+        change = sql.SQL("SET {} = {}").format(sql.SQL(setting), sql.Literal(value))
+        if not audited:
+            change = sql.SQL("RESET {}").format(sql.SQL(setting))
+        connection.execute(sql.SQL("ALTER ROLE {} {}").format(role, change))

@@ -98,7 +98,8 @@ def test_a_file_says_one_thing(database: Database, tree: Project, text: str) -> 
 def test_without_pg_cron_jobs_are_skipped_by_name(empty: Database) -> None:
     empty.execute("DROP EXTENSION pg_cron")
     code, run, _ = guestcomms(empty, "apply")
-    assert (code, run["skipped"]) == (0, [PATH])
+    assert code == 0
+    assert PATH in run["skipped"]
     assert PATH not in run["repeatables"]
     code, checked, _ = guestcomms(empty, "check")
     assert (code, checked["skipped"], checked["changed"]) == (6, [PATH], [])
