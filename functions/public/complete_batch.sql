@@ -94,7 +94,10 @@ BEGIN
         SELECT FROM internal.unmatched_delivery_events AS waiting
         WHERE waiting.claimed_organization = p_organization_id
     ) THEN
-        PERFORM internal.match_delivery_events(p_organization_id);
+        PERFORM internal.match_delivery_events(
+            p_organization_id,
+            (SELECT array_agg(result.recipient_id) FROM internal.batch_results(p_results) AS result)
+        );
     END IF;
     RETURN internal.settle_batch(v_batch, v_batch.handed_out);
 END

@@ -133,7 +133,7 @@ def complete(worker: db.Connection, claimed: Claimed, results: list[dict[str, st
     )
 
 
-def event(recipient_id: str, status: str, **more: str) -> dict[str, str]:
+def event(recipient_id: str, status: str, **more: str | None) -> dict[str, str | None]:
     """A provider's report, with a name of its own unless one is given."""
     return {
         "provider": "smtp",

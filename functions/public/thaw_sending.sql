@@ -1,0 +1,17 @@
+SET LOCAL ROLE comms_maintenance; -- it concerns every tenant
+CREATE OR REPLACE FUNCTION public.thaw_sending() RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $plpgsql$
+/* Let chunks be claimed again after freeze_sending(). Returns false if sending was not frozen. */
+BEGIN
+    UPDATE internal.sending_state AS state
+    SET frozen = false, reason = NULL, changed_at = clock_timestamp(), changed_by = SESSION_USER
+    WHERE state.frozen;
+    RETURN FOUND;
+END
+$plpgsql$;
+
+COMMENT ON FUNCTION public.thaw_sending() IS 'End freeze_sending(); false if sending was not frozen.';
+REVOKE ALL ON FUNCTION public.thaw_sending() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.thaw_sending() TO comms_ops;
