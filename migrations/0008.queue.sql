@@ -140,7 +140,7 @@ INSERT INTO internal.sending_state DEFAULT VALUES;
 COMMENT ON TABLE public.communication_batch_queue IS
 'What is to be sent, in chunks of up to 1000 recipients, and control messages. A finished chunk is deleted.';
 COMMENT ON COLUMN public.communication_batch_queue.organization_id IS 'The tenant; the nil UUID for control messages.';
-COMMENT ON COLUMN public.communication_batch_queue.batch_id IS 'The chunk: communication and number.';
+COMMENT ON COLUMN public.communication_batch_queue.batch_id IS 'The chunk: its first recipient when it was queued.';
 COMMENT ON COLUMN public.communication_batch_queue.operation_type IS
 'send, or scale_workers for the worker supervisor.';
 COMMENT ON COLUMN public.communication_batch_queue.payload IS 'Of control messages: {"worker_count": 10}.';
