@@ -7,3 +7,4 @@ DROP TABLE public.communication_gdpr_consent CASCADE;
 DROP TABLE public.communication_gdpr_consent_events CASCADE;
 DROP TABLE public.consent_texts CASCADE;
 DROP INDEX public.communication_recipients_address;
+DROP INDEX public.guests_push_hash;

@@ -1,10 +1,13 @@
 -- Consent and its proof, checks of messages, retention, legal holds, requests of data subjects.
 -- What the law asks to be shown later is written when it happens and never changed.
--- Locks: SHARE on communication_recipients for the index, which is empty.
+-- Locks: SHARE on communication_recipients and guests for their indexes; both are empty.
 -- Unsubscribing finds queued messages of an address: those to guests by the guest, the others by this.
 -- squawk-ignore require-concurrent-index-creation
 CREATE INDEX communication_recipients_address ON public.communication_recipients (organization_id, address_hash)
 WHERE guest_id IS NULL AND address_hash IS NOT NULL;
+-- Beside those of 0006: consent can be for push messages, too.
+-- squawk-ignore require-concurrent-index-creation
+CREATE INDEX guests_push_hash ON public.guests (organization_id, push_hash) WHERE push_hash IS NOT NULL;
 
 CREATE TABLE public.consent_texts (
     organization_id uuid NOT NULL REFERENCES public.organizations (organization_id),
@@ -81,7 +84,7 @@ ALTER TABLE public.communication_gdpr_consent FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE public.communication_canspam_compliance (
     organization_id uuid NOT NULL,
-    validation_id uuid NOT NULL DEFAULT internal.uuid_v7(),
+    validation_id uuid NOT NULL,
     -- No foreign key: what was found outlives the message.
     communication_id uuid NOT NULL,
     has_unsubscribe_link boolean NOT NULL,

@@ -9,8 +9,8 @@ AS $plpgsql$
 /* Write down that somebody consented: to which words (GC403 if they are unknown), for which address, channel and
    purpose, how and when (NULL: now). Returns the event, which is the proof; a repeated call with the same p_given_at
    returns the same one. It holds as from now unless it was withdrawn later than it was given, and then lifts what
-   the same person's unsubscribing put on the address; an import lifts nothing, nor does anything lift a bounce, a
-   complaint or an erasure.
+   the same person's unsubscribing or erasure put on the address; an import lifts nothing, and nothing lifts a bounce
+   or a complaint.
    Raises GC300 for NULL, GC400 to GC402 for channel, address and purpose, GC405 for the proof, GC406 for a moment
    in the future or before 2000. */
 DECLARE
@@ -72,7 +72,7 @@ BEGIN
         DELETE FROM public.suppressions AS lifted
         WHERE
             lifted.organization_id = p_organization_id AND lifted.channel = p_channel
-            AND lifted.address_hash = v_hash AND lifted.reason IN ('unsubscribe', 'consent_withdrawn')
+            AND lifted.address_hash = v_hash AND lifted.reason IN ('unsubscribe', 'consent_withdrawn', 'erased')
             AND lifted.created_at <= v_given_at;
     END IF;
     RETURN v_event_id;

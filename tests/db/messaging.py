@@ -60,12 +60,16 @@ def organization(
 def guest(
     of: Organization, address: str = "ann@example.com", channel: str = "email", **columns: object
 ) -> str:
-    """A guest with one address; more columns of guests as keywords."""
+    """A guest with one address or more; columns of guests as keywords."""
     columns = {"name": "Ann", ADDRESS_COLUMN[channel]: address, **columns}
     with of.database.connect() as connection:
-        columns[HASH_COLUMN[channel]] = db.one_value(
-            connection, "SELECT internal.address_hash(%s, %s, %s)", (of.id, channel, address)
-        )
+        for kind, column in ADDRESS_COLUMN.items():
+            if column in columns:
+                columns[HASH_COLUMN[kind]] = db.one_value(
+                    connection,
+                    "SELECT internal.address_hash(%s, %s, %s)",
+                    (of.id, kind, columns[column]),
+                )
         return str(_insert(connection, "guests", {"organization_id": of.id, **columns}, "guest_id"))
 
 

@@ -106,7 +106,7 @@ def test_a_new_consent_lifts_it_and_an_imported_one_does_not(ours: Organization)
     assert ours.database.value(REASON) is None
 
 
-@pytest.mark.parametrize("reason", ["hard_bounce", "complaint", "erased", "manual"])
+@pytest.mark.parametrize("reason", ["hard_bounce", "complaint", "manual"])
 def test_nothing_lifts_what_was_no_wish(ours: Organization, reason: str) -> None:
     """And unsubscribing widens what was meant for commercial messages or for a while."""
     ours.call("SELECT create_consent_text(%s, '1', 'Yes.')", ours.id)

@@ -26,3 +26,27 @@ SELECT withdraw_consent('018f0000-0000-7000-8000-000000000001', 'c@example.com',
 SELECT set_preferences(
     '018f0000-0000-7000-8000-000000000001', '018f0000-0000-7000-8000-000000000060', 'email', '{"allowed": true}'
 );
+BEGIN;
+SELECT enter_tenant('018f0000-0000-7000-8000-000000000001');
+SELECT validate_canspam_compliance(organization_id, id) FROM guest_communications WHERE message_title = 'Compliance';
+SELECT assess_subject_line(organization_id, id, true, 'Ann Lee') FROM guest_communications
+WHERE message_title = 'Compliance';
+SELECT set_processing_record(
+    '018f0000-0000-7000-8000-000000000001', 'Messages to guests', 'To invite', 'contract', '{guests}', '{addresses}',
+    '{providers}', 'Encryption', 'privacy@example.com'
+);
+SELECT open_data_subject_request(
+    '018f0000-0000-7000-8000-000000000001', '018f0000-0000-7000-8000-000000000060', 'erasure'
+);
+SELECT extend_data_subject_request(organization_id, request_id, 'Complex') FROM data_subject_requests;
+SELECT lift_legal_hold(held.organization_id, held.hold_id)
+FROM place_legal_hold(
+    '018f0000-0000-7000-8000-000000000001', 'Dispute', '018f0000-0000-7000-8000-000000000060'
+) AS held;
+SELECT export_guest_data('018f0000-0000-7000-8000-000000000001', '018f0000-0000-7000-8000-000000000060');
+SELECT erase_guest('018f0000-0000-7000-8000-000000000001', '018f0000-0000-7000-8000-000000000060');
+SELECT close_data_subject_request(organization_id, request_id, 'fulfilled') FROM data_subject_requests;
+COMMIT;
+-- as wedsync_auditor
+SELECT consent_gaps('1 day');
+SELECT compliance_report(now() - interval '1 day', now());
