@@ -22,8 +22,8 @@ logger = logging.getLogger(__name__)
 CHECK_SECONDS = 0.2
 ASK_SECONDS = 2.0
 FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 60.0
-HEALTHY_SECONDS = 30.0
+LONGEST_PAUSE_SECONDS = 30.0
+HEALTHY_SECONDS = 10.0
 """Who ran that long begins with the first pause again."""
 
 
