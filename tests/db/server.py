@@ -6,7 +6,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -181,8 +181,10 @@ def _wait(server: Server) -> None:
 def _sweep() -> None:
     """Remove servers that killed test runs left behind."""
     client = docker.from_env()
-    for container in client.containers.list(all=True, filters={"label": LABEL}):
+    ours = {"label": LABEL}
+    for container in client.containers.list(all=True, filters=ours, ignore_removed=True):
         pid = container.labels[LABEL]
         if not Path(f"/proc/{pid}").exists():
-            container.remove(force=True, v=True)
+            with suppress(docker.errors.APIError):  # another run sweeps too
+                container.remove(force=True, v=True)
     client.close()

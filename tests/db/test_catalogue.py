@@ -38,8 +38,8 @@ def test_the_verification_finds_nothing(database: Database) -> None:
          "table without forced row security public.other"),
         ("CREATE FUNCTION public.open() RETURNS int LANGUAGE sql RETURN 1",
          "function that PUBLIC may execute public.open()"),
-        ("ALTER TABLE public.organizations ADD CONSTRAINT half CHECK (name <> 'x') NOT VALID",
-         "unvalidated constraint half of public.organizations"),
+        ("ALTER TABLE public.organizations ADD CONSTRAINT organizations_not_x CHECK (name <> 'x') NOT VALID",
+         "unvalidated constraint organizations_not_x of public.organizations"),
     ],
 )  # fmt: skip
 def test_breaking_a_rule_shows(database: Database, mutation: str, problem: str) -> None:
@@ -104,6 +104,20 @@ def test_every_function_fixes_its_search_path_but_one(database: Database) -> Non
         """,
     )
     assert without == ["internal.current_organization"]
+
+
+def test_no_standard_body_returns_the_rows_of_a_table(database: Database) -> None:
+    """It keeps the columns of the day when it was made: after ADD COLUMN every call is an error."""
+    wrong = fetch(
+        database,
+        """
+        SELECT routine.oid::regproc::text
+        FROM pg_proc AS routine JOIN pg_type AS type ON type.oid = routine.prorettype
+        WHERE pronamespace = ANY (%s::regnamespace[]) AND prosqlbody IS NOT NULL
+            AND type.typrelid <> 0
+        """,
+    )
+    assert wrong == []
 
 
 def test_that_one_qualifies_everything() -> None:

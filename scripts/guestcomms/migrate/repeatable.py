@@ -268,9 +268,14 @@ def _is_job(path: str) -> bool:
     return named_by(path)[0] == "job"
 
 
+# The busiest first: whoever has to wait there does not begin to hold the others.
 _TABLES = """
-SELECT string_agg('ONLY ' || relation.oid::regclass, ', ' ORDER BY relation.oid::regclass::text)
+SELECT string_agg(
+    'ONLY ' || relation.oid::regclass, ', '
+    ORDER BY coalesce(used.seq_scan, 0) + coalesce(used.idx_scan, 0) DESC, relation.oid
+)
 FROM pg_class AS relation
+LEFT JOIN pg_stat_all_tables AS used ON used.relid = relation.oid
 WHERE relation.relkind IN ('r', 'p') AND pg_has_role(current_user, relation.relowner, 'USAGE')
     AND (relation.relnamespace::regnamespace::text, relation.relname::text) IN (
         SELECT * FROM unnest(%s::text[], %s::text[])
