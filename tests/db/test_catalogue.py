@@ -38,8 +38,8 @@ def test_the_verification_finds_nothing(database: Database) -> None:
          "table without forced row security public.other"),
         ("CREATE FUNCTION public.open() RETURNS int LANGUAGE sql RETURN 1",
          "function that PUBLIC may execute public.open()"),
-        ("ALTER TABLE public.organizations ADD CONSTRAINT organizations_not_x CHECK (name <> 'x') NOT VALID",
-         "unvalidated constraint organizations_not_x of public.organizations"),
+        ("ALTER TABLE public.organizations ADD CONSTRAINT not_x_name CHECK (name <> 'x') NOT VALID",
+         "unvalidated constraint not_x_name of public.organizations"),
     ],
 )  # fmt: skip
 def test_breaking_a_rule_shows(database: Database, mutation: str, problem: str) -> None:
