@@ -6,6 +6,7 @@ migration would stay unnoticed.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 
 from guestcomms.errors import RefusedError
@@ -17,13 +18,16 @@ def path(project: Project) -> Path:
     return project.migrations_folder / "SUMS"
 
 
-def read(project: Project) -> dict[str, str]:
-    """Checksums by file name, as the file says."""
+def read(project: Project) -> dict[str, set[str]]:
+    """Checksums by file name, as the file says: two after a merge, until `write` leaves one."""
     if not path(project).exists():
         return {}
     lines = path(project).read_text(encoding="utf-8").splitlines()
-    pairs = (line.split(maxsplit=1) for line in lines if line.strip())
-    return {name: checksum for checksum, name in pairs}
+    noted: defaultdict[str, set[str]] = defaultdict(set)
+    for line in filter(str.strip, lines):
+        checksum, name = line.split(maxsplit=1)
+        noted[name].add(checksum)
+    return noted
 
 
 def check(project: Project) -> None:
@@ -41,7 +45,7 @@ def check(project: Project) -> None:
                 f"migrations/{name} is not in SUMS; run `.venv/bin/guestcomms migrate sums` once it"
                 " is done."
             )
-        if noted[name] != present[name]:
+        if present[name] not in noted[name]:
             raise RefusedError(
                 f"migrations/{name} was edited after it was added to SUMS; undo the edit and write"
                 " a new migration, or, if it was never applied anywhere, run"
@@ -57,7 +61,7 @@ def write(project: Project, edited: frozenset[str] = frozenset()) -> list[str]:
     """
     noted = read(project)
     present = {file.name: sha256(file) for file in project.migration_files()}
-    changed = [name for name, checksum in present.items() if noted.get(name) != checksum]
+    changed = [name for name, checksum in present.items() if checksum not in noted.get(name, ())]
     if unexpected := [name for name in changed if name in noted and name not in edited]:
         raise RefusedError(
             f"migrations/{unexpected[0]} was edited after it was added to SUMS; undo the edit, or,"

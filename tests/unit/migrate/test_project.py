@@ -123,3 +123,11 @@ def test_each_of_ours_tells_squawk_and_yoyo_the_same(
 
 def test_ours_are_in_sums() -> None:
     sums.check(Project(paths.ROOT))
+
+
+def test_both_lines_that_a_merge_keeps_are_one_after_sums(tree: Project) -> None:
+    right = sums.path(tree).read_text()
+    sums.path(tree).write_text(right + right.replace(right[:4], "0000"))
+    sums.check(tree)
+    assert sums.write(tree) == []
+    assert sums.path(tree).read_text() == right
