@@ -12,6 +12,8 @@ BEGIN
     FROM partman.part_config AS config
     JOIN internal.partition_months() AS months ON months.parent = config.parent_table
     WHERE months.holes > 0;
+    -- pg_partman sets it for the session, which outlives this function: through the pooler others would inherit it.
+    RESET search_path;
 END
 $plpgsql$;
 

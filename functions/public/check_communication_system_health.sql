@@ -13,10 +13,10 @@ AS $sql$
         (4, 'leases', 'health_'), (5, 'dead_letters', 'health_'), (6, 'unknown_recipients', 'health_'),
         (7, 'unmatched_events', 'health_'), (8, 'counters', 'health_'), (9, 'integrity', 'health_'),
         (10, 'subject_requests', 'health_'), (11, 'partitions_ahead', 'health_'),
-        (12, 'default_partitions', 'health_'), (13, 'jobs', 'health_'), (14, 'metrics', 'health_'),
-        (15, 'response_times', 'health_'), (16, 'cache_hit', 'health_'), (17, 'oldest_transaction', 'health_'),
-        (18, 'blocked_sessions', 'health_'), (19, 'pools', 'health_'), (20, 'connections', 'readiness_'),
-        (21, 'transaction_ids', 'readiness_')
+        (12, 'default_partitions', 'health_'), (13, 'jobs', 'health_'), (14, 'maintenance', 'health_'), (15, 'metrics', 'health_'),
+        (16, 'response_times', 'health_'), (17, 'cache_hit', 'health_'), (18, 'oldest_transaction', 'health_'),
+        (19, 'blocked_sessions', 'health_'), (20, 'pools', 'health_'), (21, 'connections', 'readiness_'),
+        (22, 'transaction_ids', 'readiness_')
     ) AS wanted (place, name, kind)
     CROSS JOIN LATERAL internal.judge(wanted.kind || wanted.name) AS judged
     ORDER BY wanted.place

@@ -25,8 +25,9 @@ NOT_YET = (
     db.sqlstates.UndefinedTable,
     db.sqlstates.UndefinedFunction,
     db.sqlstates.UndefinedObject,
+    db.sqlstates.InsufficientPrivilege,
 )
-"""What a later file may still make."""
+"""What a later file may still make, or grant: a materialized view reads tables when it is made."""
 GRACE_SECONDS = 0.7
 """To get all locks. A client whom we keep waiting looks for a deadlock after one second, and then
 it would be the one that fails."""
