@@ -6,7 +6,7 @@ can write that table shall still not be able to write anything else into a confi
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,8 @@ class Pools:
     def step(self, connection: Connection) -> None:
         """Apply and report the wanted pool if it changed, or if it is time to compare again.
 
+        How busy it is, is reported each time: pools with autoscale follow that.
+
         Raises:
             AgentError: a wanted value is out of bounds, or PgBouncer does not take it.
             psycopg.Error: the database or PgBouncer's console gives no answer.
@@ -57,8 +59,16 @@ class Pools:
         if wanted is None:
             return
         due = time.monotonic() - self._confirmed > CONFIRM_EVERY
-        if wanted == self._reported and not due:
-            return
+        if wanted != self._reported or due:
+            self._settle(connection, wanted)
+        with Connection.connect(database.pooler_console(), autocommit=True) as console:
+            waiting, active = load(show(console, "POOLS"), self._machine.database)
+        connection.execute(
+            "SELECT internal.report_pool_load(%s, %s, %s, %s)",
+            [POOL, self._machine.name, waiting, active],
+        )
+
+    def _settle(self, connection: Connection, wanted: Pool) -> None:
         values = apply(wanted, self._machine.database)
         connection.execute(
             "SELECT internal.report_pool_applied(%s, %s, %s, %s)",
@@ -161,9 +171,8 @@ def apply(pool: Pool, name: str) -> dict[str, float]:
 
 def read_back(console: Connection, name: str) -> dict[str, float]:
     """Return the settings of database `name` that PgBouncer runs with."""
-    with console.cursor(row_factory=dict_row) as cursor:
-        databases = {row["name"]: row for row in cursor.execute("SHOW DATABASES").fetchall()}
-        config = {row["key"]: row["value"] for row in cursor.execute("SHOW CONFIG").fetchall()}
+    databases = {row["name"]: row for row in show(console, "DATABASES")}
+    config = {row["key"]: row["value"] for row in show(console, "CONFIG")}
     entry = databases.get(name, {})
     sizes = ("pool_size", "min_pool_size", "max_connections")
     times = ("query_wait_timeout", "server_idle_timeout")
@@ -171,6 +180,24 @@ def read_back(console: Connection, name: str) -> dict[str, float]:
         **{key: int(entry[key]) for key in sizes if entry.get(key) is not None},
         **{key: float(config[key]) for key in times if config.get(key) is not None},
     }
+
+
+def show(console: Connection, what: str) -> list[dict[str, Any]]:
+    """Return the rows of a SHOW command of PgBouncer's console."""
+    with console.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(f"SHOW {what}".encode()).fetchall()
+
+
+def load(pools: Iterable[Mapping[str, Any]], name: str) -> tuple[int, int]:
+    """Return how many clients of database `name` wait, and how many connections serve one.
+
+    PgBouncer has one pool for each login.
+    """
+    ours = [pool for pool in pools if pool["database"] == name]
+    return (
+        sum(int(pool["cl_waiting"]) for pool in ours),
+        sum(int(pool["sv_active"]) for pool in ours),
+    )
 
 
 def differs(wanted: Mapping[str, float], found: Mapping[str, float]) -> list[str]:

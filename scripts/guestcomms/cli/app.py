@@ -9,12 +9,13 @@ import typer
 
 from guestcomms.cli import (
     backup,
+    checks,
     connect,
     down,
+    integrity,
     machine,
     migrate,
     pulumi,
-    readiness,
     secrets,
     status,
     up,
@@ -37,11 +38,13 @@ app = typer.Typer(
 app.command(rich_help_panel=CLUSTER)(up.up)
 app.command(rich_help_panel=CLUSTER)(down.down)
 app.command(rich_help_panel=CLUSTER)(status.status)
-app.command(rich_help_panel=CLUSTER)(readiness.readiness)
+app.command(rich_help_panel=CLUSTER)(checks.readiness)
+app.command(rich_help_panel=CLUSTER)(checks.health)
 app.add_typer(backup.app, name="backup", rich_help_panel=CLUSTER)
 app.add_typer(secrets.app, name="secrets", rich_help_panel=CLUSTER)
 app.command(rich_help_panel=DATABASE)(connect.dsn)
 app.command(rich_help_panel=DATABASE, context_settings=PASS_ON)(connect.psql)
+app.add_typer(integrity.app, name="integrity", rich_help_panel=DATABASE)
 app.add_typer(migrate.app, name="migrate", rich_help_panel=DATABASE)
 app.add_typer(worker.app, name="worker", rich_help_panel=DATABASE)
 app.command(rich_help_panel=MACHINES)(machine.logs)

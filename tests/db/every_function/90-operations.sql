@@ -16,6 +16,7 @@ INSERT INTO communication_recovery_points (recovery_point_id, recovery_type) VAL
 SELECT internal.desired_pools();
 UPDATE communication_pool_config SET max_connections = 30;
 SELECT internal.report_pool_applied('production', 'pg-1', 2, '{}');
+SELECT internal.report_pool_load('production', 'pg-1', 1, 20);
 SELECT verify_production_readiness();
 -- as wedsync_ops
 SELECT check_communication_system_health();
@@ -26,5 +27,9 @@ SELECT explain_slow_queries(0);
 SELECT table_sizes();
 SELECT index_usage();
 SELECT blocking_queries();
+SELECT run_integrity_checks();
+SELECT repair_integrity(check_name, false) FROM run_integrity_checks() WHERE fixable;
+SELECT perform_communication_maintenance();
 -- as guestcomms_cron
+SELECT internal.refresh_dashboards();
 SELECT internal.maintain_partitions();

@@ -63,6 +63,8 @@ def test_every_exit_code_is_in_the_help(capfd: pytest.CaptureFixture[str]) -> No
     [
         (["status"], 3, "There is no stack 'local'"),
         (["readiness", "--json"], 3, "There is no stack 'local'"),
+        (["health", "--json"], 3, "There is no stack 'local'"),
+        (["integrity", "repair", "counters"], 3, "There is no stack 'local'"),
         (["--stack", "No Name", "status"], 2, "'No Name' cannot be a stack's name; it is made of"),
         (
             ["--stack", "nosuch", "up", "--yes"],

@@ -51,3 +51,13 @@ def test_every_setting_is_compared_with_what_pgbouncer_has() -> None:
     for key in wanted:
         assert pools.differs(wanted, wanted | {key: wanted[key] + 1}) == [key]
         assert pools.differs(wanted, {k: v for k, v in wanted.items() if k != key}) == [key]
+
+
+def test_the_load_is_that_of_all_logins_of_the_database() -> None:
+    pools_shown = [
+        {"database": "wedsync", "user": "wedsync_app", "cl_waiting": 3, "sv_active": 20},
+        {"database": "wedsync", "user": "wedsync_ops", "cl_waiting": 1, "sv_active": 2},
+        {"database": "pgbouncer", "user": "pgbouncer", "cl_waiting": 9, "sv_active": 9},
+    ]
+    assert pools.load(pools_shown, "wedsync") == (4, 22)
+    assert pools.load([], "wedsync") == (0, 0)
