@@ -7,11 +7,11 @@ AS $plpgsql$
    works; raises what pg_partman raises, and then nothing was changed. */
 BEGIN
     PERFORM partman.run_maintenance();
-    PERFORM internal.guard_audit_partitions();
     PERFORM partman.partition_gap_fill(config.parent_table)
     FROM partman.part_config AS config
     JOIN internal.partition_months() AS months ON months.parent = config.parent_table
     WHERE months.holes > 0;
+    PERFORM internal.guard_audit_partitions();
     -- pg_partman sets it for the session, which outlives this function: through the pooler others would inherit it.
     RESET search_path;
 END

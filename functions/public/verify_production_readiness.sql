@@ -1,6 +1,6 @@
 CREATE OR REPLACE FUNCTION public.verify_production_readiness()
 RETURNS TABLE (check_name text, status text, value text, threshold text, what_to_do text)
-LANGUAGE sql STABLE
+LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $sql$
     /* One row per check, from live facts only, with the caller's own rights. Each check is a function
@@ -10,8 +10,8 @@ AS $sql$
         'standbys_streaming', 'synchronous_standby', 'replication_lag', 'replication_slots',
         'wal_archiving', 'full_backup', 'restore_proven', 'scheduled_jobs',
         'data_checksums', 'durable_writes', 'connections', 'connections_encrypted',
-        'row_security', 'public_execute', 'login_bindings',
-        'extensions', 'invalid_indexes', 'transaction_ids'
+        'row_security', 'public_execute', 'login_bindings', 'encryption_keys',
+        'extensions', 'partitions', 'invalid_indexes', 'transaction_ids'
     ]) WITH ORDINALITY AS wanted (name, place)
     CROSS JOIN LATERAL internal.judge('readiness_' || wanted.name) AS judged
     ORDER BY wanted.place

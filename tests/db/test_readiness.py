@@ -13,7 +13,7 @@ from guestcomms import db
 from tests.db.server import Database, Server
 from tests.db.test_backups import ask, claim, complete, result
 
-EVERY = 18
+EVERY = 20
 
 
 def judge(database: Database, login: str = "wedsync_ops") -> dict[str, dict[str, str]]:
