@@ -33,12 +33,14 @@ BEGIN ATOMIC
     LEFT JOIN public.guests AS guest
         ON guest.organization_id = p_organization_id AND guest.guest_id = asked.guest_id
     LEFT JOIN public.suppressions AS suppression
-        ON suppression.organization_id = p_organization_id AND suppression.channel = p_channel
+        ON
+            suppression.organization_id = p_organization_id AND suppression.channel = p_channel
             AND suppression.address_hash = asked.address_hash
             AND (suppression.scope = 'all' OR p_category = 'commercial')
             AND (suppression.expires_at IS NULL OR suppression.expires_at > now())
     LEFT JOIN public.communication_gdpr_consent AS consent
-        ON p_lawful_basis = 'consent' AND consent.organization_id = p_organization_id
+        ON
+            p_lawful_basis = 'consent' AND consent.organization_id = p_organization_id
             AND consent.address_hash = asked.address_hash AND consent.channel = p_channel
             AND consent.purpose = p_purpose AND consent.consent_given
     LEFT JOIN public.communication_preferences AS wish

@@ -57,7 +57,9 @@ BEGIN
             v_communication, v_wanted.recipient_keys, v_wanted.guest_ids, v_wanted.names, v_wanted.addresses,
             v_wanted.address_hashes, v_wanted.personalisations
         ) AS made;
-        PERFORM internal.start_sending(v_communication, (v_before ->> 'accepted')::bigint);
+        IF cardinality(v_wanted.recipient_keys) > 0 THEN
+            PERFORM internal.start_sending(v_communication);
+        END IF;
         PERFORM internal.finish_idempotent(p_organization_id, p_idempotency_key, v_before);
     END IF;
     accepted := (v_before -> 'accepted')::bigint;

@@ -16,6 +16,13 @@ SELECT bulk_send('018f0000-0000-7000-8000-000000000001', communication.id, p_all
 FROM create_communication(
     '018f0000-0000-7000-8000-000000000001', 'To all', 'in_app', 'wedding_updates', p_body => 'Hello'
 ) AS communication;
+SELECT schedule_communication('018f0000-0000-7000-8000-000000000001', listed.id, now() + interval '1 hour')
+FROM list_communications('018f0000-0000-7000-8000-000000000001', p_type => 'in_app') AS listed;
+SELECT cancel_communication('018f0000-0000-7000-8000-000000000001', listed.id)
+FROM list_communications('018f0000-0000-7000-8000-000000000001', p_type => 'in_app') AS listed;
+SELECT communication_progress('018f0000-0000-7000-8000-000000000001', listed.id),
+    list_recipients('018f0000-0000-7000-8000-000000000001', listed.id)
+FROM list_communications('018f0000-0000-7000-8000-000000000001') AS listed;
 -- as postgres
 SELECT internal.next_allowed_at(now(), 'UTC', '08:00', '20:00', '19:00', '09:00');
 SELECT internal.capped_messages('018f0000-0000-7000-8000-000000000001', internal.uuid_v7(), 'email', now());
