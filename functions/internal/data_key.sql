@@ -30,7 +30,10 @@ BEGIN
             key_version := v_row.key_version;
             RETURN;
         END IF;
-        PERFORM internal.make_data_key(p_organization_id, p_purpose, 1);
+        PERFORM internal.make_data_key(p_organization_id, p_purpose, coalesce(max(older.key_version), 0) + 1)
+        FROM public.communication_encryption_keys AS older
+        WHERE
+            older.organization_id = p_organization_id AND older.key_type = 'data' AND older.purpose = p_purpose;
     END LOOP;
     RAISE EXCEPTION 'the key "%" of organization % was made by another transaction', p_purpose, p_organization_id
     USING ERRCODE = 'serialization_failure', HINT = 'Repeat the transaction.';

@@ -3,7 +3,8 @@ CREATE OR REPLACE FUNCTION public.bind_login(p_organization_id uuid, p_login nam
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $plpgsql$
-/* Let a login act for an organization, as from its next statement. Binding twice is binding once.
+/* Let a login act for an organization, as from its next statement. Binding twice is binding once, and
+   the audit notes it.
    Raises GC002 if the login does not exist or is none of an application, GC003 if the organization does not. */
 BEGIN
     PERFORM internal.require_login(p_login, 'comms_app');
@@ -14,6 +15,11 @@ BEGIN
     INSERT INTO internal.organization_logins (organization_id, login)
     VALUES (p_organization_id, p_login)
     ON CONFLICT DO NOTHING;
+    IF FOUND THEN
+        PERFORM internal.record_security_event(
+            p_organization_id, 'login_binding', SESSION_USER, NULL, true, jsonb_build_object('bound', p_login)
+        );
+    END IF;
 END
 $plpgsql$;
 

@@ -34,10 +34,9 @@ BEGIN
             summary.*, now() - summary.active_since AS active_age,
             CASE
                 WHEN summary.problem IS NOT NULL THEN 1
-                WHEN summary.key_type <> 'key_encryption' AND summary.active_version IS NULL THEN 2
-                WHEN summary.under_old_master > 0 THEN 3
-                WHEN summary.key_type = 'master' AND now() - summary.active_since > interval '35 days' THEN 4
-                ELSE 5
+                WHEN summary.under_old_master > 0 THEN 2
+                WHEN summary.key_type = 'master' AND now() - summary.active_since > interval '35 days' THEN 3
+                ELSE 4
             END AS verdict
         FROM summary
     )
@@ -45,14 +44,12 @@ BEGIN
     SELECT
         judged.organization_id, judged.key_type, judged.purpose, judged.keys, judged.active_version,
         judged.active_since, judged.active_age, judged.under_old_master,
-        (ARRAY['failed', 'attention', 'attention', 'attention', 'ok'])[judged.verdict],
+        (ARRAY['failed', 'attention', 'attention', 'ok'])[judged.verdict],
         (ARRAY[
-            judged.problem, 'no key is active', 'keys are under a master that was replaced',
-            'the master is older than 35 days', NULL
+            judged.problem, 'keys are under a master that was replaced', 'the master is older than 35 days', NULL
         ])[judged.verdict],
         (ARRAY[
             'Restore the key-encryption key from escrow, see docs/security.md.',
-            'Insert a new key, or set the newest one active.',
             'SELECT * FROM rotate_encryption_keys(''master''), until nothing remains.',
             'SELECT * FROM rotate_encryption_keys(''master'').', NULL
         ])[judged.verdict]

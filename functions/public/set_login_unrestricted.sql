@@ -3,7 +3,7 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $plpgsql$
-/* Let a worker's login enter every organization, or take that right.
+/* Let a worker's login enter every organization, or take that right; the audit notes it.
    Raises GC002 if the login does not exist or is no worker's: an application is bound one by one. */
 BEGIN
     IF p_unrestricted THEN
@@ -13,6 +13,10 @@ BEGIN
     ELSE
         DELETE FROM internal.unrestricted_logins AS unrestricted WHERE unrestricted.login = p_login;
     END IF;
+    PERFORM internal.record_security_event(
+        NULL, 'login_binding', SESSION_USER, NULL, true,
+        jsonb_build_object('login', p_login, 'unrestricted', p_unrestricted, 'reason', p_reason)
+    );
 END
 $plpgsql$;
 

@@ -118,7 +118,7 @@ def test_nobody_changes_it(audited: Database, login: str, change: str) -> None:
     audited.execute("ALTER TABLE communication_security_audit NO FORCE ROW LEVEL SECURITY")
     code = sqlstate(audited, f"SET ROLE {login}; {change.format(partition=partition)}", "postgres")
     assert code == "GC450"
-    assert audited.value("SELECT count(*) FROM communication_security_audit") == 1
+    assert audited.value("SELECT count(*) FROM communication_security_audit") == 2
 
 
 def test_partitions_made_later_are_guarded_too(audited: Database) -> None:
@@ -154,7 +154,23 @@ def test_what_is_no_event_is_refused(audited: Database, values: dict[str, Any]) 
     with pytest.raises(db.DatabaseError) as refusal:
         log(audited, **values)
     assert refusal.value.sqlstate in ("GC451", "22023")
-    assert audited.value("SELECT count(*) FROM communication_security_audit") == 0
+
+
+def test_who_may_act_for_whom_is_written_down(audited: Database) -> None:
+    for _ in range(2):
+        audited.execute(f"SELECT unbind_login('{A}', 'wedsync_app')", "wedsync_ops")
+    audited.execute("SELECT set_login_unrestricted('wedsync_worker', true, 'x')", "wedsync_ops")
+    with audited.connect("wedsync_auditor") as connection:
+        written = db.rows(
+            connection,
+            "SELECT user_id, details - 'risk' AS what FROM communication_security_audit"
+            " WHERE event_type = 'login_binding' ORDER BY created_at",
+        )
+    assert [(row["user_id"], row["what"]) for row in written] == [
+        ("postgres", {"bound": "wedsync_app"}),
+        ("wedsync_ops", {"unbound": "wedsync_app"}),
+        ("wedsync_ops", {"login": "wedsync_worker", "unrestricted": True, "reason": "x"}),
+    ]
 
 
 def test_guessing_raises_the_risk_and_a_hit_is_critical(audited: Database) -> None:
