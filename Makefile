@@ -31,6 +31,11 @@ down: ## Remove the cluster `local`, its data and its backups (.venv/bin/guestco
 		echo "Nothing is up: this clone has no state."; \
 	fi
 
+.PHONY: demo
+demo: ## Send a made-up campaign into a file on the cluster `local`, and show what became of it
+	@$(BOOTSTRAP) venv pulumi
+	@$(BIN)/guestcomms demo
+
 .PHONY: test
 test: lint ## Run the linters and every tier of tests
 	@$(BOOTSTRAP) venv pulumi $(LOAD_TOOLS) weed docker image

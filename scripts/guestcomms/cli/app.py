@@ -11,6 +11,7 @@ from guestcomms.cli import (
     backup,
     checks,
     connect,
+    demo,
     down,
     integrity,
     machine,
@@ -47,6 +48,7 @@ app.command(rich_help_panel=DATABASE, context_settings=PASS_ON)(connect.psql)
 app.add_typer(integrity.app, name="integrity", rich_help_panel=DATABASE)
 app.add_typer(migrate.app, name="migrate", rich_help_panel=DATABASE)
 app.add_typer(worker.app, name="worker", rich_help_panel=DATABASE)
+app.command(rich_help_panel=DATABASE)(demo.demo)
 app.command(rich_help_panel=MACHINES)(machine.logs)
 app.command(rich_help_panel=MACHINES, context_settings=PASS_ON)(machine.shell)
 app.command(rich_help_panel=ENGINE)(pulumi.env)

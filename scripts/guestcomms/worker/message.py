@@ -17,8 +17,8 @@ class Message:
     recipient_id: str
     """A provider gets it as idempotency key."""
     channel: str
-    attempt: int
-    address: str
+    address: str | None
+    """E-mail address, number or device; an in_app message has none."""
     name: str | None
     subject: str | None
     body: str

@@ -43,8 +43,8 @@ class Claim:
 
     organization_id: str
     batch_id: str
+    communication_id: str
     lease_token: str
-    recipient_ids: list[str]
     lease_seconds: float
     asked_at: float
     """By our own clock, before the lease was asked for: it cannot end earlier than we think."""
@@ -80,8 +80,8 @@ class Queue:
         """Lease a slice. A lost answer leaves a lease behind, which ends by itself."""
         asked_at = time.monotonic()
         found = self._session.rows(
-            "SELECT claimed.organization_id::text, claimed.batch_id, claimed.lease_token::text,"
-            " claimed.recipient_ids::text[]"
+            "SELECT claimed.organization_id::text, claimed.batch_id,"
+            " claimed.communication_id::text, claimed.lease_token::text"
             " FROM public.claim_batches(%s, 1, make_interval(secs => %s), %s) AS claimed",
             (self._worker, lease_seconds, messages),
         )
@@ -167,12 +167,11 @@ class ScalingRequests:
 def _message(claim: Claim, row: dict[str, Any]) -> Message:
     return Message(
         organization_id=claim.organization_id,
-        communication_id=str(row["communication_id"]),
+        communication_id=claim.communication_id,
         recipient_id=str(row["recipient_id"]),
         channel=row["channel"],
-        attempt=row["attempt"],
         address=row["address"],
-        name=row["name"],
+        name=row["recipient_name"],
         subject=row["subject"],
         body=row["body"],
         text=row["body_text"],

@@ -168,8 +168,8 @@ class Smtp:
 
 def compose(message: Message) -> EmailMessage:
     """The mail: text and HTML, one-click unsubscription (RFC 8058), and the recipient's id."""
-    if not message.sender_address:
-        raise ValueError("no sender address")
+    if not message.sender_address or not message.address:
+        raise ValueError("no address of sender or recipient")
     sender = _address(message.sender_name, message.sender_address)
     recipient = _address(message.name, message.address)
     mail = EmailMessage(policy=SMTPUTF8 if _needs_utf8(message) else ASCII)
@@ -194,7 +194,7 @@ def compose(message: Message) -> EmailMessage:
 
 def _envelope(connection: smtplib.SMTP, message: Message, options: list[str]) -> None:
     sender = _address(None, message.sender_address or "").addr_spec
-    recipient = _address(None, message.address).addr_spec
+    recipient = _address(None, message.address or "").addr_spec
     for code, text in (connection.mail(sender, options), connection.rcpt(recipient)):
         if not 200 <= code < 300:
             raise _RefusalError(code, text)
@@ -239,8 +239,8 @@ def _unreachable(error: Exception) -> Outcome:
 
 def _needs_utf8(message: Message) -> bool:
     """Whether an address has other letters before the @; a domain always fits into ASCII."""
-    addresses = (message.sender_address or "", message.address)
-    return not all(address.rpartition("@")[0].isascii() for address in addresses)
+    addresses = (message.sender_address, message.address)
+    return not all((address or "").rpartition("@")[0].isascii() for address in addresses)
 
 
 def _address(name: str | None, address: str) -> Address:

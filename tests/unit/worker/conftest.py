@@ -20,7 +20,6 @@ def message() -> Message:
         communication_id="018f0000-0000-7000-8000-000000000002",
         recipient_id=RECIPIENT,
         channel="email",
-        attempt=1,
         address="grace@example.org",
         name="Grace Hopper",
         subject="Grüße aus Bonn",

@@ -42,9 +42,9 @@ class FakeQueue:
         if self.claimed:
             return None
         self.claimed = True
-        ids = [message.recipient_id for message in self.messages[:messages]]
+        assert messages >= len(self.messages)
         self.lease_seconds = min(self.lease_seconds, lease_seconds)
-        return Claim("o", "b", "t", ids, self.lease_seconds, time.monotonic())
+        return Claim("o", "b", "c", "t", self.lease_seconds, time.monotonic())
 
     def render(self, _claim: Claim) -> tuple[list[Message], list[Result]]:
         self.trouble("render")

@@ -1,0 +1,1 @@
+"""A demonstration: two organizations, their guests, a campaign, and what came back."""
