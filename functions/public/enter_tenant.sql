@@ -7,7 +7,9 @@ AS $plpgsql$
    Raises GC001 if the login is not bound to the organization, whether or not that exists. */
 BEGIN
     PERFORM set_config('app.organization_id', coalesce(p_organization_id::text, ''), true);
-    IF internal.current_organization() IS NULL THEN
+    IF internal.current_organization() IS NULL
+        OR p_organization_id = '00000000-0000-0000-0000-000000000000' -- the platform's rows are no tenant's
+    THEN
         RAISE EXCEPTION 'login "%" may not act for organization %', SESSION_USER, p_organization_id
         USING ERRCODE = 'GC001',
             HINT = 'Somebody of operations binds it with bind_login(organization_id, login).';

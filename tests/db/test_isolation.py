@@ -168,7 +168,8 @@ def test_an_api_call_for_another_tenant_is_refused(lived_in: Database) -> None:
                 ) AS others
             FROM pg_proc AS routine
             WHERE routine.pronamespace = 'public'::regnamespace
-                AND routine.proargnames[1] = 'p_organization_id' AND routine.proname <> 'enter_tenant'
+                AND routine.proargnames[1] = 'p_organization_id'
+                AND routine.proname <> 'enter_tenant'
                 AND has_function_privilege('wedsync_app', routine.oid, 'EXECUTE')
             """,
         )

@@ -171,3 +171,12 @@ def test_new_ids_are_version_7_and_ordered(database: Database) -> None:
     assert len(set(ids)) == 1000
     moments = [one.int >> 80 for one in ids]
     assert moments == sorted(moments)
+
+
+def test_the_platform_is_no_tenant(database: Database) -> None:
+    database.execute("SELECT set_login_unrestricted('wedsync_worker', true, 'sends')")
+    with pytest.raises(db.DatabaseError) as refusal:
+        database.execute(
+            "SELECT enter_tenant('00000000-0000-0000-0000-000000000000')", "wedsync_worker"
+        )
+    assert refusal.value.sqlstate == "GC001"
