@@ -8,11 +8,16 @@ AS $plpgsql$
 /* Make an organization and bind logins to it.
    p_organization_id is the idempotency key: a repeated call with the same values returns the row it
    made, one with other values raises GC004. NULL makes a new id, and then a retry makes a second one.
-   Raises GC005 for a time zone that PostgreSQL does not know, GC002 for an unknown login. */
+   Raises GC005 for a time zone that PostgreSQL does not know, GC002 for an unknown login, GC006 for
+   the nil UUID. */
 DECLARE
     v_organization public.organizations;
     v_login name;
 BEGIN
+    IF p_organization_id = '00000000-0000-0000-0000-000000000000' THEN
+        RAISE EXCEPTION 'the nil UUID is no organization'
+        USING ERRCODE = 'GC006', HINT = 'Rows of the platform itself carry it. Take another id, or NULL for a new one.';
+    END IF;
     IF NOT EXISTS (SELECT FROM pg_timezone_names WHERE name = p_time_zone) THEN
         RAISE EXCEPTION 'there is no time zone "%"', p_time_zone
         USING ERRCODE = 'GC005', HINT = 'Give an IANA name such as Europe/Berlin, or UTC.';
