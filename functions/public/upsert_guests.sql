@@ -55,7 +55,8 @@ BEGIN
         )
 
         SELECT jsonb_object_agg(made.external_id, made.guest_id) INTO v_taken
-        FROM made WHERE made.guest_id NOT IN (SELECT unnest(v_ids));
+        FROM made
+        WHERE NOT EXISTS (SELECT FROM unnest(v_ids) AS ours (guest_id) WHERE ours.guest_id = made.guest_id);
         -- Inserted by another call since we looked: then these are the guests.
         IF v_taken IS NOT NULL THEN
             SELECT
@@ -66,34 +67,54 @@ BEGIN
         END IF;
     END IF;
 
+    -- An UPDATE in the form of an INSERT: it begins with what was given, whatever the statistics say.
     RETURN QUERY
     WITH written AS (
-        UPDATE public.guests AS guest
-        SET
-            external_id = CASE WHEN given.element ? 'external_id' THEN given.external_id ELSE guest.external_id END,
-            name = CASE WHEN given.element ? 'name' THEN given.name ELSE guest.name END,
-            email = CASE WHEN given.element ? 'email' THEN given.email ELSE guest.email END,
-            email_hash = CASE WHEN given.element ? 'email' THEN given.email_hash ELSE guest.email_hash END,
-            phone = CASE WHEN given.element ? 'phone' THEN given.phone ELSE guest.phone END,
-            phone_hash = CASE WHEN given.element ? 'phone' THEN given.phone_hash ELSE guest.phone_hash END,
-            push_token = CASE WHEN given.element ? 'push_token' THEN given.push_token ELSE guest.push_token END,
-            push_hash = CASE WHEN given.element ? 'push_token' THEN given.push_hash ELSE guest.push_hash END,
-            language = CASE WHEN given.element ? 'language' THEN given.language ELSE guest.language END,
-            time_zone = CASE WHEN given.element ? 'time_zone' THEN given.time_zone ELSE guest.time_zone END,
-            updated_at = now()
+        INSERT INTO public.guests AS guest (
+            organization_id, guest_id, external_id, name, email, email_hash, phone, phone_hash, push_token, push_hash,
+            language, time_zone
+        )
+        SELECT
+            p_organization_id, stored.guest_id,
+            CASE WHEN given.element ? 'external_id' THEN given.external_id ELSE stored.external_id END,
+            CASE WHEN given.element ? 'name' THEN given.name ELSE stored.name END,
+            CASE WHEN given.element ? 'email' THEN given.email ELSE stored.email END,
+            CASE WHEN given.element ? 'email' THEN given.email_hash ELSE stored.email_hash END,
+            CASE WHEN given.element ? 'phone' THEN given.phone ELSE stored.phone END,
+            CASE WHEN given.element ? 'phone' THEN given.phone_hash ELSE stored.phone_hash END,
+            CASE WHEN given.element ? 'push_token' THEN given.push_token ELSE stored.push_token END,
+            CASE WHEN given.element ? 'push_token' THEN given.push_hash ELSE stored.push_hash END,
+            CASE WHEN given.element ? 'language' THEN given.language ELSE stored.language END,
+            CASE WHEN given.element ? 'time_zone' THEN given.time_zone ELSE stored.time_zone END
         FROM internal.read_guests(p_guests, v_inner_pad, v_outer_pad) AS given
+        CROSS JOIN LATERAL (
+            SELECT * FROM public.guests AS found
+            WHERE found.organization_id = p_organization_id AND found.guest_id = v_ids[given.place] LIMIT 1
+        ) AS stored
         WHERE
-            guest.organization_id = p_organization_id AND guest.guest_id = v_ids[given.place]
-            AND v_known[given.place] AND guest.erased_at IS NULL
+            v_known[given.place] AND stored.erased_at IS NULL
             AND (
-                (given.element ? 'external_id' AND given.external_id IS DISTINCT FROM guest.external_id)
-                OR (given.element ? 'name' AND given.name IS DISTINCT FROM guest.name)
-                OR (given.element ? 'email' AND given.email IS DISTINCT FROM guest.email)
-                OR (given.element ? 'phone' AND given.phone IS DISTINCT FROM guest.phone)
-                OR (given.element ? 'push_token' AND given.push_token IS DISTINCT FROM guest.push_token)
-                OR (given.element ? 'language' AND given.language IS DISTINCT FROM guest.language)
-                OR (given.element ? 'time_zone' AND given.time_zone IS DISTINCT FROM guest.time_zone)
+                (given.element ? 'external_id' AND given.external_id IS DISTINCT FROM stored.external_id)
+                OR (given.element ? 'name' AND given.name IS DISTINCT FROM stored.name)
+                OR (given.element ? 'email' AND given.email IS DISTINCT FROM stored.email)
+                OR (given.element ? 'phone' AND given.phone IS DISTINCT FROM stored.phone)
+                OR (given.element ? 'push_token' AND given.push_token IS DISTINCT FROM stored.push_token)
+                OR (given.element ? 'language' AND given.language IS DISTINCT FROM stored.language)
+                OR (given.element ? 'time_zone' AND given.time_zone IS DISTINCT FROM stored.time_zone)
             )
+        ON CONFLICT ON CONSTRAINT guests_pkey DO UPDATE
+        SET
+            external_id = EXCLUDED.external_id,
+            name = EXCLUDED.name,
+            email = EXCLUDED.email,
+            email_hash = EXCLUDED.email_hash,
+            phone = EXCLUDED.phone,
+            phone_hash = EXCLUDED.phone_hash,
+            push_token = EXCLUDED.push_token,
+            push_hash = EXCLUDED.push_hash,
+            language = EXCLUDED.language,
+            time_zone = EXCLUDED.time_zone,
+            updated_at = now()
         RETURNING guest.guest_id
     )
 
