@@ -11,7 +11,7 @@ AS $plpgsql$
    and that is in state sending. recipient_id is the idempotency key for the provider. A recipient whose
    message cannot be written has problem_code and problem (GC331 to GC334) instead of texts.
    list_unsubscribe and list_unsubscribe_post are headers of e-mails (RFC 8058).
-   Raises GC300 for NULL, GC336 if the batch is not leased with this token (any more). */
+   Raises GC300 for NULL, GC361 if the batch is not leased with this token (any more). */
 DECLARE
     v_batch public.communication_batch_queue;
     v_message public.guest_communications;
@@ -28,8 +28,8 @@ BEGIN
         leased.organization_id = p_organization_id AND leased.batch_id = p_batch_id
         AND leased.lease_token = p_lease_token AND leased.lease_until > clock_timestamp();
     IF v_batch.batch_id IS NULL THEN
-        RAISE EXCEPTION 'batch "%" is not leased with this token', left(p_batch_id, 200)
-        USING ERRCODE = 'GC336', HINT = 'Another worker has it, or it is done: claim the next one.';
+        RAISE EXCEPTION 'the lease of batch "%" is not held with this token', left(p_batch_id, 200)
+        USING ERRCODE = 'GC361', HINT = 'Another worker has it, or it is done: claim the next one.';
     END IF;
     SELECT message.* INTO STRICT v_message
     FROM public.guest_communications AS message
@@ -66,7 +66,9 @@ BEGIN
                 WHEN 'sms' THEN sending.recipient_phone
                 WHEN 'push' THEN sending.recipient_device
             END AS address,
-            v_message.unsubscribe_url || internal.unsubscribe_token(p_organization_id, sending.id) AS unsubscribe_url,
+            v_message.unsubscribe_url || internal.unsubscribe_token(
+                pads.inner_pad, pads.outer_pad, p_organization_id, sending.id
+            ) AS unsubscribe_url,
             coalesce(
                 convert_from(
                     internal.aes256_gcm_decrypt(
@@ -79,6 +81,7 @@ BEGIN
                 )::jsonb, '{}'::jsonb
             ) AS variables
         FROM sending
+        CROSS JOIN (SELECT * FROM internal.hash_pads(p_organization_id, 'unsubscribe_tokens') OFFSET 0) AS pads
         LEFT JOIN keys ON sending.personalisation_key_version = keys.key_version
     )
 

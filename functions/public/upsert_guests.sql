@@ -68,8 +68,15 @@ BEGIN
     END IF;
 
     -- An UPDATE in the form of an INSERT: it begins with what was given, whatever the statistics say.
+    -- Values first: see resolve_guests().
     RETURN QUERY
-    WITH written AS (
+    WITH given AS MATERIALIZED (
+        SELECT parsed.*, v_ids[parsed.place] AS known_id
+        FROM internal.read_guests(p_guests, v_inner_pad, v_outer_pad) AS parsed
+        WHERE v_known[parsed.place]
+    ),
+
+    written AS (
         INSERT INTO public.guests AS guest (
             organization_id, guest_id, external_id, name, email, email_hash, phone, phone_hash, push_token, push_hash,
             language, time_zone
@@ -86,13 +93,13 @@ BEGIN
             CASE WHEN given.element ? 'push_token' THEN given.push_hash ELSE stored.push_hash END,
             CASE WHEN given.element ? 'language' THEN given.language ELSE stored.language END,
             CASE WHEN given.element ? 'time_zone' THEN given.time_zone ELSE stored.time_zone END
-        FROM internal.read_guests(p_guests, v_inner_pad, v_outer_pad) AS given
+        FROM given
         CROSS JOIN LATERAL (
             SELECT * FROM public.guests AS found
-            WHERE found.organization_id = p_organization_id AND found.guest_id = v_ids[given.place] LIMIT 1
+            WHERE found.organization_id = p_organization_id AND found.guest_id = given.known_id LIMIT 1
         ) AS stored
         WHERE
-            v_known[given.place] AND stored.erased_at IS NULL
+            stored.erased_at IS NULL
             AND (
                 (given.element ? 'external_id' AND given.external_id IS DISTINCT FROM stored.external_id)
                 OR (given.element ? 'name' AND given.name IS DISTINCT FROM stored.name)
@@ -119,20 +126,20 @@ BEGIN
     )
 
     SELECT
-        given.place, given.guest_id,
+        every.place, every.guest_id,
         CASE
-            WHEN NOT given.known THEN 'inserted'
-            WHEN given.guest_id IN (SELECT written.guest_id FROM written) THEN 'updated'
+            WHEN NOT every.known THEN 'inserted'
+            WHEN every.guest_id IN (SELECT written.guest_id FROM written) THEN 'updated'
             WHEN EXISTS (
                 SELECT FROM public.guests AS erased
                 WHERE
-                    erased.organization_id = p_organization_id AND erased.guest_id = given.guest_id
+                    erased.organization_id = p_organization_id AND erased.guest_id = every.guest_id
                     AND erased.erased_at IS NOT NULL
             ) THEN 'erased'
             ELSE 'unchanged'
         END
-    FROM unnest(v_ids, v_known) WITH ORDINALITY AS given (guest_id, known, place)
-    ORDER BY given.place;
+    FROM unnest(v_ids, v_known) WITH ORDINALITY AS every (guest_id, known, place)
+    ORDER BY every.place;
 END
 $plpgsql$;
 
