@@ -6,6 +6,8 @@ RETURNS TABLE (
 )
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+-- Planning anew for every call costs more than the call.
+SET plan_cache_mode = force_generic_plan
 AS $plpgsql$
 /* How many recipients of a communication are in which state, exactly: the counters and the changes that are not yet
    added to them. Raises GC300 if the id is NULL, GC342 if the organization has no such communication. */

@@ -9,6 +9,8 @@ CREATE OR REPLACE FUNCTION public.list_communications(
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+-- Planning anew for every call costs more than the call.
+SET plan_cache_mode = force_generic_plan
 AS $plpgsql$
 /* Communications of an organization, newest first, made from p_from on and before p_to, without archived ones. The next
    page: p_after is the id of the last row. Counters follow within a minute, communication_progress() is exact.

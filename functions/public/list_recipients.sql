@@ -8,6 +8,8 @@ CREATE OR REPLACE FUNCTION public.list_recipients(
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+-- Planning anew for every call costs more than the call.
+SET plan_cache_mode = force_generic_plan
 AS $plpgsql$
 /* Recipients of a communication in the order of their keys, page by page: p_after is the recipient_key of the last row.
    Complete and without overlap, whatever changes meanwhile. Nothing for an unknown communication.
