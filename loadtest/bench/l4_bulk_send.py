@@ -15,7 +15,12 @@ from loadtest.bench.model import Bench, Comparison, alternate, seconds
 from tests.db.server import Database
 
 ORGANIZATION = str(uuid.uuid4())
-PERSONAL = {"table": "7", "seat": "12", "menu": "vegetarian", "note": "We look forward to seeing you."}
+PERSONAL = {
+    "table": "7",
+    "seat": "12",
+    "menu": "vegetarian",
+    "note": "We look forward to seeing you.",
+}
 
 
 def run(bench: Bench) -> list[Comparison]:
@@ -24,8 +29,13 @@ def run(bench: Bench) -> list[Comparison]:
     database = bench.database()
     _prepare(database, guests)
     with database.connect("wedsync_app") as app, database.connect() as admin:
-        keys = [row[0] for row in admin.execute("SELECT guest_id FROM public.guests ORDER BY 1").fetchall()]
-        recipients = json.dumps([{"guest_id": str(key), "personalisation": PERSONAL} for key in keys])
+        keys = [
+            row[0]
+            for row in admin.execute("SELECT guest_id FROM public.guests ORDER BY 1").fetchall()
+        ]
+        recipients = json.dumps(
+            [{"guest_id": str(key), "personalisation": PERSONAL} for key in keys]
+        )
         subjects = {
             "guests": ("p_guest_ids => %s", keys, 0.5),
             "personalised recipients": ("p_recipients => %s::jsonb", recipients, 0.3),
@@ -53,7 +63,9 @@ def _compare(
 
     def insert() -> float:
         source = _communication(app)
-        app.execute(f"SELECT public.bulk_send(%s, %s, {call})".encode(), (ORGANIZATION, source, values))
+        app.execute(
+            f"SELECT public.bulk_send(%s, %s, {call})".encode(), (ORGANIZATION, source, values)
+        )
         made = _communication(app)
         admin.execute("TRUNCATE bare")
         admin.execute(
