@@ -25,7 +25,7 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT
                 bool_or(load.reports_waiting >= 3) AS waits,
-                bool_and(load.idle_since < clock_timestamp() - interval '10 minutes') IS TRUE AS idles
+                bool_and(coalesce(load.idle_since < clock_timestamp() - interval '10 minutes', false)) AS idles
             FROM internal.pool_loads AS load
             WHERE load.pool_name = wanted.pool_name AND load.reported_at > clock_timestamp() - interval '1 minute'
         ) AS loads

@@ -1,6 +1,6 @@
 SET LOCAL ROLE comms_maintenance; -- it may read every table, and execute next to nothing
 CREATE OR REPLACE FUNCTION internal.generic_plan(p_query text) RETURNS jsonb
-LANGUAGE plpgsql STABLE SECURITY DEFINER
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp
 AS $plpgsql$
 /* The plan of a normalised statement for any values, or NULL where EXPLAIN (GENERIC_PLAN) cannot tell: not a query,

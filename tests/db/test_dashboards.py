@@ -1,0 +1,74 @@
+"""Dashboards: sums over every tenant, no personal data, refreshed beside their readers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from guestcomms import db
+
+from tests.db.messages import organization, queue
+from tests.db.server import Database
+
+DASHBOARDS = ("communications", "deliverability", "queue", "templates")
+READ = "SELECT * FROM public.dashboard_{}"
+REFRESH = "SELECT internal.refresh_dashboards()"
+
+
+def read(database: Database, name: str, login: str = "wedsync_report") -> list[dict[str, Any]]:
+    with database.connect(login) as connection:
+        return db.rows(connection, READ.format(name).encode())
+
+
+def test_reports_see_the_sums_of_every_tenant_after_a_refresh(database: Database) -> None:
+    with database.connect() as connection:
+        for name in ("A", "B"):
+            queue(connection, organization(database, name), 1500)
+    database.execute(
+        "INSERT INTO public.delivery_status (organization_id, recipient_id, event_key,"
+        " communication_id, communication_created_at, channel, provider, provider_event_id, status,"
+        " occurred_at) SELECT organization_id, id, gen_random_uuid(), communication_id,"
+        " communication_created_at, channel, 'smtp', 'x', 'delivered', now()"
+        " FROM public.communication_recipients"
+    )
+    assert read(database, "communications") == []
+    database.execute(REFRESH, "guestcomms_cron")
+    communications = read(database, "communications")
+    assert [(row["communications"], row["queued"]) for row in communications] == [(1, 1500)] * 2
+    (waiting,) = read(database, "queue")
+    assert (waiting["state"], waiting["chunks"], waiting["recipients"]) == ("ready", 4, 3000)
+    assert sum(row["delivered"] for row in read(database, "deliverability")) == 3000
+
+
+def test_a_reader_does_not_stop_a_refresh(database: Database) -> None:
+    """REFRESH without CONCURRENTLY would wait for the reader until the lock timeout."""
+    with database.connect("wedsync_report") as reader, reader.transaction():
+        reader.execute("SELECT * FROM public.dashboard_communications")
+        with database.connect("guestcomms_cron") as job:
+            job.execute("SET lock_timeout = '2s'")
+            job.execute(REFRESH)
+
+
+def test_no_column_can_hold_personal_data(database: Database) -> None:
+    """Keys of tenants and templates, times, numbers, and words from closed lists."""
+    with database.connect() as connection:
+        columns = db.rows(
+            connection,
+            """
+            SELECT DISTINCT attname AS name FROM pg_attribute
+            JOIN pg_class AS relation ON relation.oid = attrelid
+            WHERE relation.relkind = 'm' AND relation.relname LIKE 'dashboard\\_%' AND attnum > 0
+                AND atttypid NOT IN (
+                    'bigint'::regtype, 'smallint'::regtype, 'integer'::regtype, 'uuid'::regtype,
+                    'date'::regtype, 'timestamptz'::regtype
+                )
+            """,
+        )
+    assert {row["name"] for row in columns} == {"channel", "category", "provider", "state"}
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+@pytest.mark.parametrize("login", ["wedsync_app", "wedsync_worker", "wedsync_auditor"])
+def test_a_tenant_does_not_read_them(database: Database, name: str, login: str) -> None:
+    with pytest.raises(db.sqlstates.InsufficientPrivilege):
+        read(database, name, login)
