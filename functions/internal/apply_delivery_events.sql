@@ -19,52 +19,49 @@ BEGIN
     WITH given AS MATERIALIZED (
         SELECT
             event.*, internal.status_rank(event.status) AS rank,
-            coalesce(
-                event.recipient_id,
-                (
-                    SELECT message.recipient_id
-                    FROM internal.provider_messages AS message
-                    WHERE message.organization_id = p_organization_id AND message.provider = event.provider
-                        AND message.provider_message_id = event.provider_message_id
+            CASE
+                WHEN event.flaw IS NULL THEN coalesce(
+                    event.recipient_id,
+                    (
+                        SELECT message.recipient_id
+                        FROM internal.provider_messages AS message
+                        WHERE message.organization_id = p_organization_id AND message.provider = event.provider
+                            AND message.provider_message_id = event.provider_message_id
+                    )
                 )
-            ) AS known_id
+            END AS known_id
         FROM internal.delivery_events(p_events) AS event
-    ), recipient AS MATERIALIZED (
-        SELECT locked.*
+    ), met AS MATERIALIZED ( -- with its recipient, locked; a second event finds it locked by the first
+        SELECT
+            wanted.*, recipient.id, recipient.communication_id, recipient.communication_created_at, recipient.channel,
+            recipient.address_hash, recipient.status AS old_status, recipient.attempts
         FROM (
-            SELECT DISTINCT given.known_id AS id, internal.uuid_v7_time(given.known_id) AS created_at
-            FROM given
-            WHERE given.flaw IS NULL AND given.known_id IS NOT NULL
-            ORDER BY given.known_id
+            SELECT given.*, internal.uuid_v7_time(given.known_id) AS known_created_at
+            FROM given ORDER BY given.known_id
         ) AS wanted
-        CROSS JOIN LATERAL (
+        LEFT JOIN LATERAL (
             SELECT
                 known.id, known.communication_id, known.communication_created_at, known.channel, known.address_hash,
                 known.status, known.attempts
             FROM public.communication_recipients AS known
-            WHERE known.organization_id = p_organization_id AND known.id = wanted.id
-                AND known.communication_created_at = wanted.created_at
+            WHERE known.organization_id = p_organization_id AND known.id = wanted.known_id
+                AND known.communication_created_at = wanted.known_created_at
             FOR NO KEY UPDATE
-        ) AS locked
+        ) AS recipient ON true
     ), fresh AS (
         INSERT INTO internal.delivery_event_keys (organization_id, event_key)
-        SELECT DISTINCT p_organization_id, given.event_key
-        FROM given
-        JOIN recipient ON recipient.id = given.known_id
-        WHERE given.flaw IS NULL
-        ORDER BY given.event_key
+        SELECT DISTINCT p_organization_id, met.event_key
+        FROM met
+        WHERE met.id IS NOT NULL
+        ORDER BY met.event_key
         ON CONFLICT DO NOTHING
         RETURNING event_key
     ), event AS MATERIALIZED (
-        SELECT DISTINCT ON (given.event_key)
-            given.event_key, given.provider, given.provider_event_id, given.status, given.rank, given.occurred_at,
-            given.error_code, given.error_message,
-            recipient.id, recipient.communication_id, recipient.communication_created_at, recipient.channel,
-            recipient.address_hash, recipient.status AS old_status, recipient.attempts
+        SELECT DISTINCT ON (met.event_key) met.*
         FROM fresh
-        JOIN given ON given.event_key = fresh.event_key
-        JOIN recipient ON recipient.id = given.known_id
-        ORDER BY given.event_key, given.item
+        JOIN met ON met.event_key = fresh.event_key
+        WHERE met.id IS NOT NULL
+        ORDER BY met.event_key, met.item
     ), stored AS (
         INSERT INTO public.delivery_status (
             organization_id, recipient_id, event_key, communication_id, communication_created_at, channel, provider,
@@ -153,11 +150,11 @@ BEGIN
             error_message, occurred_at
         )
         SELECT
-            p_organization_id, given.provider, given.provider_event_id, given.recipient_id, given.provider_message_id,
-            given.status, given.error_code, given.error_message, given.occurred_at
-        FROM given
-        WHERE given.flaw IS NULL AND NOT EXISTS (SELECT FROM recipient WHERE recipient.id = given.known_id)
-        ORDER BY given.provider, given.provider_event_id
+            p_organization_id, met.provider, met.provider_event_id, met.recipient_id, met.provider_message_id,
+            met.status, met.error_code, met.error_message, met.occurred_at
+        FROM met
+        WHERE met.id IS NULL AND met.flaw IS NULL
+        ORDER BY met.provider, met.provider_event_id
         ON CONFLICT DO NOTHING
         RETURNING 1
     )

@@ -9,24 +9,34 @@ BEGIN ATOMIC
     SELECT
         CASE
             WHEN
-                known.status IS NOT NULL AND pg_input_is_valid(given.item ->> 'recipient_id', 'uuid')
-                AND (given.item ->> 'outcome' <> 'sent' OR given.item ->> 'provider' IS NOT NULL)
-                AND coalesce(length(given.item ->> 'provider'), 0) <= 100
-                AND coalesce(length(given.item ->> 'provider_message_id'), 0) <= 500
-                THEN (given.item ->> 'recipient_id')::uuid
+                known.status IS NOT NULL AND pg_input_is_valid(result.recipient_id, 'uuid')
+                AND (result.outcome <> 'sent' OR result.provider IS NOT NULL)
+                AND coalesce(length(result.provider), 0) <= 100
+                AND coalesce(length(result.provider_message_id), 0) <= 500
+                THEN result.recipient_id::uuid
         END,
-        given.item ->> 'outcome',
+        result.outcome,
         known.status,
-        given.item ->> 'provider',
-        given.item ->> 'provider_message_id',
-        left(given.item ->> 'error_code', 100),
-        left(given.item ->> 'error_message', 1000)
-    FROM jsonb_array_elements(p_results) AS given (item)
+        result.provider,
+        result.provider_message_id,
+        left(result.error_code, 100),
+        left(result.error_message, 1000)
+    FROM (
+        SELECT
+            given.item ->> 'recipient_id' AS recipient_id,
+            given.item ->> 'outcome' AS outcome,
+            given.item ->> 'provider' AS provider,
+            given.item ->> 'provider_message_id' AS provider_message_id,
+            given.item ->> 'error_code' AS error_code,
+            given.item ->> 'error_message' AS error_message
+        FROM jsonb_array_elements(p_results) AS given (item)
+        OFFSET 0 -- once for each result, not wherever one is mentioned
+    ) AS result
     LEFT JOIN (
         VALUES
         ('sent', 'sent'), ('temporary', 'queued'), ('permanent', 'failed'), ('unknown', 'unknown'),
         ('not_attempted', 'queued')
-    ) AS known (outcome, status) ON known.outcome = given.item ->> 'outcome';
+    ) AS known (outcome, status) ON known.outcome = result.outcome;
 END;
 
 COMMENT ON FUNCTION internal.batch_results(jsonb) IS

@@ -7,53 +7,66 @@ LANGUAGE sql STABLE ROWS 100
    long are cut where they are only read. Becomes a part of the query. */
 BEGIN ATOMIC
     SELECT
-        given.item,
+        event.item,
         event.provider,
         event.provider_event_id,
         md5(event.provider || ' ' || event.provider_event_id)::uuid,
-        typed.recipient_id,
+        event.recipient_id,
         event.provider_message_id,
         event.status,
-        typed.occurred_at,
-        left(given.event ->> 'error_code', 100),
-        left(given.event ->> 'error_message', 1000),
+        event.occurred_at,
+        left(event.error_code, 100),
+        left(event.error_message, 1000),
         CASE
             WHEN coalesce(length(event.provider), 0) NOT BETWEEN 1 AND 100 THEN 'provider'
             WHEN coalesce(length(event.provider_event_id), 0) NOT BETWEEN 1 AND 500 THEN 'provider_event_id'
             WHEN
-                event.status IS NULL
-                OR event.status <> ALL(
-                    '{sent,deferred,delivered,opened,clicked,failed,bounced,unsubscribed,complained}'
+                coalesce(
+                    event.status NOT IN (
+                        'sent', 'deferred', 'delivered', 'opened', 'clicked', 'failed', 'bounced', 'unsubscribed',
+                        'complained'
+                    ), true
                 )
                 THEN 'status'
             WHEN
-                typed.occurred_at IS NULL
-                OR typed.occurred_at NOT BETWEEN '2000-01-01 UTC' AND clock_timestamp() + interval '1 day'
+                coalesce(
+                    event.occurred_at NOT BETWEEN '2000-01-01 UTC' AND clock_timestamp() + interval '1 day', true
+                )
                 THEN 'occurred_at'
-            WHEN typed.recipient_id IS NULL AND given.event ->> 'recipient_id' IS NOT NULL THEN 'recipient_id'
-            WHEN typed.recipient_id IS NULL AND event.provider_message_id IS NULL THEN 'recipient_id'
+            WHEN event.recipient_id IS NULL AND (event.named_recipient OR event.provider_message_id IS NULL)
+                THEN 'recipient_id'
             WHEN length(event.provider_message_id) > 500 THEN 'provider_message_id'
         END
-    FROM jsonb_array_elements(p_events) WITH ORDINALITY AS given (event, item)
-    CROSS JOIN
-        LATERAL (
+    FROM (
+        SELECT
+            raw.item,
+            raw.provider,
+            raw.provider_event_id,
+            raw.provider_message_id,
+            raw.status,
+            raw.error_code,
+            raw.error_message,
+            raw.recipient_id IS NOT NULL AS named_recipient,
+            CASE WHEN pg_input_is_valid(raw.recipient_id, 'uuid') THEN raw.recipient_id::uuid END AS recipient_id,
+            CASE
+                WHEN pg_input_is_valid(raw.occurred_at, 'timestamptz') THEN raw.occurred_at::timestamptz
+            END AS occurred_at
+        FROM (
             SELECT
+                given.item,
                 given.event ->> 'provider' AS provider,
                 given.event ->> 'provider_event_id' AS provider_event_id,
                 given.event ->> 'provider_message_id' AS provider_message_id,
-                given.event ->> 'status' AS status
-        ) AS event
-    CROSS JOIN LATERAL (
-        SELECT
-            CASE
-                WHEN pg_input_is_valid(given.event ->> 'recipient_id', 'uuid')
-                    THEN (given.event ->> 'recipient_id')::uuid
-            END AS recipient_id,
-            CASE
-                WHEN pg_input_is_valid(given.event ->> 'occurred_at', 'timestamptz')
-                    THEN (given.event ->> 'occurred_at')::timestamptz
-            END AS occurred_at
-    ) AS typed;
+                given.event ->> 'recipient_id' AS recipient_id,
+                given.event ->> 'status' AS status,
+                given.event ->> 'occurred_at' AS occurred_at,
+                given.event ->> 'error_code' AS error_code,
+                given.event ->> 'error_message' AS error_message
+            FROM jsonb_array_elements(p_events) WITH ORDINALITY AS given (event, item)
+            OFFSET 0 -- once for each event, not wherever one is mentioned
+        ) AS raw
+        OFFSET 0
+    ) AS event;
 END;
 
 COMMENT ON FUNCTION internal.delivery_events(jsonb) IS

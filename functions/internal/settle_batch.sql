@@ -42,7 +42,10 @@ BEGIN
     UPDATE public.communication_batch_queue AS rest
     SET state = v_state,
         run_at = greatest(v_run_at, p_batch.run_at),
-        fair_rank = greatest(p_batch.fair_rank + p_served, internal.queue_front(p_batch.priority)),
+        fair_rank = greatest(
+            p_batch.fair_rank + p_served,
+            pg_sequence_last_value(format('internal.queue_front_%s', p_batch.priority)::regclass)
+        ),
         first_recipient_id = v_first,
         lease_token = NULL, leased_by = NULL, leased_at = NULL, handed_out = NULL, lease_until = NULL,
         attempts = p_batch.attempts, last_error = p_batch.last_error
