@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import LiteralString
@@ -49,8 +50,8 @@ def run(bench: Bench) -> list[Comparison]:
             with ours.connect("wedsync_worker") as worker, theirs.connect() as reader:
                 subject, reference = alternate(
                     rounds,
-                    lambda w=worker, s=size, n=count: rate(lambda: our_batch(w, s), n),
-                    lambda r=reader, s=size, n=count: rate(lambda: their_batch(r, s), n),
+                    partial(rate, partial(our_batch, worker, size), count),
+                    partial(rate, partial(their_batch, reader, size), count),
                 )
             empty(ours, theirs)
             found.append(
@@ -75,17 +76,18 @@ def beside_an_old_transaction(
     fill_theirs(theirs, 4_000 if bench.quick else 120_000)
     samples = []
     for database, login, batch in (
-        (ours, "wedsync_worker", lambda one: our_batch(one, 1)),
-        (theirs, "postgres", lambda one: their_batch(one, 1)),
+        (ours, "wedsync_worker", our_batch),
+        (theirs, "postgres", their_batch),
     ):
         with database.connect() as old, database.connect(login) as connection:
             old.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
             old.execute("SELECT count(*) FROM pg_class")
-            samples.append(rates(lambda b=batch, c=connection: b(c), duration))
+            samples.append(rates(partial(batch, connection, 1), duration))
             old.execute("COMMIT")
+    subject, reference = samples
     return Comparison(
         "queue, 1 a call, beside a transaction open for 60 s", "messages/s",
-        "claim_batches() + complete_batch()", "PGMQ read() + archive()", *samples, 2.0,
+        "claim_batches() + complete_batch()", "PGMQ read() + archive()", subject, reference, 2.0,
         note="samples are the tenths of the 60 s, in order",
     )  # fmt: skip
 

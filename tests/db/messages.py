@@ -73,7 +73,8 @@ def organization(database: Database, name: str = "A") -> str:
         return str(
             db.one_value(
                 ops,
-                b"SELECT organization_id FROM create_organization(NULL, %s, 'UTC', '{wedsync_app}')",
+                b"SELECT organization_id"
+                b" FROM create_organization(NULL, %s, 'UTC', '{wedsync_app}')",
                 (name,),
             )
         )
@@ -170,9 +171,8 @@ def states(connection: db.Connection, message: str) -> dict[str, int]:
 
 def counters(connection: db.Connection, message: str) -> dict[str, int]:
     """What the communication says of itself, with the changes not summed up yet; without zeros."""
-    rows = db.rows(
-        connection,
-        """
+    rows = connection.execute(
+        b"""
         SELECT status, sum(number)::bigint AS number FROM (
             SELECT replace(counter.key, '_count', '') AS status, counter.value::bigint AS number
             FROM public.guest_communications AS message
@@ -185,4 +185,4 @@ def counters(connection: db.Connection, message: str) -> dict[str, int]:
         """,
         {"message": message},
     )
-    return {row["status"]: row["number"] for row in rows}
+    return {row[0]: row[1] for row in rows}

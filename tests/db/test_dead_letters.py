@@ -1,4 +1,4 @@
-"""What was given up, and how it comes back; messages nobody answered for, and how they are resolved."""
+"""What was given up and how it comes back; messages that nobody answered for."""
 
 from __future__ import annotations
 

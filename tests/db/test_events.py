@@ -313,7 +313,7 @@ def test_calls_over_the_same_recipients_in_opposite_order_do_not_deadlock(
     def report(number: int) -> tuple[int, int, int]:
         mine = reports[:: -1 if number % 2 else 1]
         if number > 3:
-            mine = random.Random(number).sample(reports, len(reports))
+            mine = random.Random(number).sample(reports, len(reports))  # noqa: S311
         with database.connect("wedsync_worker") as connection:
             return record(connection, organization, mine)
 
@@ -339,7 +339,7 @@ def test_events_meet_claims_and_answers_without_deadlock(
     def report(number: int) -> None:
         with database.connect("wedsync_worker") as connection:
             for _ in range(10):
-                some = random.Random(number).sample(ids, 100)
+                some = random.Random(number).sample(ids, 100)  # noqa: S311
                 record(connection, organization, [event(one, "delivered") for one in some])
 
     with ThreadPoolExecutor(6) as pool:
@@ -356,7 +356,7 @@ def test_counters_equal_rows_after_the_roll_up(
     message = queue(owner, organization, 100)
     [chunk] = claim(worker)
     complete(worker, chunk, chunk.results())
-    some = random.Random(1)
+    some = random.Random(1)  # noqa: S311
     kinds = ["delivered", "opened", "clicked", "deferred", "failed", "bounced", "complained"]
     record(
         worker, organization,

@@ -1,4 +1,4 @@
-"""Sending and events against a small model: whatever happens in whatever order, the states agree."""
+"""Sending and events against a small model: in whatever order, the states agree."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ class LifeCycle(RuleBasedStateMachine):
             return
         claimed = self.leases.pop(data.draw(st.integers(0, len(self.leases) - 1)))
         self.owner.execute(
-            "UPDATE communication_batch_queue SET lease_until = now() - interval '1 s', attempts = 0"
-            " WHERE batch_id = %s",
+            "UPDATE communication_batch_queue SET attempts = 0,"
+            " lease_until = now() - interval '1 s' WHERE batch_id = %s",
             (claimed.batch_id,),
         )
         self.owner.execute("SELECT internal.reap_leases()")
