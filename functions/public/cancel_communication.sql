@@ -4,8 +4,6 @@ CREATE OR REPLACE FUNCTION public.cancel_communication(
 )
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
--- Of a partition that was empty when it was last analysed the plan would read everything.
-SET enable_seqscan = off
 AS $plpgsql$
 /* Cancel a communication: whoever is still queued gets nothing; what is in the hands of a worker is left. Returns how
    many recipients are cancelled, in flight, and past sending or suppressed. Repeated, it changes nothing more.
@@ -13,6 +11,7 @@ AS $plpgsql$
    cancel for: it was sent. */
 DECLARE
     v_communication public.guest_communications;
+    v_cancelled bigint;
 BEGIN
     PERFORM public.enter_tenant(p_organization_id);
     v_communication := internal.communication(p_organization_id, p_communication_id, true);
@@ -27,39 +26,35 @@ BEGIN
             AND message.created_at = v_communication.created_at;
     END IF;
     -- Chunks before recipients, each in the order of its key: as claims do. A leased one is ended by its worker.
+    PERFORM FROM public.communication_batch_queue AS waiting
+    WHERE
+        waiting.organization_id = p_organization_id AND waiting.communication_id = p_communication_id
+        AND waiting.state IN ('scheduled', 'ready')
+    ORDER BY waiting.batch_id
+    FOR UPDATE;
     DELETE FROM public.communication_batch_queue AS chunk
-    USING (
-        SELECT waiting.batch_id FROM public.communication_batch_queue AS waiting
-        WHERE
-            waiting.organization_id = p_organization_id AND waiting.communication_id = p_communication_id
-            AND waiting.state IN ('scheduled', 'ready')
-        ORDER BY waiting.batch_id
-        FOR UPDATE
-    ) AS locked
-    WHERE chunk.organization_id = p_organization_id AND chunk.batch_id = locked.batch_id;
-    WITH moved AS (
-        UPDATE public.communication_recipients AS recipient SET status = 'cancelled', cancelled_at = now()
-        FROM (
-            SELECT queued.id FROM public.communication_recipients AS queued
-            WHERE
-                queued.organization_id = p_organization_id AND queued.communication_id = p_communication_id
-                AND queued.communication_created_at = v_communication.created_at AND queued.status = 'queued'
-            ORDER BY queued.id
-            FOR NO KEY UPDATE
-        ) AS locked
-        WHERE
-            recipient.organization_id = p_organization_id AND recipient.id = locked.id
-            AND recipient.communication_created_at = v_communication.created_at
-        RETURNING recipient.id
-    )
-
-    INSERT INTO internal.communication_counter_deltas (organization_id, communication_id, status, delta)
-    SELECT p_organization_id, p_communication_id, change.status, change.delta
-    FROM (SELECT count(*) AS recipients FROM moved) AS counted
-    CROSS JOIN LATERAL (
-        VALUES ('queued', - counted.recipients), ('cancelled', counted.recipients)
-    ) AS change (status, delta)
-    WHERE change.delta <> 0;
+    WHERE
+        chunk.organization_id = p_organization_id AND chunk.communication_id = p_communication_id
+        AND chunk.state IN ('scheduled', 'ready');
+    -- Locked by one statement and changed by another: joined, of a partition that was never analysed, they would be
+    -- read once for every recipient.
+    PERFORM FROM public.communication_recipients AS queued
+    WHERE
+        queued.organization_id = p_organization_id AND queued.communication_id = p_communication_id
+        AND queued.communication_created_at = v_communication.created_at AND queued.status = 'queued'
+    ORDER BY queued.id
+    FOR NO KEY UPDATE;
+    UPDATE public.communication_recipients AS recipient SET status = 'cancelled', cancelled_at = now()
+    WHERE
+        recipient.organization_id = p_organization_id AND recipient.communication_id = p_communication_id
+        AND recipient.communication_created_at = v_communication.created_at AND recipient.status = 'queued';
+    GET DIAGNOSTICS v_cancelled = ROW_COUNT;
+    IF v_cancelled > 0 THEN
+        INSERT INTO internal.communication_counter_deltas (organization_id, communication_id, status, delta)
+        VALUES
+        (p_organization_id, p_communication_id, 'queued', - v_cancelled),
+        (p_organization_id, p_communication_id, 'cancelled', v_cancelled);
+    END IF;
     SELECT progress.cancelled, progress.sending, progress.total - progress.cancelled - progress.sending - progress.queued
     INTO cancelled, in_flight, done
     FROM public.communication_progress(p_organization_id, p_communication_id) AS progress;

@@ -21,20 +21,21 @@ BEGIN
         RAISE EXCEPTION 'communication % is %', p_communication_id, v_communication.status
         USING ERRCODE = 'GC347', HINT = 'Only what is not sent yet can be scheduled.';
     END IF;
+    -- In the order of the key, as cancel_communication() does.
+    PERFORM FROM public.communication_batch_queue AS waiting
+    WHERE
+        waiting.organization_id = p_organization_id AND waiting.communication_id = p_communication_id
+        AND waiting.state IN ('scheduled', 'ready')
+    ORDER BY waiting.batch_id
+    FOR UPDATE;
     UPDATE public.communication_batch_queue AS chunk
     SET
         state = CASE WHEN p_at > now() THEN 'scheduled' ELSE 'ready' END,
         run_at = greatest(p_at, now()),
         fair_rank = greatest(chunk.fair_rank, internal.queue_front(chunk.priority))
-    FROM (
-        SELECT waiting.batch_id FROM public.communication_batch_queue AS waiting
-        WHERE
-            waiting.organization_id = p_organization_id AND waiting.communication_id = p_communication_id
-            AND waiting.state IN ('scheduled', 'ready')
-        ORDER BY waiting.batch_id
-        FOR UPDATE
-    ) AS locked
-    WHERE chunk.organization_id = p_organization_id AND chunk.batch_id = locked.batch_id;
+    WHERE
+        chunk.organization_id = p_organization_id AND chunk.communication_id = p_communication_id
+        AND chunk.state IN ('scheduled', 'ready');
     UPDATE public.guest_communications AS message
     SET
         scheduled_for = p_at,
