@@ -167,7 +167,7 @@ def test_a_worker_that_dies_on_the_way_is_the_same(desk: Desk) -> None:
 
 def test_a_second_signal_ends_it_at_once(desk: Desk) -> None:
     worker = desk.start("--lease", "12", misbehave="&delay=2")
-    wait_until(lambda: bool(desk.states().get("sending")), 20)
+    desk.wait_for(1)  # the second one is on its way now
     worker.terminate()
     with pytest.raises(subprocess.TimeoutExpired):
         worker.wait(0.5)
@@ -275,6 +275,18 @@ def test_a_login_without_the_right_is_told_so(desk: Desk) -> None:
     assert code == 5
     sentence = "The database refused a worker's call: permission denied for function claim_batches"
     assert sentence in " ".join(err.split())
+
+
+def test_a_login_that_may_act_for_nobody_harms_no_message(desk: Desk) -> None:
+    desk.database.execute(
+        "SELECT set_login_unrestricted('wedsync_worker', false, NULL)", "wedsync_ops"
+    )
+    code, _, err = ended(desk.start())
+    assert code == 5
+    assert "may not act for organization" in " ".join(err.split())
+    assert len(desk.states()["queued"]) == GUESTS
+    query = "SELECT sum(attempts) FROM communication_batch_queue"
+    assert desk.database.value(query) == 0
 
 
 def test_a_database_that_is_not_there_is_told_at_the_start(desk: Desk) -> None:

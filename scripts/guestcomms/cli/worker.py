@@ -13,11 +13,11 @@ import typer
 
 from guestcomms import db, run
 from guestcomms.cli.common import JsonOption, console, load_stack, print_json, settings, table
-from guestcomms.errors import RefusedError, UsageError
+from guestcomms.errors import UsageError
 from guestcomms.worker.loop import Settings, Worker
 from guestcomms.worker.metrics import Metrics
 from guestcomms.worker.providers import EXAMPLES, SMTP_PASSWORD, WEBHOOK_TOKEN, routes
-from guestcomms.worker.queue import Queue, ScalingRequests
+from guestcomms.worker.queue import Queue, ScalingRequests, not_set_up
 from guestcomms.worker.stop import Stop
 from guestcomms.worker.supervisor import Supervisor
 
@@ -158,10 +158,7 @@ def _work(worker: Worker, session: db.Session) -> dict[str, int]:
         session.rows("SELECT 1")  # a wrong address is told now, not waited for
         return worker.run()
     except db.DatabaseError as error:
-        raise RefusedError(
-            f"The database refused a worker's call: {db.first_line(error)}; check that the login is"
-            " one for workers and that `.venv/bin/guestcomms migrate status` has nothing pending."
-        ) from error
+        raise not_set_up(error) from error
     finally:
         session.close()
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from guestcomms import db
-from guestcomms.errors import GuestcommsError, UsageError
+from guestcomms.errors import GuestcommsError, RefusedError, UsageError
 from guestcomms.worker.message import Message, Outcome, Provider
 from guestcomms.worker.metrics import Metrics
 from guestcomms.worker.queue import Claim, LeaseLostError, Queue, Result
@@ -103,6 +103,9 @@ class Worker:
         except LeaseLostError as error:
             self._lost(claim, error)
             return
+        except RefusedError:
+            self._report(claim, [Result(one, None) for one in claim.recipient_ids])
+            raise
         except db.DatabaseError as error:
             logger.warning("%s cannot be rendered: %s", claim.batch_id, db.first_line(error))
             self._report_failure(claim, error)

@@ -14,11 +14,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from guestcomms import db
-from guestcomms.errors import GuestcommsError
+from guestcomms.errors import GuestcommsError, RefusedError
 from guestcomms.worker.message import Message, Outcome
 from guestcomms.worker.supervisor import Request
 
 LEASE_NOT_HELD = "GC361"
+NOT_SET_UP = frozenset({"GC001", "42501", "42883"})
+"""The login may not act for the organization, has not the right, or there is no such function."""
 EVENTS_A_CALL = 1000
 SAFETY_SECONDS = 1.0
 """A lease counts as over so much earlier than the database thinks."""
@@ -45,6 +47,7 @@ class Claim:
     batch_id: str
     communication_id: str
     lease_token: str
+    recipient_ids: list[str]
     lease_seconds: float
     asked_at: float
     """By our own clock, before the lease was asked for: it cannot end earlier than we think."""
@@ -81,7 +84,8 @@ class Queue:
         asked_at = time.monotonic()
         found = self._session.rows(
             "SELECT claimed.organization_id::text, claimed.batch_id,"
-            " claimed.communication_id::text, claimed.lease_token::text"
+            " claimed.communication_id::text, claimed.lease_token::text,"
+            " claimed.recipient_ids::text[]"
             " FROM public.claim_batches(%s, 1, make_interval(secs => %s), %s) AS claimed",
             (self._worker, lease_seconds, messages),
         )
@@ -140,6 +144,8 @@ class Queue:
         except db.DatabaseError as error:
             if error.sqlstate == LEASE_NOT_HELD:
                 raise LeaseLostError(db.first_line(error)) from error
+            if error.sqlstate in NOT_SET_UP:
+                raise not_set_up(error) from error
             raise
 
 
@@ -162,6 +168,15 @@ class ScalingRequests:
         self._session.rows(
             "SELECT public.acknowledge_worker_count(%s, %s)", (self._supervisor, request.batch_id)
         )
+
+
+def not_set_up(error: db.DatabaseError) -> RefusedError:
+    """What to raise where the database refuses a worker as such."""
+    return RefusedError(
+        f"The database refused a worker's call: {db.first_line(error)}; check that the login is one"
+        " for workers, that set_login_unrestricted() lets it act for every organization, and that"
+        " `.venv/bin/guestcomms migrate status` has nothing pending."
+    )
 
 
 def _message(claim: Claim, row: dict[str, Any]) -> Message:

@@ -44,7 +44,10 @@ class FakeQueue:
         self.claimed = True
         assert messages >= len(self.messages)
         self.lease_seconds = min(self.lease_seconds, lease_seconds)
-        return Claim("o", "b", "c", "t", self.lease_seconds, time.monotonic())
+        return Claim("o", "b", "c", "t", self.ids(), self.lease_seconds, time.monotonic())
+
+    def ids(self) -> list[str]:
+        return [message.recipient_id for message in self.messages]
 
     def render(self, _claim: Claim) -> tuple[list[Message], list[Result]]:
         self.trouble("render")
@@ -203,6 +206,13 @@ def test_a_lease_lost_in_between_stops_the_slice(queue: FakeQueue) -> None:
     work(queue, provider := FakeProvider())
     assert provider.seen == []
     assert queue.calls[-2:] == ["late", "claim"]
+
+
+def test_a_worker_that_may_not_render_stops_and_gives_back(queue: FakeQueue) -> None:
+    queue.troubles = {"render": [RefusedError("No right; grant it.")]}
+    with pytest.raises(RefusedError):
+        work(queue, FakeProvider())
+    assert kinds(queue) == [None] * 3
 
 
 def test_a_slice_that_cannot_be_rendered_is_given_back(queue: FakeQueue) -> None:
