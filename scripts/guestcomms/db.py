@@ -7,7 +7,7 @@ that a change of driver is a change of this file.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, LiteralString, TypeAlias
 
 import psycopg
@@ -217,7 +217,7 @@ def environment(dsn: str) -> dict[str, str]:
 
 
 def rows(
-    connection: Connection, query: Query, parameters: Sequence[Any] = ()
+    connection: Connection, query: Query, parameters: Sequence[Any] | Mapping[str, Any] = ()
 ) -> list[dict[str, Any]]:
     """Run one query and return its rows as dictionaries."""
     with connection.cursor(row_factory=dict_row) as cursor:
