@@ -5,7 +5,7 @@ SET search_path = pg_catalog, pg_temp
 AS $plpgsql$
 /* Let a worker's login enter every organization, or take that right; the audit notes it.
    Raises GC300 for NULL, GC002 if the login does not exist or is no worker's: an application is bound one by one;
-   GC006 for a reason that is empty or longer than 500 characters. */
+   GC007 for a reason that is empty or longer than 500 characters. */
 BEGIN
     IF p_login IS NULL OR p_unrestricted IS NULL OR (p_unrestricted AND p_reason IS NULL) THEN
         RAISE EXCEPTION 'a login, whether it may, and a reason if it may'
@@ -14,7 +14,7 @@ BEGIN
     IF p_unrestricted THEN
         IF length(p_reason) NOT BETWEEN 1 AND 500 THEN
             RAISE EXCEPTION 'a reason of % characters', length(p_reason)
-            USING ERRCODE = 'GC006', HINT = 'Say in 1 to 500 characters why it serves every organization.';
+            USING ERRCODE = 'GC007', HINT = 'Say in 1 to 500 characters why it serves every organization.';
         END IF;
         PERFORM internal.require_login(p_login, 'comms_worker');
         INSERT INTO internal.unrestricted_logins (login, reason) VALUES (p_login, p_reason)

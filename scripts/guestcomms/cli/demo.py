@@ -39,7 +39,12 @@ def demo(
         ),
     ] = None,
     sink: Annotated[
-        Path, typer.Option(metavar="FILE", help="Where the messages go: nothing is sent.")
+        Path,
+        typer.Option(
+            show_default=".state/demo/sink.jsonl",
+            metavar="FILE",
+            help="Where the messages go: nothing is sent.",
+        ),
     ] = SINK,
     json: JsonOption = False,
 ) -> None:

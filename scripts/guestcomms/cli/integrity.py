@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from guestcomms import db
+from guestcomms import db, hints
 from guestcomms.cli.common import JsonOption, console, load_stack, print_json, table
 from guestcomms.errors import UnhealthyError
 
@@ -34,7 +34,7 @@ def check(context: typer.Context, days: DaysOption = 60, json: JsonOption = Fals
     if errors:
         raise UnhealthyError(
             f"{len(errors)} integrity checks found something or failed: {', '.join(errors)};"
-            " `guestcomms integrity repair CHECK` says what a repair would do."
+            f" {hints.command('integrity repair CHECK')} says what a repair would do."
         )
 
 

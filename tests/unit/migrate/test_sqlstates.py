@@ -14,7 +14,7 @@ def raised() -> set[str]:
         *(paths.ROOT / "functions").rglob("*.sql"),
         *(paths.ROOT / "infra/machine/files/bootstrap").glob("*.sql"),
     ]
-    pattern = re.compile(r"(?:ERRCODE = '|sqlstate=\")(GC\d{3})")
+    pattern = re.compile(r"""['"](GC\d{3})['"]""")  # comments name codes without quotes
     return {code for file in files for code in pattern.findall(file.read_text(encoding="utf-8"))}
 
 
