@@ -8,4 +8,4 @@ CREATE POLICY maintenance ON public.communication_dead_letters TO comms_maintena
 USING (true) WITH CHECK (true);
 
 GRANT SELECT ON public.communication_dead_letters TO comms_app, comms_ops, comms_monitor;
-GRANT SELECT, INSERT, UPDATE ON public.communication_dead_letters TO comms_maintenance;
+GRANT SELECT, INSERT, UPDATE, DELETE ON public.communication_dead_letters TO comms_maintenance;

@@ -21,3 +21,10 @@ FOR EACH ROW EXECUTE FUNCTION internal.refuse_change();
 CREATE OR REPLACE TRIGGER refuse_truncate
 BEFORE TRUNCATE ON public.communication_security_audit
 FOR EACH STATEMENT EXECUTE FUNCTION internal.refuse_change();
+
+CREATE OR REPLACE TRIGGER refuse_change
+BEFORE UPDATE OR DELETE OR TRUNCATE ON public.communication_gdpr_consent_events
+FOR EACH STATEMENT EXECUTE FUNCTION internal.refuse_change();
+CREATE OR REPLACE TRIGGER refuse_change
+BEFORE UPDATE OR DELETE OR TRUNCATE ON public.consent_texts
+FOR EACH STATEMENT EXECUTE FUNCTION internal.refuse_change();

@@ -128,6 +128,9 @@ BEGIN
         erased_at = clock_timestamp()
     WHERE
         guest.organization_id = p_organization_id AND guest.guest_id = p_guest_id AND guest.erased_at IS NULL;
+    PERFORM internal.record_security_event(
+        p_organization_id, 'guest_erased', p_details => jsonb_build_object('guest_id', p_guest_id)
+    );
     -- The log outlives a restore to an earlier moment, after which this has to be done again.
     RAISE LOG 'erased guest % of organization %', p_guest_id, p_organization_id;
 END

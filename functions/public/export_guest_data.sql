@@ -10,6 +10,9 @@ DECLARE
 BEGIN
     PERFORM public.enter_tenant(p_organization_id);
     v_guest := internal.require_guest(p_organization_id, p_guest_id);
+    PERFORM internal.record_security_event(
+        p_organization_id, 'guest_exported', p_details => jsonb_build_object('guest_id', p_guest_id)
+    );
     RETURN (
         WITH addresses (channel, address_hash) AS (
             VALUES ('email', v_guest.email_hash), ('sms', v_guest.phone_hash), ('push', v_guest.push_hash)

@@ -97,6 +97,20 @@ def test_the_proof_holds_no_address(ours: Organization) -> None:
     assert "ann" not in str(text)
 
 
+@pytest.mark.parametrize("table", ["communication_gdpr_consent_events", "consent_texts"])
+@pytest.mark.parametrize(
+    "change", ["UPDATE {} SET organization_id = organization_id", "DELETE FROM {}",
+               "TRUNCATE {} CASCADE"],
+)  # fmt: skip
+def test_not_even_a_superuser_changes_the_proof(
+    ours: Organization, table: str, change: str
+) -> None:
+    record(ours)
+    with pytest.raises(db.DatabaseError, match="only ever added") as refusal:
+        ours.database.execute(change.format(f"public.{table}"))
+    assert refusal.value.sqlstate == "GC450"
+
+
 def test_words_that_were_consented_to_never_change(ours: Organization) -> None:
     again = ours.call("SELECT (create_consent_text(%s, '1', 'Yes, write to me.')).version", ours.id)
     assert again == "1"
@@ -356,3 +370,57 @@ def test_preferences_of_a_foreign_guest_are_refused(ours: Organization) -> None:
         with pytest.raises(db.DatabaseError, match="has no guest") as refusal:
             preferences(ours, guest, {})
         assert refusal.value.sqlstate == "GC410"
+
+
+CAN = "SELECT coalesce(reason, 'allowed') FROM can_contact(%s, %s, 'email', 'newsletter', %s, %s)"
+
+
+def test_whether_somebody_can_be_contacted_and_if_not_why(ours: Organization) -> None:
+    def can(basis: object = "consent", category: object = "commercial") -> object:
+        return ours.call(CAN, ours.id, "ann@example.com", basis, category)
+
+    assert can() == "no_consent"
+    assert can("contract", "transactional") == "allowed"
+    record(ours)
+    assert can() == "allowed"
+    withdraw(ours)
+    assert can() == "no_consent"
+    ann = messaging.guest(ours)
+    messaging.guest(ours, name="Bob")
+    preferences(ours, ann, {"allowed": False})
+    assert can("contract", "transactional") == "not_allowed"
+    sent = messaging.recipients(ours, messaging.communication(ours), status="sent")
+    ours.database.execute(
+        f"SELECT unsubscribe(internal.unsubscribe_token('{ours.id}', '{sent[0]}'))"
+    )
+    assert can("contract", "transactional") == "suppressed:unsubscribe"
+    for values, sqlstate in (
+        (("whim", "commercial"), "GC409"), (("consent", "urgent"), "GC409"),
+        ((None, "commercial"), "GC300"), (("consent", None), "GC300"),
+    ):  # fmt: skip
+        with pytest.raises(db.DatabaseError) as refusal:
+            can(*values)
+        assert refusal.value.sqlstate == sqlstate
+
+
+def test_a_withdrawal_beside_bulk_send_lets_nothing_be_claimed(ours: Organization) -> None:
+    """What the withdrawal could not see yet is stopped by the gate at the claim."""
+    ours.database.execute(
+        "SELECT set_login_unrestricted('wedsync_worker', true, 'sends')", "wedsync_ops"
+    )
+    ann = messaging.guest(ours)
+    record(ours)
+    made = ours.call(
+        "SELECT id FROM create_communication(%s, 'News', 'email', 'newsletter',"
+        " p_subject => 'News', p_body => 'Hello', p_lawful_basis => 'consent')",
+        ours.id,
+    )
+    with ours.database.connect("wedsync_app") as sender, sender.transaction():
+        sender.execute(
+            "SELECT bulk_send(%s, %s, p_guest_ids => ARRAY[%s::uuid])", (ours.id, made, ann)
+        )
+        assert withdraw(ours) == 0
+    assert statuses(ours.database) == [("queued", None)]
+    with ours.database.connect("wedsync_worker") as worker:
+        worker.execute("SELECT claim_batches('w', 10, '1 minute')")
+    assert statuses(ours.database) == [("suppressed", "no_consent")]

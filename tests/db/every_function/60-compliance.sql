@@ -50,3 +50,10 @@ COMMIT;
 -- as wedsync_auditor
 SELECT consent_gaps('1 day');
 SELECT compliance_report(now() - interval '1 day', now());
+-- as guestcomms_cron
+SELECT apply_data_retention(true);
+SELECT internal.why_month_is_kept('delivery_status', '1999-01-01', '1999-02-01', now());
+SELECT internal.lock_month('public.delivery_status', '1999-01-01');
+SELECT internal.drop_month('public.delivery_status', '1999-01-01');
+-- as wedsync_app
+SELECT can_contact('018f0000-0000-7000-8000-000000000001', 'c@example.com', 'email', 'newsletter');
