@@ -221,6 +221,30 @@ def test_messages_queued_beside_an_erasure_are_swept(ours: Organization) -> None
     assert ours.database.value("SELECT count(recipient_email) FROM communication_recipients") == 0
 
 
+def test_old_rows_of_the_small_tables_go_and_checks_under_a_hold_stay(ours: Organization) -> None:
+    its = message(ours)
+    with ours.database.connect() as connection:
+        for statement in (
+            "SET session_replication_role = replica",  # a check of long ago, past its trigger
+            "INSERT INTO internal.delivery_event_keys VALUES ({0}, gen_random_uuid(), {1})",
+            "INSERT INTO communication_idempotency VALUES ({0}, 'k', 'o', {2}, NULL, {1})",
+            "INSERT INTO communication_canspam_compliance"
+            + " VALUES ({0}, gen_random_uuid(), {3}, true, true, true, NULL, NULL, NULL, 100,"
+            + " '[]', 1, {1})",
+        ):
+            literals = (ours.id, OLD, b"x" * 32, its)
+            connection.execute(db.sql.SQL(statement).format(*map(db.sql.Literal, literals)))
+    hold = ours.call("SELECT hold_id FROM place_legal_hold(%s, 'Dispute')", ours.id)
+    only(ours.database, "delete_event_keys", "delete_idempotency_keys", "delete_message_checks")
+    keys = {"delete_event_keys": (1, 0, None), "delete_idempotency_keys": (1, 0, None)}
+    held = {"delete_message_checks": (0, 1, "kept: a legal hold")}
+    assert apply(ours.database, dry_run=True) == {**keys, **held}
+    assert apply(ours.database) == {**keys, **held}
+    ours.call("SELECT lift_legal_hold(%s, %s)::text", ours.id, hold)
+    assert apply(ours.database)["delete_message_checks"] == (1, 0, None)
+    assert apply(ours.database)["delete_message_checks"] == (0, 0, None)
+
+
 def test_two_runs_at_once_are_one(ours: Organization) -> None:
     with ours.database.connect("guestcomms_cron") as first, first.transaction():
         assert db.rows(first, "SELECT * FROM apply_data_retention()") != []

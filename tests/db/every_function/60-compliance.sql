@@ -2,11 +2,11 @@ INSERT INTO guests (organization_id, guest_id, name)
 VALUES ('018f0000-0000-7000-8000-000000000001', '018f0000-0000-7000-8000-000000000060', 'Gail');
 INSERT INTO guest_communications (
     organization_id, id, created_at, message_title, message_type, message_category, purpose, lawful_basis, subject,
-    body, compiled
+    body, compiled, unsubscribe_url
 )
 SELECT
     '018f0000-0000-7000-8000-000000000001', id, internal.uuid_v7_time(id), 'Compliance', 'email', 'commercial',
-    'offers', 'legitimate_interest', 'Offer', 'Buy', '{}'
+    'offers', 'legitimate_interest', 'Offer', 'Buy', '{}', 'https://example.com/u/'
 FROM internal.uuid_v7() AS id;
 INSERT INTO communication_recipients (
     organization_id, id, communication_id, communication_created_at, guest_id, recipient_key, channel,
