@@ -12,6 +12,10 @@ from tests.db import messaging
 from tests.db.messaging import Organization
 from tests.db.server import Database
 
+CHECKED_LONG_AGO = (
+    "INSERT INTO communication_canspam_compliance"
+    " VALUES ({0}, gen_random_uuid(), {3}, true, true, true, NULL, NULL, NULL, 100, '[]', 1, {1})"
+)
 OLD = datetime(2020, 1, 15, tzinfo=UTC)
 LATER = datetime(2020, 2, 15, tzinfo=UTC)
 TABLES = ("guest_communications", "communication_recipients", "delivery_status")
@@ -228,9 +232,7 @@ def test_old_rows_of_the_small_tables_go_and_checks_under_a_hold_stay(ours: Orga
             "SET session_replication_role = replica",  # a check of long ago, past its trigger
             "INSERT INTO internal.delivery_event_keys VALUES ({0}, gen_random_uuid(), {1})",
             "INSERT INTO communication_idempotency VALUES ({0}, 'k', 'o', {2}, NULL, {1})",
-            "INSERT INTO communication_canspam_compliance"
-            + " VALUES ({0}, gen_random_uuid(), {3}, true, true, true, NULL, NULL, NULL, 100,"
-            + " '[]', 1, {1})",
+            CHECKED_LONG_AGO,
         ):
             literals = (ours.id, OLD, b"x" * 32, its)
             connection.execute(db.sql.SQL(statement).format(*map(db.sql.Literal, literals)))
