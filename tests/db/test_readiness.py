@@ -183,7 +183,7 @@ def test_dangerous_settings_fail(database: Database, server: Server) -> None:
 def test_full_connections_are_judged(database: Database) -> None:
     assert status(database, "connections") == "pass"
     with contextlib.ExitStack() as many:
-        for _ in range(172):
+        for _ in range(342):
             many.enter_context(database.connect("wedsync_app"))
         assert status(database, "connections") == "warn"
 
