@@ -1,7 +1,8 @@
 """L4: bulk_send() with all gates, and a bare INSERT … SELECT of the same rows into the same table.
 
-The bare way finds its rows ready in a table, chooses nothing, asks nobody, encrypts nothing and fills
-no queue; keys, indexes and foreign keys are the same. Each round has a communication of its own.
+The bare way finds its rows ready in a table, chooses nothing, asks nobody, encrypts nothing and
+fills no queue; keys, indexes and foreign keys are the same. Each round has a communication of
+its own.
 """
 
 from __future__ import annotations
@@ -41,23 +42,23 @@ def run(bench: Bench) -> list[Comparison]:
             "personalised recipients": ("p_recipients => %s::jsonb", recipients, 0.3),
         }
         return [
-            _compare(bench, app, admin, name, call, values, target)
+            _compare(bench, (app, admin), name, (call, values), target)
             for name, (call, values, target) in subjects.items()
         ]
 
 
 def _compare(
     bench: Bench,
-    app: db.Connection,
-    admin: db.Connection,
+    connections: tuple[db.Connection, db.Connection],
     name: str,
-    call: str,
-    values: object,
+    subject: tuple[str, object],
     target: float,
 ) -> Comparison:
+    (app, admin), (call, values) = connections, subject
+
     def send() -> float:
         made = _communication(app)
-        query = f"SELECT accepted FROM public.bulk_send(%s, %s, {call})".encode()
+        query = f"SELECT accepted FROM public.bulk_send(%s, %s, {call})".encode()  # noqa: S608
         bench.say(f"bulk_send() of {name}")
         return _rate(admin, made, lambda: app.execute(query, (ORGANIZATION, made, values)))
 
@@ -70,7 +71,8 @@ def _compare(
         admin.execute("TRUNCATE bare")
         admin.execute(
             """
-            INSERT INTO bare SELECT * FROM public.communication_recipients WHERE communication_id = %s
+            INSERT INTO bare SELECT * FROM public.communication_recipients
+            WHERE communication_id = %s
             """,
             (source,),
         )
@@ -86,20 +88,20 @@ def _compare(
         query = b"INSERT INTO public.communication_recipients SELECT * FROM bare ORDER BY id"
         return _rate(admin, made, lambda: admin.execute(query))
 
-    subject, reference = alternate(bench.rounds(), send, insert)
+    sent, inserted = alternate(bench.rounds(), send, insert)
     return Comparison(
         name=f"bulk_send() of {name}",
         unit="recipients/s",
         subject="bulk_send(), all gates",
         reference="bare INSERT … SELECT",
-        subject_samples=subject,
-        reference_samples=reference,
+        subject_samples=sent,
+        reference_samples=inserted,
         target=target,
     )
 
 
 def _prepare(database: Database, guests: int) -> None:
-    """Guests of whom one in 16 has wishes, one in 64 a frequency cap and one in 256 is suppressed."""
+    """Guests; one in 16 has wishes, one in 64 a frequency cap, one in 256 is suppressed."""
     with database.connect("wedsync_ops") as ops:
         ops.execute(
             "SELECT public.create_organization(%s, 'Bench', 'UTC', ARRAY['wedsync_app']::name[])",
@@ -121,7 +123,8 @@ def _prepare(database: Database, guests: int) -> None:
             """,
             """
             INSERT INTO public.communication_preferences (
-                organization_id, guest_id, channel, quiet_from, quiet_until, max_messages, per_interval
+                organization_id, guest_id, channel, quiet_from, quiet_until, max_messages,
+                per_interval
             )
             SELECT organization_id, guest_id, 'email', '22:00', '07:00',
                 CASE WHEN get_byte(email_hash, 1) < 4 THEN 100 END,

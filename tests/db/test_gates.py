@@ -24,7 +24,7 @@ def guest(database: Database) -> str:
     database.execute(f"SELECT create_organization('{A}', 'A', 'Europe/Berlin')", "wedsync_ops")
     guest = str(uuid.uuid4())
     database.execute(
-        "INSERT INTO public.guests (organization_id, guest_id, name, email, email_hash)"
+        "INSERT INTO public.guests (organization_id, guest_id, name, email, email_hash)"  # noqa: S608
         f" VALUES ('{A}', '{guest}', 'Guest', 'x@example.org', {HASH})"
     )
     return guest
@@ -40,14 +40,15 @@ def reason(database: Database, guest: str, **changes: str) -> object:
 
 def suppress(database: Database, scope: str, expires: str = "NULL") -> None:
     database.execute(
-        "INSERT INTO public.suppressions (organization_id, channel, address_hash, scope, reason,"
+        "INSERT INTO public.suppressions (organization_id, channel, address_hash, scope, reason,"  # noqa: S608
         f" expires_at) VALUES ('{A}', 'email', {HASH}, '{scope}', 'unsubscribe', {expires})"
     )
 
 
 def wish(database: Database, guest: str, columns: str, values: str) -> None:
     database.execute(
-        f"INSERT INTO public.communication_preferences (organization_id, guest_id, channel, {columns})"
+        "INSERT INTO public.communication_preferences"  # noqa: S608
+        f" (organization_id, guest_id, channel, {columns})"
         f" VALUES ('{A}', '{guest}', 'email', {values})"
     )
 
@@ -87,10 +88,10 @@ def test_consent(database: Database, guest: str, given: str, expected: str | Non
     database.execute(
         f"""
         SET session_replication_role = replica;
-        INSERT INTO public.communication_gdpr_consent (organization_id, address_hash, channel, purpose,
-            consent_event_id, consent_given, given_at, withdrawn_at)
+        INSERT INTO public.communication_gdpr_consent (organization_id, address_hash, channel,
+            purpose, consent_event_id, consent_given, given_at, withdrawn_at)
         VALUES ('{A}', {HASH}, 'email', 'updates', gen_random_uuid(), {given}, now(), now())
-        """
+        """  # noqa: S608
     )
     assert reason(database, guest, basis="consent") == expected
     assert reason(database, guest, basis="consent", channel="sms") == "no_consent"
@@ -114,10 +115,11 @@ def test_a_frequency_cap(database: Database, guest: str, cap: int, expected: str
             SET session_replication_role = replica;
             WITH key AS (SELECT internal.uuid_v7() AS id)
             INSERT INTO public.communication_recipients (organization_id, id, communication_id,
-                communication_created_at, guest_id, recipient_key, channel, status, sending_at, lawful_basis)
+                communication_created_at, guest_id, recipient_key, channel, status, sending_at,
+                lawful_basis)
             SELECT '{A}', id, id, internal.uuid_v7_time(id), '{guest}', '{guest}', 'email', 'sent',
                 now() - interval '{hours} hours', 'contract' FROM key
-            """
+            """  # noqa: S608
         )
     assert reason(database, guest) == expected
 
@@ -131,7 +133,7 @@ def test_an_erased_guest(database: Database, guest: str) -> None:
 
 @pytest.mark.parametrize("state", ["suspended", "closed"])
 def test_an_organization_that_is_not_active(database: Database, guest: str, state: str) -> None:
-    database.execute(f"UPDATE public.organizations SET state = '{state}'")
+    database.execute(f"UPDATE public.organizations SET state = '{state}'")  # noqa: S608
     assert reason(database, guest) == "organization_inactive"
 
 
@@ -154,10 +156,13 @@ def test_the_first_reason_counts(database: Database, guest: str) -> None:
         ("2026-06-01 03:00+02", "Europe/Berlin", ("22:00", "06:00"), None, "2026-06-01 03:00+02"),
         ("2026-06-01 12:00+02", "Europe/Berlin", ("22:00", "06:00"), None, "2026-06-01 22:00+02"),
         # The window begins in quiet hours: their end counts.
-        ("2026-06-01 21:00+02", "Europe/Berlin", ("06:00", "20:00"), ("22:00", "07:00"), "2026-06-02 07:00+02"),
+        ("2026-06-01 21:00+02", "Europe/Berlin", ("06:00", "20:00"), ("22:00", "07:00"),
+         "2026-06-02 07:00+02"),
         # The window lies in quiet hours: they count alone.
-        ("2026-06-01 21:00+02", "Europe/Berlin", ("23:00", "02:00"), ("20:00", "07:00"), "2026-06-02 07:00+02"),
-        ("2026-06-01 03:00+00", "America/New_York", ("08:00", "21:00"), None, "2026-06-01 12:00+00"),
+        ("2026-06-01 21:00+02", "Europe/Berlin", ("23:00", "02:00"), ("20:00", "07:00"),
+         "2026-06-02 07:00+02"),
+        ("2026-06-01 03:00+00", "America/New_York", ("08:00", "21:00"), None,
+         "2026-06-01 12:00+00"),
         # Clocks go from 02:00 to 03:00: half past two does not exist.
         ("2026-03-29 01:00+01", "Europe/Berlin", ("02:30", "20:00"), None, "2026-03-29 03:00+02"),
         ("2026-03-28 23:00+01", "Europe/Berlin", None, ("22:00", "07:00"), "2026-03-29 07:00+02"),

@@ -1,0 +1,89 @@
+"""L7: each query of the API under row security, and the same by a role that it does not bind.
+
+The other way is the same function without its first line, enter_tenant(), and owned by a role with
+BYPASSRLS: its WHERE clause names the organization, as an application without row security would.
+A sample is the calls a second of one client.
+"""
+
+from __future__ import annotations
+
+from guestcomms import db
+
+from loadtest.bench import data
+from loadtest.bench.model import Bench, Comparison, alternate, seconds
+from tests.db.server import Database
+
+ORGANIZATION = "018f0000-0000-7000-8000-000000000001"
+QUERIES = {
+    "list_recipients, 50 rows": "list_recipients(%(organization)s, %(communication)s)",
+    "list_recipients, 500 rows": (
+        "list_recipients(%(organization)s, %(communication)s, p_limit => 500)"
+    ),
+    "list_communications": "list_communications(%(organization)s)",
+    "communication_progress": "communication_progress(%(organization)s, %(communication)s)",
+}
+
+
+def run(bench: Bench) -> list[Comparison]:
+    """Measure every query on a database with a million recipients."""
+    database = bench.database()
+    data.organizations(database, 1_000 if bench.quick else data.PER_COMMUNICATION)
+    data.communications(database, 20_000 if bench.quick else 200_000)
+    _without_row_security(database)
+    with database.connect("wedsync_app") as app:
+        row = app.execute(
+            "SELECT id FROM public.list_communications(%s)", (ORGANIZATION,)
+        ).fetchone()
+        assert row is not None
+        values = {"organization": ORGANIZATION, "communication": row[0]}
+        return [_compare(bench, app, name, call, values) for name, call in QUERIES.items()]
+
+
+def _compare(
+    bench: Bench, app: db.Connection, name: str, call: str, values: dict[str, object]
+) -> Comparison:
+    calls = 20 if bench.quick else 200
+    bench.say(name)
+
+    def rate(schema: str) -> float:
+        query = f"SELECT * FROM {schema}.{call}".encode()  # noqa: S608
+
+        def work() -> None:
+            for _ in range(calls):
+                app.execute(query, values).fetchall()
+
+        return calls / seconds(work)
+
+    subject, reference = alternate(bench.rounds(15), lambda: rate("public"), lambda: rate("bench"))
+    return Comparison(
+        name=name,
+        unit="calls/s",
+        subject="under row security",
+        reference="by a role with BYPASSRLS",
+        subject_samples=subject,
+        reference_samples=reference,
+        target=0.95,
+    )
+
+
+def _without_row_security(database: Database) -> None:
+    """Copies of the functions in schema bench."""
+    with database.connect() as admin:
+        admin.execute(
+            """
+            DO $do$ BEGIN
+                CREATE ROLE bench_bypass NOLOGIN BYPASSRLS IN ROLE comms_owner;
+            EXCEPTION WHEN duplicate_object THEN NULL;
+            END $do$
+            """
+        )
+        admin.execute("CREATE SCHEMA bench")
+        admin.execute("GRANT USAGE, CREATE ON SCHEMA bench TO bench_bypass, wedsync_app")
+        for name in sorted({call.partition("(")[0] for call in QUERIES.values()}):
+            definition = database.value(f"SELECT pg_get_functiondef('public.{name}'::regproc)")
+            text = str(definition).replace(f"FUNCTION public.{name}(", f"FUNCTION bench.{name}(")
+            entering = "PERFORM public.enter_tenant(p_organization_id);"
+            assert entering in text
+            admin.execute(text.replace(entering, "").encode())
+            admin.execute(f"ALTER ROUTINE bench.{name} OWNER TO bench_bypass".encode())
+            admin.execute(f"GRANT EXECUTE ON ROUTINE bench.{name} TO wedsync_app".encode())
