@@ -181,7 +181,7 @@ def _wait(server: Server) -> None:
 def _sweep() -> None:
     """Remove servers that killed test runs left behind."""
     client = docker.from_env()
-    ours = {"label": LABEL}
+    ours: dict[str, str | list[str] | bool] = {"label": LABEL}
     for container in client.containers.list(all=True, filters=ours, ignore_removed=True):
         pid = container.labels[LABEL]
         if not Path(f"/proc/{pid}").exists():

@@ -132,7 +132,7 @@ def contents(connection: db.Connection) -> dict[str, Any]:
     return {
         row["name"]: db.one_value(
             connection,
-            f"SELECT (count(*), sum(hashtextextended(one::text, 0)))::text"  # noqa: S608
+            f"SELECT (count(*), sum(hashtextextended(one::text, 0)))::text"
             f" FROM {row['name']} AS one".encode(),
         )
         for row in tables
@@ -182,7 +182,7 @@ def call(connection: db.Connection, function: Function, arguments: list[Any]) ->
         for name, kind in zip(function.parameters, function.types, strict=True)
     )
     try:
-        query = f"SELECT * FROM public.{function}({marks})"  # noqa: S608
+        query = f"SELECT * FROM public.{function}({marks})"
         with connection.transaction():
             connection.execute(query.encode(), arguments)
     except db.DatabaseError as error:

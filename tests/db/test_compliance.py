@@ -140,7 +140,7 @@ def test_operations_cannot_write_what_only_functions_write(
 ) -> None:
     with pytest.raises(db.sqlstates.InsufficientPrivilege):
         shared.database.execute(
-            f"INSERT INTO communication_canspam_compliance (communication_id, {column})"  # noqa: S608
+            f"INSERT INTO communication_canspam_compliance (communication_id, {column})"
             f" VALUES ('{uuid.uuid4()}', NULL)",
             "wedsync_ops",
         )

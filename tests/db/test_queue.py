@@ -373,7 +373,7 @@ def test_nonsense_results_are_refused(
 )  # fmt: skip
 def test_a_claim_out_of_bounds_is_refused(worker: db.Connection, arguments: str) -> None:
     with pytest.raises(db.DatabaseError) as refusal:
-        worker.execute(f"SELECT * FROM claim_batches({arguments})".encode())  # noqa: S608
+        worker.execute(f"SELECT * FROM claim_batches({arguments})".encode())
     assert refusal.value.sqlstate == "GC360"
 
 

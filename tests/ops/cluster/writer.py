@@ -110,7 +110,7 @@ class Writers:
         self, connection: psycopg.Connection, writer: int, number: int, warnings: list[str]
     ) -> None:
         warnings.clear()
-        connection.execute(f"INSERT INTO {TABLE} VALUES (%s, %s)", (writer, number))  # noqa: S608
+        connection.execute(f"INSERT INTO {TABLE} VALUES (%s, %s)", (writer, number))
         if any(CANCELLED_WAIT in warning for warning in warnings):
             return
         with self._lock:
@@ -124,5 +124,5 @@ def _keep(warnings: list[str], notice: psycopg.errors.Diagnostic) -> None:
 def lost(dsn: str, record: Record) -> set[tuple[int, int]]:
     """The acknowledged writes that are not in the database that `dsn` leads to."""
     with psycopg.connect(dsn) as connection:
-        rows = connection.execute(f"SELECT writer, number FROM {TABLE}").fetchall()  # noqa: S608
+        rows = connection.execute(f"SELECT writer, number FROM {TABLE}").fetchall()
     return set(record.acked) - {(writer, number) for writer, number in rows}
