@@ -7,6 +7,8 @@ AS $plpgsql$
 DECLARE
     v_key bytea;
 BEGIN
+    -- Callers have keys in variables from now on. Those are constants of plans, which any session may have printed.
+    PERFORM set_config('debug_print_plan', 'off', true);
     SELECT
         internal.unwrap_key(
             master.encrypted_key,

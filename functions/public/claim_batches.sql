@@ -12,7 +12,8 @@ AS $plpgsql$
 /* Lease up to p_max chunks to a worker, most urgent first, organizations in turn, and hand out up to p_messages
    recipients of each: a row for each chunk. Commit before you send; then answer with complete_batch() or fail_batch()
    before lease_until. What nobody answers for becomes unknown and is not sent again: fewer p_messages, fewer of them.
-   Recipients that may not be written to any more are suppressed here, those with quiet hours postponed.
+   Recipients that may not be written to any more are suppressed here, those with quiet hours postponed; those who came
+   back from a worker after their communication was cancelled are cancelled, too.
    Nothing while sending is frozen. A chunk of an organization that is not active is put off by 5 minutes.
    Raises GC360 for a worker without name, p_max or p_messages outside of 1 to 100 or 1000, and a lease outside of
    1 second to 1 hour. */
@@ -81,7 +82,7 @@ BEGIN
         IF v_batch.fair_rank > coalesce(v_next.front, 0) + 100 AND NOT v_tended THEN
             PERFORM setval(format('internal.queue_front_%s', v_batch.priority)::regclass, v_batch.fair_rank);
         END IF;
-        SELECT organization.state, organization.time_zone, message.message_type, message.message_category,
+        SELECT organization.state, organization.time_zone, message.status, message.message_type, message.message_category,
             message.purpose, message.lawful_basis, message.window_from, message.window_until
         INTO STRICT v_message
         FROM public.guest_communications AS message
@@ -135,11 +136,13 @@ BEGIN
                 permitted_at = v_batch.leased_at,
                 next_attempt_at = judged.not_before,
                 consent_event_id = coalesce(judged.consent_event_id, recipient.consent_event_id),
-                suppression_reason = judged.suppression_reason,
+                suppression_reason = CASE WHEN verdict.status = 'suppressed' THEN judged.suppression_reason END,
+                cancelled_at = CASE WHEN verdict.status = 'cancelled' THEN v_batch.leased_at END,
                 suppressed_at = CASE WHEN verdict.status = 'suppressed' THEN v_batch.leased_at END
             FROM judged
             CROSS JOIN LATERAL (
                 SELECT CASE
+                    WHEN v_message.status = 'cancelled' THEN 'cancelled'
                     WHEN judged.suppression_reason IS NOT NULL THEN 'suppressed'
                     WHEN judged.not_before IS NOT NULL THEN 'queued'
                     ELSE 'sending'

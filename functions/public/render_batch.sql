@@ -47,7 +47,7 @@ BEGIN
             recipient.organization_id = p_organization_id
             AND recipient.communication_created_at = v_batch.communication_created_at
             AND recipient.id BETWEEN v_batch.first_recipient_id AND v_batch.last_recipient_id
-            AND recipient.status = 'sending'
+            AND recipient.status = 'sending' AND recipient.sending_at = v_batch.leased_at
     ),
 
     keys AS MATERIALIZED (

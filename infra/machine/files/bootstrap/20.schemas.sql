@@ -54,3 +54,26 @@ GRANT EXECUTE ON ALL PROCEDURES IN SCHEMA partman TO comms_owner, comms_maintena
 
 -- A recovery point is a row whose trigger writes a named point into the write-ahead log.
 GRANT EXECUTE ON FUNCTION pg_create_restore_point(text) TO comms_owner;
+
+-- Every login might hold the locks that our functions, pg_partman and migrations wait for, and so stop other tenants;
+-- fill the disk with large objects, which have no row security; or flood the write-ahead log. None needs to.
+DO $shared$
+DECLARE
+    v_routine record;
+BEGIN
+    FOR v_routine IN
+        SELECT routine.oid::regprocedure AS name, routine.proname ~ 'advisory' AS is_lock
+        FROM pg_proc AS routine
+        WHERE
+            routine.pronamespace = 'pg_catalog'::regnamespace
+            AND routine.proname ~ '^(pg_(try_)?advisory_|lo_|lo(read|write)$|pg_logical_emit_message$)'
+    LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', v_routine.name);
+        IF v_routine.is_lock THEN
+            EXECUTE format(
+                'GRANT EXECUTE ON FUNCTION %s TO comms_owner, comms_maintenance, comms_migrator', v_routine.name
+            );
+        END IF;
+    END LOOP;
+END
+$shared$;
