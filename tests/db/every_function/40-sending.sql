@@ -23,6 +23,13 @@ FROM list_communications('018f0000-0000-7000-8000-000000000001', p_type => 'in_a
 SELECT communication_progress('018f0000-0000-7000-8000-000000000001', listed.id),
     list_recipients('018f0000-0000-7000-8000-000000000001', listed.id)
 FROM list_communications('018f0000-0000-7000-8000-000000000001') AS listed;
+BEGIN;
+SELECT enter_tenant('018f0000-0000-7000-8000-000000000001');
+SELECT create_communication(
+    organization_id, 'From a template', 'email', 'wedding_updates', p_template_id => template_id
+)
+FROM message_templates WHERE name = 'Invitation';
+COMMIT;
 -- as postgres
 SELECT internal.next_allowed_at(now(), 'UTC', '08:00', '20:00', '19:00', '09:00');
 SELECT internal.capped_messages('018f0000-0000-7000-8000-000000000001', internal.uuid_v7(), 'email', now());
