@@ -14,7 +14,6 @@ AS $plpgsql$
 #variable_conflict use_column
 BEGIN
     PERFORM public.enter_tenant(p_organization_id);
-    PERFORM internal.communication(p_organization_id, p_communication_id);
     RETURN QUERY
     SELECT
         message.status, message.scheduled_for,
@@ -48,6 +47,9 @@ BEGIN
     WHERE
         message.organization_id = p_organization_id AND message.id = p_communication_id
         AND message.created_at = internal.uuid_v7_time(p_communication_id);
+    IF NOT FOUND THEN
+        PERFORM internal.communication(p_organization_id, p_communication_id); -- says what was wrong
+    END IF;
 END
 $plpgsql$;
 
