@@ -62,7 +62,7 @@ class Server:
 
     def clone(self, template: str, name: str) -> Database:
         """A database that is a copy of another, to which nobody may be connected."""
-        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
         # CREATE DATABASE copies no rights on the database itself.
         self.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
         grantees = ", ".join([*(f"wedsync_{role}" for role in LOGINS), *MACHINE_LOGINS])
