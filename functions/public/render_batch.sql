@@ -7,9 +7,9 @@ RETURNS TABLE (
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $plpgsql$
-/* The messages that a worker is to send now: one row for every recipient of a batch that it has leased
-   and that is in state sending. recipient_id is the idempotency key for the provider. A recipient whose
-   message cannot be written has problem_code and problem (GC331 to GC334) instead of texts.
+/* The messages that a worker is to send now: one row for every recipient that was handed out with the
+   lease of a batch. recipient_id is the idempotency key for the provider. A recipient whose message
+   cannot be written has problem_code and problem (GC331 to GC334) instead of texts.
    list_unsubscribe and list_unsubscribe_post are headers of e-mails (RFC 8058).
    Raises GC300 for NULL, GC361 if the batch is not leased with this token (any more). */
 DECLARE
