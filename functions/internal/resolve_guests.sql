@@ -79,10 +79,11 @@ BEGIN
                 USING ERRCODE = 'GC305', HINT = 'Give every guest_id and every external_id once.';
             END IF;
     END CASE;
-    -- In the order of their keys, as everybody does who locks several.
+    -- In the order of their keys, as everybody does who locks several. FOR UPDATE, which whoever may set external_id
+    -- takes in the end: to take it only then, in another order, was a deadlock with the foreign key of bulk_send().
     PERFORM FROM public.guests AS guest
     WHERE guest.organization_id = p_organization_id AND guest.guest_id = ANY (ids)
-    ORDER BY guest.guest_id FOR NO KEY UPDATE;
+    ORDER BY guest.guest_id FOR UPDATE;
 END
 $plpgsql$;
 
