@@ -72,12 +72,15 @@ CREATE INDEX communication_security_audit_seen ON public.communication_security_
 (organization_id, user_id, ip_address) WHERE success;
 CREATE TABLE internal.communication_security_audit_template ()
 WITH (autovacuum_vacuum_insert_scale_factor = 0.05);
-SELECT
-    partman.create_parent(
+DO $partitions$
+BEGIN
+    PERFORM partman.create_parent(
         p_parent_table => 'public.communication_security_audit', p_control => 'created_at', p_interval => '1 month',
         p_premake => 3, p_start_partition => pg_catalog.to_char(pg_catalog.now(), 'YYYY-MM-01'),
         p_default_table => false, p_template_table => 'internal.communication_security_audit_template'
     );
+END
+$partitions$;
 UPDATE partman.part_config
 SET infinite_time_partitions = true, retention = NULL
 WHERE parent_table = 'public.communication_security_audit';

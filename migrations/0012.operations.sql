@@ -28,17 +28,20 @@ WITH (autovacuum_vacuum_insert_scale_factor = 0.1);
 CREATE TABLE internal.communication_query_performance_template ()
 WITH (autovacuum_vacuum_insert_scale_factor = 0.1);
 
-SELECT
-    partman.create_parent(
+DO $partitions$
+BEGIN
+    PERFORM partman.create_parent(
         p_parent_table => 'public.' || wanted.parent, p_control => wanted.control, p_interval => '1 month',
         p_premake => 3, p_start_partition => pg_catalog.to_char(pg_catalog.now(), 'YYYY-MM-01'),
         p_default_table => false, p_template_table => 'internal.' || wanted.parent || '_template'
     )
-FROM (
-    VALUES
-    ('communication_performance_metrics', 'metric_timestamp'),
-    ('communication_query_performance', 'created_at')
-) AS wanted (parent, control);
+    FROM (
+        VALUES
+        ('communication_performance_metrics', 'metric_timestamp'),
+        ('communication_query_performance', 'created_at')
+    ) AS wanted (parent, control);
+END
+$partitions$;
 -- Measurements are dropped by the month; what happened two months ago is compared with load runs, not with these.
 UPDATE partman.part_config
 SET infinite_time_partitions = true, retention = '2 months', retention_keep_table = false
