@@ -6,6 +6,69 @@ CREATE SCHEMA public;
 
 COMMENT ON SCHEMA public IS 'standard public schema';
 
+CREATE COLLATION internal.risk_order (provider = icu, locale = 'und', rules = '&a < low < medium < high < critical');
+
+COMMENT ON COLLATION internal.risk_order IS 'low < medium < high < critical.';
+
+CREATE FUNCTION internal.active_master() RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* The name of the master key that wraps new keys. The first one is made here, when it is needed: migrations
+   also run where no key-encryption key is. Raises GC203 if it is needed and there is none. */
+DECLARE
+    v_key_id text;
+BEGIN
+    FOR v_try IN 1 .. 2 LOOP
+        SELECT master.key_id INTO v_key_id
+        FROM public.communication_encryption_keys AS master
+        WHERE
+            master.organization_id = '00000000-0000-0000-0000-000000000000'
+            AND master.key_type = 'master' AND master.state = 'active';
+        IF FOUND THEN
+            RETURN v_key_id;
+        END IF;
+        -- Two at once: the second waits, and finds the key of the first.
+        PERFORM pg_advisory_xact_lock(hashtextextended('internal.active_master', 0));
+    END LOOP;
+    INSERT INTO public.communication_encryption_keys (key_id, key_type, encrypted_key, key_version)
+    SELECT
+        'master_key_' || to_char(now(), 'YYYYMMDDHH24MISS'), 'master',
+        public.encrypt_key(public.generate_random_key()), coalesce(max(older.key_version), 0) + 1
+    FROM public.communication_encryption_keys AS older
+    WHERE older.organization_id = '00000000-0000-0000-0000-000000000000' AND older.key_type = 'master'
+    RETURNING key_id INTO v_key_id;
+    RETURN v_key_id;
+END
+$$;
+
+COMMENT ON FUNCTION internal.active_master() IS 'The name of the master key that wraps new keys; the first one is made when it is needed.';
+
+CREATE FUNCTION internal.address_hash(p_organization_id uuid, p_channel text, p_address text) RETURNS bytea
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* The keyed hash by which an organization recognises one address; NULL for NULL. For many addresses, call
+       address_hash_pads() once and keyed_hash(…, channel || ':' || normalise_address(channel, address)). */
+    SELECT
+        internal.keyed_hash(
+            pads.inner_pad, pads.outer_pad, p_channel || ':' || internal.normalise_address(p_channel, p_address)
+        )
+    FROM internal.address_hash_pads(p_organization_id) AS pads
+$$;
+
+COMMENT ON FUNCTION internal.address_hash(p_organization_id uuid, p_channel text, p_address text) IS 'The keyed hash by which an organization recognises one address.';
+
+CREATE FUNCTION internal.address_hash_pads(p_organization_id uuid) RETURNS TABLE(inner_pad bytea, outer_pad bytea)
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* The organization's key of address hashes, prepared for keyed_hash(). Raises what data_key() raises. */
+    SELECT pads.inner_pad, pads.outer_pad FROM internal.hash_pads(p_organization_id, 'address_hash') AS pads
+$$;
+
+COMMENT ON FUNCTION internal.address_hash_pads(p_organization_id uuid) IS 'The organization''s key of address hashes, prepared for keyed_hash().';
+
 CREATE FUNCTION internal.aes256_gcm_decrypt(p_key bytea, p_ciphertext bytea, p_associated_data bytea) RETURNS bytea
     LANGUAGE plpython3u IMMUTABLE STRICT PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -46,6 +109,1033 @@ $$;
 
 COMMENT ON FUNCTION internal.aes256_gcm_encrypt(p_key bytea, p_plaintext bytea, p_associated_data bytea) IS 'Encrypts under a 32-byte key: random nonce, ciphertext and tag. The associated data must be given again to decrypt.';
 
+CREATE FUNCTION internal.analyze_partitioned() RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Statistics of every partitioned table as a whole: autovacuum makes them for partitions only, and the planner wants
+   both. For the owner of the tables. Returns for how many. */
+DECLARE
+    v_table text;
+    v_tables bigint := 0;
+BEGIN
+    FOR v_table IN SELECT months.parent FROM internal.partition_months() AS months ORDER BY months.parent LOOP
+        EXECUTE format('ANALYZE %s', v_table::regclass);
+        v_tables := v_tables + 1;
+    END LOOP;
+    RETURN v_tables;
+END
+$$;
+
+COMMENT ON FUNCTION internal.analyze_partitioned() IS 'Statistics of every partitioned table as a whole, which autovacuum does not make.';
+
+CREATE FUNCTION internal.anonymise_recipients(p_before timestamp with time zone, p_dry_run boolean, OUT affected bigint, OUT kept bigint, OUT detail text) RETURNS record
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* Retention: take everything personal, and the link to the guest, out of recipients of communications that are
+       over since before a moment; out of those of erased guests whenever they are found, because a message can be
+       queued beside an erasure. What is not sent yet and what a legal hold keeps stays. */
+    WITH old AS (
+        SELECT
+            recipient.organization_id, recipient.id, recipient.communication_created_at,
+            recipient.status IN ('queued', 'sending') AS is_unsent,
+            EXISTS (
+                SELECT FROM public.legal_holds AS hold
+                WHERE
+                    hold.organization_id = recipient.organization_id AND hold.lifted_at IS NULL
+                    AND (hold.guest_id IS NULL OR hold.guest_id = recipient.guest_id)
+                    AND (hold.communication_id IS NULL OR hold.communication_id = recipient.communication_id)
+            ) AS is_held
+        FROM public.communication_recipients AS recipient
+        JOIN public.guest_communications AS message
+            ON recipient.organization_id = message.organization_id AND recipient.communication_id = message.id
+                AND recipient.communication_created_at = message.created_at
+        WHERE
+            recipient.communication_created_at < p_before
+            AND (internal.is_personal(recipient) OR recipient.guest_id IS NOT NULL)
+            AND coalesce(
+                greatest(message.scheduled_for, message.completed_at, message.cancelled_at), message.created_at
+            ) < p_before
+        UNION
+        SELECT recipient.organization_id, recipient.id, recipient.communication_created_at, false, false
+        FROM public.guests AS guest
+        JOIN public.communication_recipients AS recipient
+            ON guest.organization_id = recipient.organization_id AND guest.guest_id = recipient.guest_id
+        WHERE
+            guest.erased_at > now() - interval '60 days' AND internal.is_personal(recipient)
+            AND recipient.status NOT IN ('queued', 'sending')
+    ),
+    locked AS MATERIALIZED (
+        SELECT recipient.organization_id, recipient.id, recipient.communication_created_at
+        FROM old
+        JOIN public.communication_recipients AS recipient
+            ON old.organization_id = recipient.organization_id AND old.id = recipient.id
+                AND old.communication_created_at = recipient.communication_created_at
+        WHERE NOT p_dry_run AND NOT old.is_unsent AND NOT old.is_held AND recipient.status NOT IN ('queued', 'sending')
+        ORDER BY recipient.organization_id, recipient.id
+        FOR UPDATE OF recipient
+    ),
+    anonymised AS (
+        UPDATE public.communication_recipients AS recipient
+        SET
+            guest_id = NULL, recipient_key = gen_random_uuid(), recipient_name = NULL, recipient_email = NULL,
+            recipient_phone = NULL, recipient_device = NULL, address_hash = NULL, personalisation = NULL,
+            personalisation_key_version = NULL, error_message = NULL
+        FROM locked
+        WHERE
+            recipient.organization_id = locked.organization_id AND recipient.id = locked.id
+            AND recipient.communication_created_at = locked.communication_created_at
+    )
+    SELECT
+        count(*) FILTER (WHERE NOT old.is_unsent AND NOT old.is_held),
+        count(*) FILTER (WHERE old.is_unsent OR old.is_held),
+        format(
+            'kept: %s not sent yet, %s under a legal hold', count(*) FILTER (WHERE old.is_unsent),
+            count(*) FILTER (WHERE old.is_held)
+        )
+    FROM old
+$$;
+
+COMMENT ON FUNCTION internal.anonymise_recipients(p_before timestamp with time zone, p_dry_run boolean, OUT affected bigint, OUT kept bigint, OUT detail text) IS 'Retention: take everything personal out of recipients of communications that are over.';
+
+CREATE FUNCTION internal.apply_delivery_events(p_organization_id uuid, p_events jsonb) RETURNS TABLE(accepted bigint, duplicates bigint, unmatched bigint)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+/* What record_delivery_events() says, without asking who calls. One statement: it locks the recipients in the order
+   of their keys, then writes the keys of the events in theirs, as every call does, so that no two calls wait for each
+   other in a circle. An event whose key is there already is none. A recipient's state becomes the one of greatest
+   rank, each of its times the earliest, and the error that of the event that moved it. */
+DECLARE
+    v_flaw text;
+BEGIN
+    IF jsonb_typeof(p_events) IS DISTINCT FROM 'array' OR jsonb_array_length(p_events) > 1000 THEN
+        RAISE EXCEPTION 'the events are no array of at most 1000: %', left(p_events::text, 100)
+        USING ERRCODE = 'GC380', HINT = 'Give a JSON array of objects; more than 1000 in several calls.';
+    END IF;
+    WITH given AS MATERIALIZED (
+        SELECT
+            event.*, internal.status_rank(event.status) AS rank,
+            CASE
+                WHEN event.flaw IS NULL THEN coalesce(
+                    event.recipient_id,
+                    (
+                        SELECT message.recipient_id
+                        FROM internal.provider_messages AS message
+                        WHERE message.organization_id = p_organization_id AND message.provider = event.provider
+                            AND message.provider_message_id = event.provider_message_id
+                    )
+                )
+            END AS known_id
+        FROM internal.delivery_events(p_events) AS event
+    ), met AS MATERIALIZED ( -- with its recipient, locked; a second event finds it locked by the first
+        SELECT
+            wanted.*, recipient.id, recipient.communication_id, recipient.communication_created_at, recipient.channel,
+            recipient.address_hash, recipient.status AS old_status, recipient.attempts
+        FROM (
+            SELECT given.*, internal.uuid_v7_time(given.known_id) AS known_created_at
+            FROM given ORDER BY given.known_id
+        ) AS wanted
+        LEFT JOIN LATERAL (
+            SELECT
+                known.id, known.communication_id, known.communication_created_at, known.channel, known.address_hash,
+                known.status, known.attempts
+            FROM public.communication_recipients AS known
+            WHERE known.organization_id = p_organization_id AND known.id = wanted.known_id
+                AND known.communication_created_at = wanted.known_created_at
+            FOR NO KEY UPDATE
+        ) AS recipient ON true
+    ), fresh AS (
+        INSERT INTO internal.delivery_event_keys (organization_id, event_key)
+        SELECT DISTINCT p_organization_id, met.event_key
+        FROM met
+        WHERE met.id IS NOT NULL
+        ORDER BY met.event_key
+        ON CONFLICT DO NOTHING
+        RETURNING event_key
+    ), event AS MATERIALIZED (
+        SELECT DISTINCT ON (met.event_key) met.*
+        FROM fresh
+        JOIN met ON met.event_key = fresh.event_key
+        WHERE met.id IS NOT NULL
+        ORDER BY met.event_key, met.item
+    ), stored AS (
+        INSERT INTO public.delivery_status (
+            organization_id, recipient_id, event_key, communication_id, communication_created_at, channel, provider,
+            provider_event_id, status, error_code, error_message, occurred_at
+        )
+        SELECT
+            p_organization_id, event.id, event.event_key, event.communication_id, event.communication_created_at,
+            event.channel, event.provider, event.provider_event_id, event.status, event.error_code,
+            event.error_message, event.occurred_at
+        FROM event
+    ), change AS MATERIALIZED (
+        SELECT
+            event.id, event.communication_id, event.communication_created_at, event.old_status,
+            -- What was never handed out and is not going to be keeps its state, whatever is said of it.
+            max(event.rank) > internal.status_rank(event.old_status)
+            AND (event.attempts > 0 OR event.old_status NOT IN ('suppressed', 'cancelled')) AS moves,
+            (array_agg(event.status ORDER BY event.rank DESC NULLS LAST, event.occurred_at))[1] AS status,
+            (array_agg(event.error_code ORDER BY event.rank DESC NULLS LAST, event.occurred_at))[1] AS error_code,
+            (array_agg(event.error_message ORDER BY event.rank DESC NULLS LAST, event.occurred_at))[1] AS error_message,
+            min(event.occurred_at) FILTER (WHERE event.status = 'sent') AS sent_at,
+            min(event.occurred_at) FILTER (WHERE event.status = 'deferred') AS deferred_at,
+            min(event.occurred_at) FILTER (WHERE event.status = 'delivered') AS delivered_at,
+            min(event.occurred_at) FILTER (WHERE event.status = 'opened') AS opened_at,
+            min(event.occurred_at) FILTER (WHERE event.status = 'clicked') AS clicked_at,
+            min(event.occurred_at) FILTER (WHERE event.status = 'failed') AS failed_at,
+            min(event.occurred_at) FILTER (WHERE event.status = 'bounced') AS bounced_at,
+            min(event.occurred_at) FILTER (WHERE event.status = 'unsubscribed') AS unsubscribed_at,
+            min(event.occurred_at) FILTER (WHERE event.status = 'complained') AS complained_at
+        FROM event
+        GROUP BY
+            event.id, event.communication_id, event.communication_created_at, event.old_status, event.attempts
+    ), moved AS (
+        UPDATE public.communication_recipients AS known
+        SET status = CASE WHEN change.moves THEN change.status ELSE known.status END,
+            error_code = CASE WHEN change.moves THEN change.error_code ELSE known.error_code END,
+            error_message = CASE WHEN change.moves THEN change.error_message ELSE known.error_message END,
+            next_attempt_at = CASE WHEN change.moves THEN NULL ELSE known.next_attempt_at END,
+            sent_at = least(known.sent_at, change.sent_at),
+            deferred_at = least(known.deferred_at, change.deferred_at),
+            delivered_at = least(known.delivered_at, change.delivered_at),
+            opened_at = least(known.opened_at, change.opened_at),
+            clicked_at = least(known.clicked_at, change.clicked_at),
+            failed_at = least(known.failed_at, change.failed_at),
+            bounced_at = least(known.bounced_at, change.bounced_at),
+            unsubscribed_at = least(known.unsubscribed_at, change.unsubscribed_at),
+            complained_at = least(known.complained_at, change.complained_at)
+        FROM change
+        WHERE known.organization_id = p_organization_id AND known.id = change.id
+            AND known.communication_created_at = change.communication_created_at
+    ), counted AS (
+        INSERT INTO internal.communication_counter_deltas (organization_id, communication_id, status, delta)
+        SELECT p_organization_id, change.communication_id, counter.status, sum(counter.delta)
+        FROM change
+        CROSS JOIN LATERAL (VALUES (change.old_status, -1), (change.status, 1)) AS counter (status, delta)
+        WHERE change.moves
+        GROUP BY change.communication_id, counter.status
+        HAVING sum(counter.delta) <> 0
+    ), barred AS (
+        INSERT INTO public.suppressions AS bar (
+            organization_id, channel, address_hash, scope, reason, recipient_id
+        )
+        SELECT DISTINCT ON (event.channel, event.address_hash)
+            p_organization_id, event.channel, event.address_hash, verdict.scope, verdict.reason, event.id
+        FROM event
+        JOIN (
+            VALUES
+            ('complained', 'all', 'complaint', 3), ('bounced', 'all', 'hard_bounce', 2),
+            ('unsubscribed', 'commercial', 'unsubscribe', 1)
+        ) AS verdict (status, scope, reason, weight) ON verdict.status = event.status
+        WHERE event.address_hash IS NOT NULL AND event.channel <> 'in_app'
+        ORDER BY event.channel, event.address_hash, verdict.weight DESC, event.id
+        -- In any order the same: what holds for all and for ever, then the graver reason.
+        ON CONFLICT (organization_id, channel, address_hash) DO UPDATE
+        SET scope = CASE WHEN 'all' IN (bar.scope, excluded.scope) THEN 'all' ELSE 'commercial' END,
+            reason = CASE
+                WHEN excluded.reason = 'complaint' OR bar.scope < excluded.scope THEN excluded.reason ELSE bar.reason
+            END,
+            recipient_id = coalesce(bar.recipient_id, excluded.recipient_id),
+            expires_at = NULL
+        WHERE bar.expires_at IS NOT NULL
+            OR (bar.scope = 'commercial' AND excluded.scope = 'all')
+            OR (bar.reason IN ('hard_bounce', 'unsubscribe') AND excluded.reason = 'complaint')
+    ), kept AS (
+        INSERT INTO internal.unmatched_delivery_events (
+            claimed_organization, provider, provider_event_id, recipient_id, provider_message_id, status, error_code,
+            error_message, occurred_at
+        )
+        SELECT
+            p_organization_id, met.provider, met.provider_event_id, met.recipient_id, met.provider_message_id,
+            met.status, met.error_code, met.error_message, met.occurred_at
+        FROM met
+        WHERE met.id IS NULL AND met.flaw IS NULL
+        ORDER BY met.provider, met.provider_event_id
+        ON CONFLICT DO NOTHING
+        RETURNING 1
+    )
+    SELECT
+        (SELECT count(*) FROM event),
+        (SELECT count(*) FROM kept),
+        (SELECT count(*) FROM given),
+        (
+            SELECT format('%s of event %s', given.flaw, given.item)
+            FROM given WHERE given.flaw IS NOT NULL ORDER BY given.item LIMIT 1
+        )
+    INTO accepted, unmatched, duplicates, v_flaw;
+    IF v_flaw IS NOT NULL THEN
+        RAISE EXCEPTION '% is missing or not usable', v_flaw
+        USING ERRCODE = 'GC381',
+            HINT = 'Nothing was recorded. Each event needs provider, provider_event_id, a known status, occurred_at'
+            ' (not before 2000, not after tomorrow), and recipient_id or provider_message_id.';
+    END IF;
+    duplicates := duplicates - accepted - unmatched;
+    RETURN NEXT;
+END
+$$;
+
+COMMENT ON FUNCTION internal.apply_delivery_events(p_organization_id uuid, p_events jsonb) IS 'Record what providers report on messages of an organization: record_delivery_events() without asking who calls.';
+
+CREATE FUNCTION internal.archive_communications(p_before timestamp with time zone, p_dry_run boolean, OUT affected bigint, OUT kept bigint, OUT detail text) RETURNS record
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* Retention: take communications that are over since before a moment out of the lists. Those that still send, or
+       were sent later than that, are kept. */
+    WITH old AS (
+        SELECT
+            message.organization_id, message.id, message.created_at,
+            message.status IN ('scheduled', 'sending')
+            OR greatest(message.scheduled_for, message.completed_at, message.cancelled_at) >= p_before AS is_kept
+        FROM public.guest_communications AS message
+        WHERE message.created_at < p_before AND NOT message.is_archived
+    ),
+    archived AS (
+        UPDATE public.guest_communications AS message
+        SET is_archived = true
+        FROM old
+        WHERE
+            NOT p_dry_run AND old.is_kept IS NOT TRUE AND message.organization_id = old.organization_id
+            AND message.id = old.id AND message.created_at = old.created_at
+    )
+    SELECT
+        count(*) FILTER (WHERE old.is_kept IS NOT TRUE), count(*) FILTER (WHERE old.is_kept),
+        'kept: not over for long enough'
+    FROM old
+$$;
+
+COMMENT ON FUNCTION internal.archive_communications(p_before timestamp with time zone, p_dry_run boolean, OUT affected bigint, OUT kept bigint, OUT detail text) IS 'Retention: take communications that are over out of the lists.';
+
+CREATE FUNCTION internal.uuid_v7_time(p_id uuid) RETURNS timestamp with time zone
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN to_timestamp(((((('x'::text || "left"(replace((p_id)::text, '-'::text, ''::text), 12)))::bit(48))::bigint)::double precision / (1000.0)::double precision));
+
+COMMENT ON FUNCTION internal.uuid_v7_time(p_id uuid) IS 'The moment in a UUIDv7, in milliseconds: a key alone tells in which partition its row is.';
+
+CREATE TABLE public.guest_communications (
+    organization_id uuid NOT NULL,
+    id uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    message_title text NOT NULL,
+    message_type text NOT NULL,
+    message_category text NOT NULL,
+    purpose text NOT NULL,
+    lawful_basis text NOT NULL,
+    template_id uuid,
+    template_version integer,
+    subject text,
+    body text NOT NULL,
+    body_text text,
+    compiled jsonb NOT NULL,
+    variables text[] DEFAULT '{}'::text[] NOT NULL,
+    sender_name text,
+    sender_address text,
+    reply_to text,
+    postal_address text,
+    unsubscribe_url text,
+    status text DEFAULT 'draft'::text NOT NULL,
+    scheduled_for timestamp with time zone,
+    window_from time without time zone,
+    window_until time without time zone,
+    priority smallint DEFAULT 5 NOT NULL,
+    total_recipients bigint DEFAULT 0 NOT NULL,
+    queued_count bigint DEFAULT 0 NOT NULL,
+    sending_count bigint DEFAULT 0 NOT NULL,
+    unknown_count bigint DEFAULT 0 NOT NULL,
+    sent_count bigint DEFAULT 0 NOT NULL,
+    deferred_count bigint DEFAULT 0 NOT NULL,
+    delivered_count bigint DEFAULT 0 NOT NULL,
+    opened_count bigint DEFAULT 0 NOT NULL,
+    clicked_count bigint DEFAULT 0 NOT NULL,
+    failed_count bigint DEFAULT 0 NOT NULL,
+    bounced_count bigint DEFAULT 0 NOT NULL,
+    complained_count bigint DEFAULT 0 NOT NULL,
+    suppressed_count bigint DEFAULT 0 NOT NULL,
+    cancelled_count bigint DEFAULT 0 NOT NULL,
+    is_archived boolean DEFAULT false NOT NULL,
+    created_by name DEFAULT SESSION_USER NOT NULL,
+    started_at timestamp with time zone,
+    completed_at timestamp with time zone,
+    cancelled_at timestamp with time zone,
+    CONSTRAINT guest_communications_body_check CHECK (((length(body) >= 1) AND (length(body) <= 500000))),
+    CONSTRAINT guest_communications_body_text_check CHECK (((length(body_text) >= 1) AND (length(body_text) <= 500000))),
+    CONSTRAINT guest_communications_cancelled CHECK (((status = 'cancelled'::text) = (cancelled_at IS NOT NULL))),
+    CONSTRAINT guest_communications_commercial_basis CHECK (((message_category <> 'commercial'::text) OR (lawful_basis = ANY (ARRAY['consent'::text, 'legitimate_interest'::text])))),
+    CONSTRAINT guest_communications_compiled_check CHECK ((jsonb_typeof(compiled) = 'object'::text)),
+    CONSTRAINT guest_communications_created_at CHECK ((created_at = internal.uuid_v7_time(id))),
+    CONSTRAINT guest_communications_lawful_basis_check CHECK ((lawful_basis = ANY (ARRAY['consent'::text, 'contract'::text, 'legitimate_interest'::text, 'legal_obligation'::text]))),
+    CONSTRAINT guest_communications_message_category_check CHECK ((message_category = ANY (ARRAY['transactional'::text, 'commercial'::text]))),
+    CONSTRAINT guest_communications_message_title_check CHECK (((length(message_title) >= 1) AND (length(message_title) <= 200))),
+    CONSTRAINT guest_communications_message_type_check CHECK ((message_type = ANY (ARRAY['email'::text, 'sms'::text, 'push'::text, 'in_app'::text]))),
+    CONSTRAINT guest_communications_postal_address_check CHECK (((length(postal_address) >= 5) AND (length(postal_address) <= 500))),
+    CONSTRAINT guest_communications_priority_check CHECK (((priority >= 1) AND (priority <= 9))),
+    CONSTRAINT guest_communications_purpose_check CHECK ((purpose ~ '^[a-z][a-z0-9_]{0,62}$'::text)),
+    CONSTRAINT guest_communications_reply_to_check CHECK (((length(reply_to) >= 3) AND (length(reply_to) <= 254))),
+    CONSTRAINT guest_communications_scheduled CHECK (((status <> 'scheduled'::text) OR (scheduled_for IS NOT NULL))),
+    CONSTRAINT guest_communications_sender_address_check CHECK (((length(sender_address) >= 1) AND (length(sender_address) <= 254))),
+    CONSTRAINT guest_communications_sender_name_check CHECK (((length(sender_name) >= 1) AND (length(sender_name) <= 200))),
+    CONSTRAINT guest_communications_status_check CHECK ((status = ANY (ARRAY['draft'::text, 'scheduled'::text, 'sending'::text, 'sent'::text, 'cancelled'::text]))),
+    CONSTRAINT guest_communications_subject CHECK (((message_type <> 'email'::text) OR (subject IS NOT NULL))),
+    CONSTRAINT guest_communications_subject_check CHECK (((length(subject) >= 1) AND (length(subject) <= 998))),
+    CONSTRAINT guest_communications_template CHECK (((template_id IS NULL) = (template_version IS NULL))),
+    CONSTRAINT guest_communications_unsubscribe_url_check CHECK ((unsubscribe_url ~ '^https://'::text)),
+    CONSTRAINT guest_communications_window CHECK (((window_from IS NULL) = (window_until IS NULL)))
+)
+PARTITION BY RANGE (created_at);
+
+ALTER TABLE ONLY public.guest_communications FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.guest_communications IS 'A message to many guests, in monthly partitions by creation. Its texts are a copy: what was sent stays readable.';
+
+COMMENT ON COLUMN public.guest_communications.organization_id IS 'The tenant.';
+
+COMMENT ON COLUMN public.guest_communications.id IS 'The communication, a UUIDv7.';
+
+COMMENT ON COLUMN public.guest_communications.created_at IS 'The moment in its id: the key of its partition.';
+
+COMMENT ON COLUMN public.guest_communications.message_title IS 'What people of the organization call it.';
+
+COMMENT ON COLUMN public.guest_communications.message_type IS 'The channel: email, sms, push or in_app.';
+
+COMMENT ON COLUMN public.guest_communications.message_category IS 'commercial: opt-out link and postal address are duties (15 USC 7704); transactional: about the wedding itself.';
+
+COMMENT ON COLUMN public.guest_communications.purpose IS 'What consent is asked for, such as wedding_updates.';
+
+COMMENT ON COLUMN public.guest_communications.lawful_basis IS 'Why it may be sent (GDPR Art 6); consent: only to those who gave it for channel and purpose.';
+
+COMMENT ON COLUMN public.guest_communications.template_id IS 'The template it was made from, if any.';
+
+COMMENT ON COLUMN public.guest_communications.template_version IS 'The version that was pinned.';
+
+COMMENT ON COLUMN public.guest_communications.subject IS 'Subject with its variables.';
+
+COMMENT ON COLUMN public.guest_communications.body IS 'HTML for email, plain text otherwise, with its variables.';
+
+COMMENT ON COLUMN public.guest_communications.body_text IS 'Plain text part of an e-mail.';
+
+COMMENT ON COLUMN public.guest_communications.compiled IS 'The texts cut into literals and variables.';
+
+COMMENT ON COLUMN public.guest_communications.variables IS 'Variables that every recipient has to have.';
+
+COMMENT ON COLUMN public.guest_communications.sender_name IS 'Who writes, as recipients read it.';
+
+COMMENT ON COLUMN public.guest_communications.sender_address IS 'From address, or the sending number.';
+
+COMMENT ON COLUMN public.guest_communications.reply_to IS 'Where answers go.';
+
+COMMENT ON COLUMN public.guest_communications.postal_address IS 'Postal address of the sender.';
+
+COMMENT ON COLUMN public.guest_communications.unsubscribe_url IS 'Where unsubscribe links lead; each recipient''s token is appended (RFC 8058).';
+
+COMMENT ON COLUMN public.guest_communications.status IS 'draft: no recipients yet; scheduled; sending; sent: nobody is left to send to; cancelled.';
+
+COMMENT ON COLUMN public.guest_communications.scheduled_for IS 'Not before then.';
+
+COMMENT ON COLUMN public.guest_communications.window_from IS 'Sent only from this time of day on, in the guest''s time zone …';
+
+COMMENT ON COLUMN public.guest_communications.window_until IS '… and before this one.';
+
+COMMENT ON COLUMN public.guest_communications.priority IS '1 is most urgent, 9 least.';
+
+COMMENT ON COLUMN public.guest_communications.total_recipients IS 'Recipients in any state. This and the counters follow within a minute; communication_progress() is exact.';
+
+COMMENT ON COLUMN public.guest_communications.queued_count IS 'Recipients in state queued: waits to be claimed.';
+
+COMMENT ON COLUMN public.guest_communications.sending_count IS 'Recipients in state sending: in the hands of a worker.';
+
+COMMENT ON COLUMN public.guest_communications.unknown_count IS 'Recipients in state unknown: the attempt ended without an answer: never sent again by itself.';
+
+COMMENT ON COLUMN public.guest_communications.sent_count IS 'Recipients in state sent: accepted by the provider.';
+
+COMMENT ON COLUMN public.guest_communications.deferred_count IS 'Recipients in state deferred: the provider tries again.';
+
+COMMENT ON COLUMN public.guest_communications.delivered_count IS 'Recipients in state delivered: accepted by the recipient''s server.';
+
+COMMENT ON COLUMN public.guest_communications.opened_count IS 'Recipients in state opened: opened.';
+
+COMMENT ON COLUMN public.guest_communications.clicked_count IS 'Recipients in state clicked: a link in it was followed.';
+
+COMMENT ON COLUMN public.guest_communications.failed_count IS 'Recipients in state failed: not sent, or refused by the provider.';
+
+COMMENT ON COLUMN public.guest_communications.bounced_count IS 'Recipients in state bounced: refused for good by the recipient''s server.';
+
+COMMENT ON COLUMN public.guest_communications.complained_count IS 'Recipients in state complained: reported as unwanted.';
+
+COMMENT ON COLUMN public.guest_communications.suppressed_count IS 'Recipients in state suppressed: not sent: a rule forbade it.';
+
+COMMENT ON COLUMN public.guest_communications.cancelled_count IS 'Recipients in state cancelled: not sent: the communication was cancelled.';
+
+COMMENT ON COLUMN public.guest_communications.is_archived IS 'Set by apply_data_retention(): out of the lists.';
+
+COMMENT ON COLUMN public.guest_communications.created_by IS 'The login that made it.';
+
+COMMENT ON COLUMN public.guest_communications.started_at IS 'When its first recipients were queued.';
+
+COMMENT ON COLUMN public.guest_communications.completed_at IS 'When nobody was left to send to.';
+
+COMMENT ON COLUMN public.guest_communications.cancelled_at IS 'When it was cancelled.';
+
+CREATE FUNCTION internal.ask_gates(p_communication public.guest_communications, p_guest_ids uuid[], p_address_hashes bytea[], OUT reasons text[], OUT consent_event_ids uuid[]) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET work_mem TO '64MB'
+    AS $$
+/* What internal.contact_gates() says about recipients of a communication, as arrays in their order. */
+BEGIN
+    SELECT
+        array_agg(gate.suppression_reason ORDER BY gate.item), array_agg(gate.consent_event_id ORDER BY gate.item)
+    INTO reasons, consent_event_ids
+    FROM internal.contact_gates(
+        p_communication.organization_id, p_communication.message_type, p_communication.message_category,
+        p_communication.purpose, p_communication.lawful_basis, p_guest_ids, p_address_hashes
+    ) AS gate;
+END
+$$;
+
+COMMENT ON FUNCTION internal.ask_gates(p_communication public.guest_communications, p_guest_ids uuid[], p_address_hashes bytea[], OUT reasons text[], OUT consent_event_ids uuid[]) IS 'What contact_gates() says about recipients of a communication, as arrays.';
+
+CREATE FUNCTION internal.autoscale_pools() RETURNS TABLE(pool_name text, max_connections bigint)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Let pools with autoscale follow the load that the machines report, and return the pools that changed.
+   Up by a quarter when clients of one machine waited in 3 reports in a row; down by a fifth when every machine used
+   less than half for 10 minutes; between autoscale_min and autoscale_max, never below min_connections, at most one
+   change a minute, and after a change everything is counted from the start. A wish that PostgreSQL has no connections
+   for (GC121) is let go: the pool stays. */
+DECLARE
+    v_pool record;
+BEGIN
+    FOR v_pool IN
+        SELECT
+            wanted.pool_name AS name,
+            CASE
+                WHEN loads.waits THEN least(ceil(wanted.max_connections * 1.25)::bigint, wanted.autoscale_max)
+                ELSE
+                    greatest(
+                        floor(wanted.max_connections * 0.8)::bigint, wanted.autoscale_min, wanted.min_connections
+                    )
+            END AS connections,
+            loads.waits
+        FROM public.communication_pool_config AS wanted
+        CROSS JOIN LATERAL (
+            SELECT
+                bool_or(load.reports_waiting >= 3) AS waits,
+                bool_and(coalesce(load.idle_since < clock_timestamp() - interval '10 minutes', false)) AS idles
+            FROM internal.pool_loads AS load
+            WHERE load.pool_name = wanted.pool_name AND load.reported_at > clock_timestamp() - interval '1 minute'
+        ) AS loads
+        WHERE
+            wanted.autoscale AND wanted.updated_at < clock_timestamp() - interval '1 minute'
+            AND (
+                (loads.waits AND wanted.max_connections < wanted.autoscale_max)
+                OR (
+                    NOT loads.waits AND loads.idles
+                    AND wanted.max_connections > greatest(wanted.autoscale_min, wanted.min_connections)
+                )
+            )
+        ORDER BY wanted.pool_name
+        -- Whoever finds a pool locked leaves it to the other one.
+        FOR NO KEY UPDATE OF wanted SKIP LOCKED
+    LOOP
+        BEGIN
+            UPDATE public.communication_pool_config AS wanted
+            SET max_connections = v_pool.connections
+            WHERE wanted.pool_name = v_pool.name;
+            UPDATE internal.pool_loads AS load
+            SET reports_waiting = 0, idle_since = NULL
+            WHERE load.pool_name = v_pool.name;
+            pool_name := v_pool.name;
+            max_connections := v_pool.connections;
+            RETURN NEXT;
+        EXCEPTION WHEN SQLSTATE 'GC121' THEN
+            NULL;
+        END;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION internal.autoscale_pools() IS 'Let pools with autoscale follow the load that the machines report; returns the pools that changed.';
+
+CREATE FUNCTION internal.batch_results(p_results jsonb) RETURNS TABLE(recipient_id uuid, outcome text, status text, provider text, provider_message_id text, error_code text, error_message text)
+    LANGUAGE sql IMMUTABLE ROWS 100 PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((known.status IS NOT NULL) AND pg_input_is_valid(result.recipient_id, 'uuid'::text) AND ((result.outcome <> 'sent'::text) OR (result.provider IS NOT NULL)) AND (COALESCE(length(result.provider), 0) <= 100) AND (COALESCE(length(result.provider_message_id), 0) <= 500)) THEN (result.recipient_id)::uuid
+             ELSE NULL::uuid
+         END AS "case",
+     result.outcome,
+     known.status,
+     result.provider,
+     result.provider_message_id,
+     "left"(result.error_code, 100) AS "left",
+     "left"(result.error_message, 1000) AS "left"
+    FROM (( SELECT (given.item ->> 'recipient_id'::text) AS recipient_id,
+             (given.item ->> 'outcome'::text) AS outcome,
+             (given.item ->> 'provider'::text) AS provider,
+             (given.item ->> 'provider_message_id'::text) AS provider_message_id,
+             (given.item ->> 'error_code'::text) AS error_code,
+             (given.item ->> 'error_message'::text) AS error_message
+            FROM jsonb_array_elements(batch_results.p_results) given(item)
+          OFFSET 0) result
+      LEFT JOIN ( VALUES ('sent'::text,'sent'::text), ('temporary'::text,'queued'::text), ('permanent'::text,'failed'::text), ('unknown'::text,'unknown'::text), ('not_attempted'::text,'queued'::text)) known(outcome, status) ON ((known.outcome = result.outcome)));
+END;
+
+COMMENT ON FUNCTION internal.batch_results(p_results jsonb) IS 'The results given to complete_batch(), a row for each; recipient_id is NULL where one is not usable.';
+
+CREATE FUNCTION internal.begin_idempotent(p_organization_id uuid, p_key text, p_operation text, p_request_hash bytea) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Take an idempotency key for the rest of the transaction. NULL: the caller is the first, goes on and ends
+   with finish_idempotent(); otherwise the answer that the first one got. A concurrent caller waits here until
+   the first one has committed, or takes its place if that failed. Without a key nothing is kept: NULL.
+   Raises GC340 for a key that was used with another request, GC341 for one that is too long. */
+DECLARE
+    v_before public.communication_idempotency;
+BEGIN
+    IF p_key IS NULL THEN
+        RETURN NULL;
+    END IF;
+    IF length(p_key) NOT BETWEEN 1 AND 200 THEN
+        RAISE EXCEPTION 'an idempotency key has 1 to 200 characters, this one has %', length(p_key)
+        USING ERRCODE = 'GC341', HINT = 'Take a UUID, or NULL to do without.';
+    END IF;
+    INSERT INTO public.communication_idempotency (organization_id, idempotency_key, operation, request_hash)
+    VALUES (p_organization_id, p_key, p_operation, p_request_hash)
+    ON CONFLICT (organization_id, idempotency_key) DO NOTHING;
+    IF FOUND THEN
+        RETURN NULL;
+    END IF;
+    SELECT used.* INTO STRICT v_before
+    FROM public.communication_idempotency AS used
+    WHERE used.organization_id = p_organization_id AND used.idempotency_key = p_key;
+    IF (v_before.operation, v_before.request_hash) <> (p_operation, p_request_hash) THEN
+        RAISE EXCEPTION 'idempotency key "%" was used at % for another request, to %',
+            p_key, v_before.created_at, v_before.operation
+        USING ERRCODE = 'GC340', HINT = 'Retry with exactly the values of the first call, or take a new key.';
+    END IF;
+    RETURN v_before.response;
+END
+$$;
+
+COMMENT ON FUNCTION internal.begin_idempotent(p_organization_id uuid, p_key text, p_operation text, p_request_hash bytea) IS 'Take an idempotency key: NULL for the first caller, the first one''s answer for every other.';
+
+CREATE FUNCTION internal.built_in_variables() RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ARRAY['guest_name'::text, 'organization_name'::text, 'recipient_email'::text, 'unsubscribe_url'::text, 'communication_title'::text];
+
+COMMENT ON FUNCTION internal.built_in_variables() IS 'Variables that every message has without being given any.';
+
+CREATE TABLE public.communication_batch_queue (
+    organization_id uuid DEFAULT '00000000-0000-0000-0000-000000000000'::uuid NOT NULL,
+    batch_id text NOT NULL,
+    operation_type text NOT NULL,
+    payload jsonb DEFAULT '{}'::jsonb NOT NULL,
+    priority smallint DEFAULT 5 NOT NULL,
+    state text DEFAULT 'ready'::text NOT NULL,
+    run_at timestamp with time zone DEFAULT now() NOT NULL,
+    fair_rank bigint DEFAULT 0 NOT NULL,
+    communication_id uuid,
+    communication_created_at timestamp with time zone,
+    first_recipient_id uuid,
+    last_recipient_id uuid,
+    recipients integer,
+    lease_token uuid,
+    leased_by text,
+    leased_at timestamp with time zone,
+    handed_out smallint,
+    lease_until timestamp with time zone,
+    attempts smallint DEFAULT 0 NOT NULL,
+    max_attempts smallint DEFAULT 5 NOT NULL,
+    last_error text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    created_by name DEFAULT SESSION_USER NOT NULL,
+    CONSTRAINT communication_batch_queue_batch_id_check CHECK (((length(batch_id) >= 1) AND (length(batch_id) <= 200))),
+    CONSTRAINT communication_batch_queue_chunk CHECK ((num_nonnulls(communication_id, communication_created_at, first_recipient_id, last_recipient_id, recipients) =
+CASE operation_type
+    WHEN 'send'::text THEN 5
+    ELSE 0
+END)),
+    CONSTRAINT communication_batch_queue_control CHECK (((operation_type = 'send'::text) = (organization_id <> '00000000-0000-0000-0000-000000000000'::uuid))),
+    CONSTRAINT communication_batch_queue_last_error_check CHECK ((length(last_error) <= 4000)),
+    CONSTRAINT communication_batch_queue_lease CHECK ((num_nonnulls(lease_token, leased_by, leased_at, handed_out, lease_until) =
+CASE state
+    WHEN 'leased'::text THEN 5
+    ELSE 0
+END)),
+    CONSTRAINT communication_batch_queue_leased_by_check CHECK (((length(leased_by) >= 1) AND (length(leased_by) <= 200))),
+    CONSTRAINT communication_batch_queue_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 100))),
+    CONSTRAINT communication_batch_queue_operation_type_check CHECK ((operation_type = ANY (ARRAY['send'::text, 'scale_workers'::text]))),
+    CONSTRAINT communication_batch_queue_payload_check CHECK ((jsonb_typeof(payload) = 'object'::text)),
+    CONSTRAINT communication_batch_queue_priority_check CHECK (((priority >= 1) AND (priority <= 9))),
+    CONSTRAINT communication_batch_queue_recipients_check CHECK (((recipients >= 1) AND (recipients <= 1000))),
+    CONSTRAINT communication_batch_queue_state_check CHECK ((state = ANY (ARRAY['scheduled'::text, 'ready'::text, 'leased'::text, 'acknowledged'::text]))),
+    CONSTRAINT communication_batch_queue_workers CHECK (((operation_type <> 'scale_workers'::text) OR (((payload ->> 'worker_count'::text) ~ '^[0-9]{1,4}$'::text) AND (state = ANY (ARRAY['ready'::text, 'acknowledged'::text])))))
+)
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='500', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0', autovacuum_analyze_threshold='1000');
+
+ALTER TABLE ONLY public.communication_batch_queue FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.communication_batch_queue IS 'What is to be sent, in chunks of up to 1000 recipients, and control messages. A finished chunk is deleted.';
+
+COMMENT ON COLUMN public.communication_batch_queue.organization_id IS 'The tenant; the nil UUID for control messages.';
+
+COMMENT ON COLUMN public.communication_batch_queue.batch_id IS 'The chunk: its first recipient when it was queued.';
+
+COMMENT ON COLUMN public.communication_batch_queue.operation_type IS 'send, or scale_workers for the worker supervisor.';
+
+COMMENT ON COLUMN public.communication_batch_queue.payload IS 'Of control messages: {"worker_count": 10}.';
+
+COMMENT ON COLUMN public.communication_batch_queue.priority IS '1 is most urgent, 9 least.';
+
+COMMENT ON COLUMN public.communication_batch_queue.state IS 'scheduled: not before run_at; ready; leased by a worker; acknowledged: a control message that was obeyed.';
+
+COMMENT ON COLUMN public.communication_batch_queue.run_at IS 'Not claimed before then.';
+
+COMMENT ON COLUMN public.communication_batch_queue.fair_rank IS 'Place in the queue: organizations take turns, measured in recipients.';
+
+COMMENT ON COLUMN public.communication_batch_queue.communication_id IS 'The communication.';
+
+COMMENT ON COLUMN public.communication_batch_queue.communication_created_at IS 'Its creation.';
+
+COMMENT ON COLUMN public.communication_batch_queue.first_recipient_id IS 'The chunk is the recipients from this key …';
+
+COMMENT ON COLUMN public.communication_batch_queue.last_recipient_id IS '… to this one, as far as they are queued.';
+
+COMMENT ON COLUMN public.communication_batch_queue.recipients IS 'How many they were when it was queued.';
+
+COMMENT ON COLUMN public.communication_batch_queue.lease_token IS 'Whoever holds it speaks for the chunk; a later claim has another one (fencing).';
+
+COMMENT ON COLUMN public.communication_batch_queue.leased_by IS 'The worker.';
+
+COMMENT ON COLUMN public.communication_batch_queue.leased_at IS 'When; sending_at of the recipients that went out under the lease says the same.';
+
+COMMENT ON COLUMN public.communication_batch_queue.handed_out IS 'How many recipients went out under the lease.';
+
+COMMENT ON COLUMN public.communication_batch_queue.lease_until IS 'When the lease ends, unless it is extended.';
+
+COMMENT ON COLUMN public.communication_batch_queue.attempts IS 'Leases that ended without an answer, or with fail_batch().';
+
+COMMENT ON COLUMN public.communication_batch_queue.max_attempts IS 'With that many the chunk becomes a dead letter.';
+
+COMMENT ON COLUMN public.communication_batch_queue.last_error IS 'Why the last attempt ended.';
+
+COMMENT ON COLUMN public.communication_batch_queue.created_at IS 'When it was queued.';
+
+COMMENT ON COLUMN public.communication_batch_queue.created_by IS 'The login that queued it.';
+
+CREATE FUNCTION internal.bury_recipients(p_batch public.communication_batch_queue, p_reason text, p_error text, p_recipient_ids uuid[] DEFAULT NULL::uuid[]) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+/* Give up recipients of a chunk that are queued: these, or all if no ids are given. They become failed with
+   error_code dead_letter, and one dead letter says so. Returns how many there were; none makes no dead letter. */
+DECLARE
+    v_ids uuid[];
+BEGIN
+    WITH gone AS MATERIALIZED (
+        SELECT queued.id
+        FROM public.communication_recipients AS queued
+        WHERE queued.organization_id = p_batch.organization_id
+            AND queued.communication_created_at = p_batch.communication_created_at
+            AND queued.id BETWEEN p_batch.first_recipient_id AND p_batch.last_recipient_id
+            AND queued.status = 'queued'
+            AND (p_recipient_ids IS NULL OR queued.id = ANY (p_recipient_ids))
+        ORDER BY queued.id
+        FOR NO KEY UPDATE
+    ), buried AS (
+        UPDATE public.communication_recipients AS recipient
+        SET status = 'failed', failed_at = clock_timestamp(), next_attempt_at = NULL, error_code = 'dead_letter',
+            error_message = left(concat_ws(': ', recipient.error_code, coalesce(recipient.error_message, p_error)), 1000)
+        FROM gone
+        WHERE recipient.organization_id = p_batch.organization_id AND recipient.id = gone.id
+            AND recipient.communication_created_at = p_batch.communication_created_at
+        RETURNING recipient.id
+    )
+    SELECT array_agg(buried.id ORDER BY buried.id) INTO v_ids FROM buried;
+    IF v_ids IS NULL THEN
+        RETURN 0;
+    END IF;
+    INSERT INTO public.communication_dead_letters (
+        organization_id, batch_id, communication_id, communication_created_at, first_recipient_id, last_recipient_id,
+        recipients, reason, attempts, last_error
+    ) VALUES (
+        p_batch.organization_id, p_batch.batch_id, p_batch.communication_id, p_batch.communication_created_at,
+        v_ids[1], v_ids[cardinality(v_ids)], cardinality(v_ids), p_reason, p_batch.attempts, left(p_error, 4000)
+    );
+    INSERT INTO internal.communication_counter_deltas (organization_id, communication_id, status, delta)
+    VALUES
+    (p_batch.organization_id, p_batch.communication_id, 'queued', -cardinality(v_ids)),
+    (p_batch.organization_id, p_batch.communication_id, 'failed', cardinality(v_ids));
+    RETURN cardinality(v_ids);
+END
+$$;
+
+COMMENT ON FUNCTION internal.bury_recipients(p_batch public.communication_batch_queue, p_reason text, p_error text, p_recipient_ids uuid[]) IS 'Give up queued recipients of a chunk: failed, with a dead letter that can be redriven.';
+
+CREATE FUNCTION internal.capped_messages(p_organization_id uuid, p_guest_id uuid, p_channel text, p_since timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'auto'
+    AS $$
+/* How many messages were handed to a provider for a guest since a moment: for the frequency cap of contact_gates(). */
+BEGIN
+    RETURN (
+        SELECT count(*) FROM public.communication_recipients AS earlier
+        WHERE
+            earlier.organization_id = p_organization_id AND earlier.guest_id = p_guest_id
+            AND earlier.channel = p_channel AND earlier.sending_at > p_since
+    );
+END
+$$;
+
+COMMENT ON FUNCTION internal.capped_messages(p_organization_id uuid, p_guest_id uuid, p_channel text, p_since timestamp with time zone) IS 'How many messages were handed to a provider for a guest since a moment.';
+
+CREATE FUNCTION internal.check_communication(p_new public.guest_communications, p_priority integer) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+/* Refuse a new communication whose values cannot be, naming the first of them: GC300 if it is missing, GC343 if it
+   is wrong, GC345 if a commercial message lacks a duty, GC346 if its moment is out of bounds. */
+DECLARE
+    v_wrong record;
+    v_missing text;
+BEGIN
+    SELECT given.name, given.value, given.rule INTO v_wrong
+    FROM (
+        VALUES
+        ('p_title', p_new.message_title, length(p_new.message_title) BETWEEN 1 AND 200, '1 to 200 characters'),
+        (
+            'p_channel', p_new.message_type, p_new.message_type IN ('email', 'sms', 'push', 'in_app'),
+            'email, sms, push or in_app'
+        ),
+        (
+            'p_purpose', p_new.purpose, p_new.purpose ~ '^[a-z][a-z0-9_]{0,62}$',
+            'a name of a-z, 0-9 and _ such as wedding_updates'
+        ),
+        (
+            'p_category', p_new.message_category, p_new.message_category IN ('transactional', 'commercial'),
+            'transactional or commercial'
+        ),
+        (
+            'p_lawful_basis', p_new.lawful_basis,
+            p_new.lawful_basis IN ('consent', 'legitimate_interest')
+            OR p_new.message_category = 'transactional' AND p_new.lawful_basis IN ('contract', 'legal_obligation'),
+            'consent or legitimate_interest; for transactional messages also contract or legal_obligation'
+        ),
+        ('p_priority', p_priority::text, p_priority BETWEEN 1 AND 9, '1 to 9'),
+        (
+            'p_template_id', coalesce(p_new.template_id::text, ''),
+            p_new.template_id IS NULL OR num_nonnulls(p_new.subject, p_new.body, p_new.body_text) = 0,
+            'a template or texts, not both'
+        ),
+        (
+            'p_sender_name', coalesce(p_new.sender_name, ''), coalesce(length(p_new.sender_name) BETWEEN 1 AND 200, true),
+            '1 to 200 characters'
+        ),
+        (
+            'p_sender_address', coalesce(p_new.sender_address, ''),
+            coalesce(length(p_new.sender_address) BETWEEN 1 AND 254, true), '1 to 254 characters'
+        ),
+        (
+            'p_reply_to', coalesce(p_new.reply_to, ''), coalesce(length(p_new.reply_to) BETWEEN 3 AND 254, true),
+            '3 to 254 characters'
+        ),
+        (
+            'p_postal_address', coalesce(p_new.postal_address, ''),
+            coalesce(length(p_new.postal_address) BETWEEN 5 AND 500, true), '5 to 500 characters'
+        ),
+        (
+            'p_unsubscribe_url', coalesce(p_new.unsubscribe_url, ''), coalesce(p_new.unsubscribe_url ~ '^https://', true),
+            'an address that begins with https://'
+        ),
+        (
+            'p_window_until', coalesce(p_new.window_until::text, ''),
+            num_nonnulls(p_new.window_from, p_new.window_until) = 0 OR p_new.window_from <> p_new.window_until,
+            'a time of day other than p_window_from; both or none'
+        )
+    ) AS given (name, value, is_fine, rule)
+    WHERE given.value IS NULL OR given.is_fine IS NOT TRUE
+    LIMIT 1;
+    IF v_wrong.name IS NOT NULL AND v_wrong.value IS NULL THEN
+        RAISE EXCEPTION '% is NULL', v_wrong.name USING ERRCODE = 'GC300', HINT = 'Give ' || v_wrong.rule || '.';
+    ELSIF v_wrong.name IS NOT NULL THEN
+        RAISE EXCEPTION '% cannot be "%"', v_wrong.name, v_wrong.value
+        USING ERRCODE = 'GC343', HINT = 'Give ' || v_wrong.rule || '.';
+    END IF;
+    PERFORM internal.check_moment(p_new.scheduled_for);
+    IF p_new.message_category = 'commercial' THEN
+        SELECT string_agg(duty.name, ', ') INTO v_missing
+        FROM (
+            VALUES
+            ('p_sender_name', p_new.sender_name), ('p_sender_address', p_new.sender_address),
+            ('p_postal_address', p_new.postal_address), ('p_unsubscribe_url', p_new.unsubscribe_url)
+        ) AS duty (name, value)
+        WHERE duty.value IS NULL;
+        IF v_missing IS NOT NULL THEN
+            RAISE EXCEPTION 'a commercial message lacks %', v_missing
+            USING ERRCODE = 'GC345',
+                HINT = '15 USC 7704 demands a clear sender, a postal address and a way to unsubscribe: give them all.';
+        END IF;
+    END IF;
+END
+$_$;
+
+COMMENT ON FUNCTION internal.check_communication(p_new public.guest_communications, p_priority integer) IS 'Refuse a new communication whose values cannot be.';
+
+CREATE FUNCTION internal.check_guests(p_guests jsonb) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+/* Whether upsert_guests() can take these guests, as far as they tell by themselves.
+   Raises GC301 if it is no array of objects, or of more than 100000, GC302 for a key it does not know,
+   GC303 for a value it cannot store; always the first one, with its place from 1. */
+DECLARE
+    c_fields CONSTANT text[] := '{guest_id,external_id,name,email,phone,push_token,language,time_zone}'::text[];
+    v_place bigint;
+    v_element jsonb;
+    v_field text;
+BEGIN
+    IF jsonb_typeof(p_guests) <> 'array' THEN
+        RAISE EXCEPTION 'p_guests is of type %', jsonb_typeof(p_guests)
+        USING ERRCODE = 'GC301', HINT = 'Give an array of objects such as [{"external_id": "7", "name": "Ann"}].';
+    ELSIF jsonb_array_length(p_guests) > 100000 THEN
+        RAISE EXCEPTION 'p_guests has % guests', jsonb_array_length(p_guests)
+        USING ERRCODE = 'GC301', HINT = 'Give at most 100000 in a call.';
+    END IF;
+    SELECT given.place, given.element INTO v_place, v_element
+    FROM jsonb_array_elements(p_guests) WITH ORDINALITY AS given (element, place)
+    WHERE jsonb_typeof(given.element) <> 'object' ORDER BY given.place LIMIT 1;
+    IF v_place IS NOT NULL THEN
+        RAISE EXCEPTION 'guest %: %', v_place, left(v_element::text, 100)
+        USING ERRCODE = 'GC301', HINT = 'Every guest is an object such as {"external_id": "7", "name": "Ann"}.';
+    END IF;
+    SELECT given.place, left(keys.name, 100) INTO v_place, v_field
+    FROM (
+        SELECT every.place, every.element
+        FROM jsonb_array_elements(p_guests) WITH ORDINALITY AS every (element, place)
+        WHERE every.element - c_fields <> '{}' ORDER BY every.place LIMIT 1
+    ) AS given
+    CROSS JOIN LATERAL jsonb_object_keys(given.element - c_fields) AS keys (name)
+    LIMIT 1;
+    IF v_place IS NOT NULL THEN
+        RAISE EXCEPTION 'guest %: there is no field "%"', v_place, v_field
+        USING ERRCODE = 'GC302', HINT = format('Fields are %s.', array_to_string(c_fields, ', '));
+    END IF;
+    SELECT checked.place, checked.element, checked.field INTO v_place, v_element, v_field
+    FROM (
+        SELECT
+            given.place, given.element,
+            CASE
+                WHEN jsonb_typeof(given.element -> 'guest_id') NOT IN ('string', 'null')
+                    OR (given.element ->> 'guest_id' IS NOT NULL AND given.guest_id IS NULL) THEN 'guest_id'
+                WHEN jsonb_typeof(given.element -> 'external_id') NOT IN ('string', 'null')
+                    OR length(given.external_id) NOT BETWEEN 1 AND 200 OR given.external_id ~ '[[:cntrl:]]'
+                    THEN 'external_id'
+                -- A guest has a name: null does not clear it.
+                WHEN jsonb_typeof(given.element -> 'name') <> 'string'
+                    OR length(given.name) NOT BETWEEN 1 AND 200 OR given.name ~ '[[:cntrl:]]' THEN 'name'
+                WHEN jsonb_typeof(given.element -> 'email') NOT IN ('string', 'null')
+                    OR length(given.email) NOT BETWEEN 3 AND 254
+                    OR given.email !~ '^[^][:cntrl:][:space:]@<>()[\\,;:"]+@[^][:cntrl:][:space:]@<>()[\\,;:"]+$'
+                    THEN 'email'
+                WHEN jsonb_typeof(given.element -> 'phone') NOT IN ('string', 'null')
+                    OR given.phone !~ '^\+[1-9][0-9]{6,14}$' THEN 'phone'
+                WHEN jsonb_typeof(given.element -> 'push_token') NOT IN ('string', 'null')
+                    OR length(given.push_token) NOT BETWEEN 1 AND 4096 OR given.push_token ~ '[[:cntrl:][:space:]]'
+                    THEN 'push_token'
+                WHEN jsonb_typeof(given.element -> 'language') NOT IN ('string', 'null')
+                    OR given.language !~ '^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$' OR length(given.language) > 100
+                    THEN 'language'
+                WHEN jsonb_typeof(given.element -> 'time_zone') NOT IN ('string', 'null')
+                    OR given.time_zone IN (
+                        SELECT zones.time_zone
+                        FROM (SELECT DISTINCT every.time_zone FROM internal.read_guests(p_guests) AS every) AS zones
+                        WHERE NOT internal.is_time_zone(zones.time_zone)
+                    ) THEN 'time_zone'
+            END AS field
+        FROM internal.read_guests(p_guests) AS given
+    ) AS checked
+    WHERE checked.field IS NOT NULL ORDER BY checked.place LIMIT 1;
+    IF v_place IS NOT NULL THEN
+        RAISE EXCEPTION 'guest %: % cannot be %', v_place, v_field, left((v_element -> v_field)::text, 100)
+        USING ERRCODE = 'GC303', HINT = CASE v_field
+            WHEN 'guest_id' THEN 'Give the UUID of a guest that exists, or leave it out.'
+            WHEN 'external_id' THEN 'Give 1 to 200 characters without control characters.'
+            WHEN 'name' THEN 'Give 1 to 200 characters without control characters.'
+            WHEN 'email' THEN 'Give one address such as ann@example.org, of at most 254 characters; null clears it.'
+            WHEN 'phone' THEN 'Give an international number such as +49 30 123456; null clears it.'
+            WHEN 'push_token' THEN 'Give at most 4096 characters without blanks; null clears it.'
+            WHEN 'language' THEN 'Give a BCP 47 tag such as de or pt-BR; null clears it.'
+            ELSE 'Give an IANA name such as Europe/Berlin; null: the organization''s.' END;
+    END IF;
+END
+$_$;
+
+COMMENT ON FUNCTION internal.check_guests(p_guests jsonb) IS 'Refuse guests that cannot be stored, naming the place, the field and the value.';
+
+CREATE FUNCTION internal.check_message_texts(p_channel text, p_subject text, p_body text, p_body_text text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Whether a message of this channel may have these texts.
+   Raises GC322 for another channel, GC300 for a text that is missing, GC321 for one that the channel
+   has no use for, or that is empty or too long. */
+DECLARE
+    v_part text;
+    v_length integer;
+    v_longest integer;
+BEGIN
+    IF p_channel IS NULL OR p_channel NOT IN ('email', 'sms', 'push', 'in_app') THEN
+        RAISE EXCEPTION 'there is no channel "%"', p_channel
+        USING ERRCODE = 'GC322', HINT = 'Channels are email, sms, push and in_app.';
+    ELSIF p_body IS NULL OR (p_channel = 'email' AND p_subject IS NULL) THEN
+        RAISE EXCEPTION 'p_% is NULL', CASE WHEN p_body IS NULL THEN 'body' ELSE 'subject' END
+        USING ERRCODE = 'GC300', HINT = format('A message by %s needs it.', p_channel);
+    END IF;
+    FOR v_part, v_length IN
+        SELECT given.part, length(given.content)
+        FROM (VALUES ('subject', p_subject), ('body', p_body), ('body_text', p_body_text)) AS given (part, content)
+        WHERE given.content IS NOT NULL
+    LOOP
+        v_longest := CASE v_part WHEN 'subject' THEN 998 ELSE 500000 END;
+        IF v_part NOT IN (SELECT parts.part FROM internal.message_parts(p_channel) AS parts) THEN
+            RAISE EXCEPTION 'a message by % has no %', p_channel, v_part
+            USING ERRCODE = 'GC321', HINT = format('Leave p_%s out.', v_part);
+        ELSIF v_length NOT BETWEEN 1 AND v_longest THEN
+            RAISE EXCEPTION 'the % has % characters', v_part, v_length
+            USING ERRCODE = 'GC321', HINT = format('It may have 1 to %s.', v_longest);
+        END IF;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION internal.check_message_texts(p_channel text, p_subject text, p_body text, p_body_text text) IS 'Refuse a channel that does not exist and texts that it cannot have.';
+
+CREATE FUNCTION internal.check_moment(p_moment timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Refuse (GC346) a moment to send at that is past, but for five minutes of two clocks that differ, or more than five
+   years ahead. NULL is no moment and fine. */
+BEGIN
+    IF p_moment NOT BETWEEN now() - interval '5 minutes' AND now() + interval '5 years' THEN
+        RAISE EXCEPTION 'a message cannot be scheduled for %', p_moment
+        USING ERRCODE = 'GC346', HINT = 'Give a moment from now to five years ahead.';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION internal.check_moment(p_moment timestamp with time zone) IS 'Refuse a moment to send at that is past or more than five years ahead.';
+
 CREATE FUNCTION internal.check_pool_config() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -80,6 +1170,131 @@ END
 $$;
 
 COMMENT ON FUNCTION internal.check_pool_config() IS 'Trigger: refuses (GC121) pools that leave PostgreSQL no reserve, counts the revision.';
+
+CREATE FUNCTION internal.check_proof(p_method text, p_source text, p_user_agent text, p_actor text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Refuse what would prove nothing: GC300 without a method, GC405 for an unknown one or for unreadable texts. */
+BEGIN
+    PERFORM internal.require_given(jsonb_build_object('p_method', p_method));
+    IF p_method NOT IN ('form', 'double_opt_in', 'sms_keyword', 'spoken', 'paper', 'import', 'unsubscribe', 'request')
+    THEN
+        RAISE EXCEPTION 'there is no method "%"', left(p_method, 100)
+        USING ERRCODE = 'GC405',
+            HINT = 'form, double_opt_in, sms_keyword, spoken, paper, import, unsubscribe or request.';
+    END IF;
+    PERFORM internal.require_text('p_source', p_source, 500, 'GC405');
+    PERFORM internal.require_text('p_user_agent', p_user_agent, 1000, 'GC405');
+    PERFORM internal.require_text('p_actor', p_actor, 200, 'GC405');
+END
+$$;
+
+COMMENT ON FUNCTION internal.check_proof(p_method text, p_source text, p_user_agent text, p_actor text) IS 'Refuse a proof of consent whose parts are unknown or unreadable.';
+
+CREATE FUNCTION internal.check_recipients(p_channel text, p_variables text[], p_recipients jsonb) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+/* Refuse recipients of bulk_send() that cannot be, naming the first of them by its position from 1: GC348 if they are
+   no array or too many, GC350 for an element of another shape, GC351 for one without a variable of the message. */
+DECLARE
+    v_wrong record;
+    v_field CONSTANT text := CASE p_channel WHEN 'email' THEN 'email' WHEN 'sms' THEN 'phone' WHEN 'push' THEN 'device' END;
+BEGIN
+    IF jsonb_typeof(p_recipients) <> 'array' THEN
+        RAISE EXCEPTION 'p_recipients is no array but %', jsonb_typeof(p_recipients)
+        USING ERRCODE = 'GC348', HINT = 'Give a JSON array: [{"guest_id": "…"}, {"email": "…", "name": "…"}].';
+    ELSIF jsonb_array_length(p_recipients) > 100000 THEN
+        RAISE EXCEPTION '% recipients in one call', jsonb_array_length(p_recipients)
+        USING ERRCODE = 'GC348', HINT = 'Give up to 100000 a call, in as many calls as it takes.';
+    END IF;
+    SELECT read.item, read.problem INTO v_wrong
+    FROM (
+        SELECT
+            element.item,
+            CASE
+                WHEN jsonb_typeof(element.value) <> 'object' THEN 'is no object'
+                WHEN element.value - '{guest_id,name,email,phone,device,personalisation}'::text[] <> '{}'
+                    THEN 'has an unknown field'
+                WHEN element.value ? 'guest_id' AND element.value ?| '{name,email,phone,device}'
+                    THEN 'has both a guest_id and an address or a name'
+                WHEN element.value ? 'guest_id' AND pg_input_is_valid(element.value ->> 'guest_id', 'uuid') IS NOT TRUE
+                    THEN 'has a guest_id that is no UUID'
+                WHEN element.value ? 'guest_id' THEN NULL
+                WHEN v_field IS NULL THEN 'has no guest_id'
+                WHEN jsonb_typeof(element.value -> v_field) IS DISTINCT FROM 'string'
+                    THEN format('has neither guest_id nor %s', v_field)
+                WHEN element.value ?| array_remove('{email,phone,device}', v_field) THEN 'has an address of another channel'
+                WHEN p_channel = 'email' AND NOT (
+                    btrim(element.value ->> 'email') ~ '^[^\s@]+@[^\s@]+$'
+                    AND length(btrim(element.value ->> 'email')) <= 254
+                ) THEN 'has no valid email'
+                WHEN p_channel = 'sms'
+                    AND internal.normalise_address('sms', element.value ->> 'phone') !~ '^\+[1-9][0-9]{6,14}$'
+                    THEN 'has a phone that is no number such as +4930123456'
+                WHEN p_channel = 'push' AND length(element.value ->> 'device') NOT BETWEEN 1 AND 4096
+                    THEN 'has no valid device'
+                WHEN element.value ? 'name' AND (
+                    jsonb_typeof(element.value -> 'name') <> 'string'
+                    OR length(element.value ->> 'name') NOT BETWEEN 1 AND 200
+                ) THEN 'has a name that is no text of 1 to 200 characters'
+            END AS problem
+        FROM jsonb_array_elements(p_recipients) WITH ORDINALITY AS element (value, item)
+    ) AS read
+    WHERE read.problem IS NOT NULL
+    ORDER BY read.item
+    LIMIT 1;
+    IF v_wrong.item IS NOT NULL THEN
+        RAISE EXCEPTION 'recipient % %', v_wrong.item, v_wrong.problem
+        USING ERRCODE = 'GC350',
+            HINT = 'Each is {"guest_id": …} or {"email": …, "name": …} (phone for sms, device for push), and may have "personalisation".';
+    END IF;
+    SELECT element.item, element.value -> 'personalisation' AS given INTO v_wrong
+    FROM jsonb_array_elements(p_recipients) WITH ORDINALITY AS element (value, item)
+    WHERE
+        jsonb_typeof(coalesce(element.value -> 'personalisation', '{}')) <> 'object'
+        OR NOT jsonb_strip_nulls(coalesce(element.value -> 'personalisation', '{}')) ?& p_variables
+    ORDER BY element.item
+    LIMIT 1;
+    IF v_wrong.item IS NOT NULL AND jsonb_typeof(v_wrong.given) <> 'object' THEN
+        RAISE EXCEPTION 'recipient % has a personalisation that is no object', v_wrong.item
+        USING ERRCODE = 'GC350', HINT = 'Give {"variable": "value", …}.';
+    ELSIF v_wrong.item IS NOT NULL THEN
+        RAISE EXCEPTION 'recipient % lacks variable %', v_wrong.item, (
+            SELECT string_agg(needed.name, ', ') FROM unnest(p_variables) AS needed (name)
+            WHERE v_wrong.given ->> needed.name IS NULL
+        ) USING ERRCODE = 'GC351', HINT = 'Give every variable of the message in "personalisation".';
+    END IF;
+END
+$_$;
+
+COMMENT ON FUNCTION internal.check_recipients(p_channel text, p_variables text[], p_recipients jsonb) IS 'Refuse recipients of bulk_send() that cannot be, naming the first of them.';
+
+CREATE FUNCTION internal.check_sendable(p_communication public.guest_communications) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Refuse to queue anything for a communication that was cancelled (GC347) or an organization that is not active
+   (GC352): its messages would be lost as suppressed. */
+DECLARE
+    v_state text;
+BEGIN
+    IF p_communication.status = 'cancelled' THEN
+        RAISE EXCEPTION 'communication % was cancelled at %', p_communication.id, p_communication.cancelled_at
+        USING ERRCODE = 'GC347', HINT = 'Make a new communication.';
+    END IF;
+    SELECT organization.state INTO v_state
+    FROM public.organizations AS organization
+    WHERE organization.organization_id = p_communication.organization_id;
+    IF v_state IS DISTINCT FROM 'active' THEN
+        RAISE EXCEPTION 'organization % is %', p_communication.organization_id, v_state
+        USING ERRCODE = 'GC352', HINT = 'Send when operations has made it active again.';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION internal.check_sendable(p_communication public.guest_communications) IS 'Refuse to queue anything for a cancelled communication or an organization that is not active.';
 
 CREATE FUNCTION internal.claim_backup(p_node text, p_lease interval) RETURNS TABLE(backup_id text, backup_type text, attempt bigint)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -128,6 +1343,225 @@ END
 $$;
 
 COMMENT ON FUNCTION internal.claim_backup(p_node text, p_lease interval) IS 'The next backup for the agent of this machine to take, at most one, under a lease.';
+
+CREATE FUNCTION internal.communication(p_organization_id uuid, p_communication_id uuid, p_lock boolean DEFAULT false) RETURNS public.guest_communications
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* One communication of the entered organization; with p_lock no other call that locks it runs before the end of
+   this transaction: one sender at a time, and none beside a cancellation. Whoever holds a lock on recipients or
+   chunks must not wait for this one.
+   Raises GC300 if the id is NULL, GC342 if the organization has no such communication. */
+DECLARE
+    v_found public.guest_communications;
+BEGIN
+    IF p_communication_id IS NULL THEN
+        RAISE EXCEPTION 'p_communication_id is NULL'
+        USING ERRCODE = 'GC300', HINT = 'Give the id that create_communication() returned.';
+    END IF;
+    IF p_lock THEN
+        SELECT communication.* INTO v_found
+        FROM public.guest_communications AS communication
+        WHERE
+            communication.organization_id = p_organization_id AND communication.id = p_communication_id
+            AND communication.created_at = internal.uuid_v7_time(p_communication_id)
+        FOR NO KEY UPDATE;
+    ELSE
+        SELECT communication.* INTO v_found
+        FROM public.guest_communications AS communication
+        WHERE
+            communication.organization_id = p_organization_id AND communication.id = p_communication_id
+            AND communication.created_at = internal.uuid_v7_time(p_communication_id);
+    END IF;
+    IF v_found.id IS NULL THEN
+        RAISE EXCEPTION 'organization % has no communication %', p_organization_id, p_communication_id
+        USING ERRCODE = 'GC342', HINT = 'Give the id that create_communication() returned.';
+    END IF;
+    RETURN v_found;
+END
+$$;
+
+COMMENT ON FUNCTION internal.communication(p_organization_id uuid, p_communication_id uuid, p_lock boolean) IS 'One communication, locked for this transaction if wished; refused (GC342) if there is none.';
+
+CREATE FUNCTION internal.compile_message(p_channel text, p_subject text, p_body text, p_body_text text) RETURNS TABLE(compiled jsonb, variables text[])
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Compile the texts of a message: {"subject": [segments], "body": […], "body_text": […]} as far as
+   they are given, and the names of the variables that every recipient has to have.
+   Raises what check_message_texts() raises, and GC320 for what is wrong in a text. */
+DECLARE
+    v_texts CONSTANT jsonb := jsonb_strip_nulls(
+        jsonb_build_object('subject', p_subject, 'body', p_body, 'body_text', p_body_text)
+    );
+BEGIN
+    PERFORM internal.check_message_texts(p_channel, p_subject, p_body, p_body_text);
+    RETURN QUERY
+    WITH done AS MATERIALIZED (
+        SELECT parts.part, made.segments, made.required
+        FROM internal.message_parts(p_channel) AS parts
+        CROSS JOIN LATERAL internal.compile_part(parts.part, parts.escaping, v_texts ->> parts.part) AS made
+        WHERE v_texts ? parts.part
+    )
+    SELECT
+        (SELECT jsonb_object_agg(done.part, done.segments) FROM done),
+        ARRAY(SELECT DISTINCT needed.name FROM done, unnest(done.required) AS needed (name) ORDER BY needed.name);
+END
+$$;
+
+COMMENT ON FUNCTION internal.compile_message(p_channel text, p_subject text, p_body text, p_body_text text) IS 'Check the texts of a message and cut them into segments, so that rendering parses nothing.';
+
+CREATE FUNCTION internal.compile_part(p_part text, p_escaping text, p_text text, OUT segments jsonb, OUT required text[]) RETURNS record
+    LANGUAGE plpgsql IMMUTABLE STRICT
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+/* Cut a text into segments for render_message(), and name the variables it cannot do without.
+   A segment is a literal, or an object:
+     {"name": n, "default": d, "link": true}  the value of n; d, already escaped, where there is none
+     {"if": n, "else": i}                     go on at segment i unless n has a value
+     {"go": i}                                go on at segment i
+   Raises GC320 with line, column and the offending piece. */
+DECLARE
+    c_tag CONSTANT text := '\{\{\{\{|\{\{(?!\{)(?:[^}]|\}(?!\}))*\}\}';
+    v_forbidden CONSTANT text := CASE p_escaping WHEN 'line' THEN '[\x01-\x1f\x7f-\x9f\u2028\u2029]'
+        ELSE '[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]' END;
+    v_literals CONSTANT text[] := regexp_split_to_array(p_text, c_tag);
+    v_tags CONSTANT text[] := ARRAY(SELECT tags[1] FROM regexp_matches(p_text, '(' || c_tag || ')', 'g') AS tags);
+    v_segments jsonb[] := '{}'::jsonb[];
+    v_literal text := '';
+    v_tag text;
+    v_content text;
+    v_name text;
+    v_default text;
+    v_if text;             -- variable of the condition we are in
+    v_if_at integer;       -- its segment …
+    v_else_at integer;     -- … and the one of its else
+    v_tail text := '';     -- see html_tail()
+    v_tail_else text;
+    v_place text := 'text';
+    v_before text := '';   -- what has been read
+    v_problem text;
+    v_hint text := 'Write {{name}}, {{name|default}}, {{#if name}} … {{else}} … {{/if}} or {{!comment}}; a literal {{ is {{{{.';
+BEGIN
+    required := '{}';
+    FOR v_index IN 1..cardinality(v_literals) LOOP
+        v_content := v_literals[v_index];
+        IF strpos(v_content, '{{') > 0 THEN
+            v_before := v_before || left(v_content, strpos(v_content, '{{') - 1);
+            v_problem := format('"%s" is no tag', left(substr(v_content, strpos(v_content, '{{')), 40));
+        ELSIF v_content ~ v_forbidden THEN
+            v_before := v_before || substring(v_content FROM format('^(.*?)%s', v_forbidden));
+            v_problem := 'a control character';
+            v_hint := 'A subject is one line; in other texts, tabs and line breaks are allowed.';
+        END IF;
+        EXIT WHEN v_problem IS NOT NULL;
+        v_literal := v_literal || v_content;
+        v_before := v_before || v_content;
+        IF p_escaping = 'html' THEN
+            v_tail := internal.html_tail(v_tail || v_content);
+        END IF;
+        v_tag := v_tags[v_index];
+        v_content := btrim(substr(v_tag, 3, length(v_tag) - 4), E' \t\r\n');
+        IF v_tag = '{{{{' THEN
+            v_literal := v_literal || '{{';
+            v_before := v_before || v_tag;
+            CONTINUE;
+        ELSIF starts_with(v_content, '!') THEN
+            v_before := v_before || v_tag;
+            CONTINUE;
+        END IF;
+        IF v_literal <> '' THEN
+            v_segments := v_segments || to_jsonb(v_literal);
+            v_literal := '';
+        END IF;
+        EXIT WHEN v_tag IS NULL;
+        IF v_content ~ '^#if\s' THEN
+            v_name := btrim(substr(v_content, 4), E' \t\r\n');
+            IF v_if IS NOT NULL THEN
+                v_problem := 'a condition within a condition';
+                v_hint := format('Close {{#if %s}} with {{/if}} first: conditions do not nest.', v_if);
+            ELSE
+                v_if := v_name;
+                v_segments := v_segments || jsonb_build_object('if', v_if);
+                v_if_at := cardinality(v_segments);
+                v_else_at := NULL;
+                v_tail_else := v_tail;
+            END IF;
+        ELSIF v_content IN ('else', '/if') AND v_if IS NULL THEN
+            v_problem := format('%s without {{#if …}}', v_tag);
+        ELSIF v_content = 'else' THEN
+            IF v_else_at IS NOT NULL THEN
+                v_problem := 'a second {{else}}';
+            END IF;
+            v_segments := v_segments || jsonb_build_object('go', 0);
+            v_else_at := cardinality(v_segments);
+            SELECT v_tail_else, v_tail INTO v_tail, v_tail_else;
+            v_name := v_if;
+        ELSIF v_content = '/if' THEN
+            IF v_else_at IS NOT NULL THEN
+                v_segments[v_else_at] := jsonb_build_object('go', cardinality(v_segments));
+            END IF;
+            v_segments[v_if_at] := v_segments[v_if_at]
+                || jsonb_build_object('else', coalesce(v_else_at, cardinality(v_segments)));
+            IF internal.html_place(v_tail) <> internal.html_place(v_tail_else) THEN
+                v_problem := format('with and without %s, the HTML goes on differently here', v_if);
+                v_hint := 'Put whole tags, or whole attribute values, into a condition.';
+            END IF;
+            v_name := v_if;
+            v_if := NULL;
+        ELSE
+            v_name := rtrim(split_part(v_content, '|', 1), E' \t\r\n');
+            v_default := CASE WHEN strpos(v_tag, '|') > 0
+                THEN substr(v_tag, strpos(v_tag, '|') + 1, length(v_tag) - strpos(v_tag, '|') - 2) END;
+            IF p_escaping = 'html' THEN
+                v_place := internal.html_place(v_tail);
+                v_tail := v_tail || CASE WHEN v_tail = '' THEN '' ELSE E'\x01' END;
+            END IF;
+            IF starts_with(v_place, 'forbidden:') THEN
+                v_problem := format('%s stands %s', v_tag, substr(v_place, 11));
+                v_hint := 'Put variables into text, or into attribute values in quotes.';
+            ELSIF strpos(v_default, '{{') > 0 OR v_default ~ '[\x01-\x1f\x7f-\x9f\u2028\u2029]' THEN
+                v_problem := format('the default in %s is no line of plain text', v_tag);
+            ELSIF v_place = 'link' AND v_default <> '' AND NOT internal.is_web_address(v_default) THEN
+                v_problem := format('the default in %s is no address', v_tag);
+                v_hint := 'A link begins with https://, http:// or mailto:.';
+            END IF;
+            IF v_default IS NULL AND v_name = v_if THEN
+                v_default := '';
+            ELSIF v_default IS NULL AND v_if IS NULL THEN
+                required := required || v_name;
+            END IF;
+            v_segments := v_segments || jsonb_strip_nulls(jsonb_build_object(
+                'name', v_name,
+                'default', CASE p_escaping WHEN 'html' THEN internal.escape_html(v_default) ELSE v_default END,
+                'link', CASE v_place WHEN 'link' THEN true END
+            ));
+        END IF;
+        IF v_problem IS NULL AND v_name !~ '^[a-z][a-z0-9_]{0,62}$' THEN
+            v_problem := format('"%s" is no name of a variable', v_name);
+            v_hint := 'Names have small letters, digits and _, begin with a letter, and have at most 63 characters.';
+        END IF;
+        EXIT WHEN v_problem IS NOT NULL;
+        v_before := v_before || v_tag;
+    END LOOP;
+    IF v_problem IS NULL AND v_if IS NOT NULL THEN
+        v_problem := format('{{#if %s}} is not closed', v_if);
+        v_hint := 'Close it with {{/if}}.';
+    END IF;
+    IF v_problem IS NOT NULL THEN
+        RAISE EXCEPTION '%, line %, column %: %',
+            p_part, 1 + regexp_count(v_before, '\n'), 1 + length(substring(v_before FROM '[^\n]*$')), v_problem
+        USING ERRCODE = 'GC320', HINT = v_hint;
+    END IF;
+    segments := to_jsonb(v_segments);
+    required := ARRAY(
+        SELECT DISTINCT needed.name FROM unnest(required) AS needed (name)
+        WHERE needed.name <> ALL (internal.built_in_variables()) ORDER BY needed.name
+    );
+END
+$_$;
+
+COMMENT ON FUNCTION internal.compile_part(p_part text, p_escaping text, p_text text, OUT segments jsonb, OUT required text[]) IS 'Cut one part of a message into literals and variables, refusing (GC320) what is wrong in it.';
 
 CREATE FUNCTION internal.complete_backup(p_backup_id text, p_node text, p_attempt bigint, p_result jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -190,6 +1624,409 @@ $$;
 
 COMMENT ON FUNCTION internal.complete_backup(p_backup_id text, p_node text, p_attempt bigint, p_result jsonb) IS 'Record what pgBackRest stored for a running backup of this machine.';
 
+CREATE FUNCTION internal.complete_late(p_batch public.communication_batch_queue, p_results jsonb, p_done uuid[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+/* What complete_batch() has left over when results and recipients do not meet one by one: recipients without a result
+   become unknown, those that an event has moved on get the names of the provider and keep their state.
+   p_done are those it has answered for. Raises GC362 if a result is of none of these. */
+DECLARE
+    v_late uuid[];
+    v_given integer;
+    v_wrong text;
+BEGIN
+    WITH result AS MATERIALIZED (
+        SELECT * FROM internal.batch_results(p_results) AS parsed
+        WHERE parsed.recipient_id <> ALL (p_done) ORDER BY parsed.recipient_id
+    ), moved AS (
+        UPDATE public.communication_recipients AS recipient
+        SET sent_at = CASE
+                WHEN result.status = 'sent' THEN least(recipient.sent_at, clock_timestamp()) ELSE recipient.sent_at
+            END,
+            provider = coalesce(recipient.provider, result.provider),
+            provider_message_id = coalesce(recipient.provider_message_id, result.provider_message_id)
+        FROM result
+        WHERE recipient.organization_id = p_batch.organization_id AND recipient.id = result.recipient_id
+            AND recipient.communication_created_at = p_batch.communication_created_at
+            AND recipient.sending_at = p_batch.leased_at
+        RETURNING recipient.id, result.provider, result.provider_message_id
+    ), named AS (
+        INSERT INTO internal.provider_messages (organization_id, provider, provider_message_id, recipient_id)
+        SELECT p_batch.organization_id, moved.provider, moved.provider_message_id, moved.id
+        FROM moved
+        WHERE moved.provider_message_id IS NOT NULL AND moved.provider IS NOT NULL
+        ORDER BY moved.provider, moved.provider_message_id
+        ON CONFLICT DO NOTHING
+    )
+    SELECT array_agg(moved.id) INTO v_late FROM moved;
+    SELECT count(*), min(left(given.item::text, 200)) FILTER (
+        WHERE NOT coalesce(given.item ->> 'recipient_id' = ANY ((p_done || v_late)::text[]), false)
+    )
+    INTO v_given, v_wrong
+    FROM jsonb_array_elements(p_results) AS given (item);
+    IF v_given <> cardinality(p_done || v_late) THEN
+        RAISE EXCEPTION 'a result of batch "%" is twice there or not usable: %', p_batch.batch_id, v_wrong
+        USING ERRCODE = 'GC362',
+            HINT = 'Give each recipient that the claim handed out once, with an outcome; sent needs a provider.';
+    END IF;
+    WITH missing AS MATERIALIZED (
+        SELECT sending.id
+        FROM public.communication_recipients AS sending
+        WHERE sending.organization_id = p_batch.organization_id
+            AND sending.communication_created_at = p_batch.communication_created_at
+            AND sending.id BETWEEN p_batch.first_recipient_id AND p_batch.last_recipient_id
+            AND sending.status = 'sending' AND sending.sending_at = p_batch.leased_at
+        ORDER BY sending.id
+        FOR NO KEY UPDATE
+    ), moved AS (
+        UPDATE public.communication_recipients AS recipient
+        SET status = 'unknown', unknown_at = clock_timestamp(),
+            error_code = 'no_result', error_message = format('%s gave no result', p_batch.leased_by)
+        FROM missing
+        WHERE recipient.organization_id = p_batch.organization_id AND recipient.id = missing.id
+            AND recipient.communication_created_at = p_batch.communication_created_at
+        RETURNING recipient.id
+    )
+    INSERT INTO internal.communication_counter_deltas (organization_id, communication_id, status, delta)
+    SELECT p_batch.organization_id, p_batch.communication_id, change.status, change.delta
+    FROM (SELECT count(*) AS moved FROM moved) AS lost
+    CROSS JOIN LATERAL (VALUES ('sending', -lost.moved), ('unknown', lost.moved)) AS change (status, delta)
+    WHERE lost.moved > 0;
+END
+$$;
+
+COMMENT ON FUNCTION internal.complete_late(p_batch public.communication_batch_queue, p_results jsonb, p_done uuid[]) IS 'What complete_batch() leaves over: recipients without a result, and results that an event has overtaken.';
+
+CREATE FUNCTION internal.consent_subject(p_organization_id uuid, p_address text, p_channel text, p_purpose text) RETURNS bytea
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+/* Whom consent is about: the keyed hash of an address, once address, channel and purpose are in order.
+   Raises GC300 for NULL, GC400 for a channel, GC401 for an address, GC402 for a purpose that cannot be. */
+DECLARE
+    v_address constant text := internal.normalise_address(p_channel, p_address);
+BEGIN
+    PERFORM internal.require_given(
+        jsonb_build_object('p_address', p_address, 'p_channel', p_channel, 'p_purpose', p_purpose)
+    );
+    IF p_channel NOT IN ('email', 'sms', 'push') THEN
+        RAISE EXCEPTION 'there is no consent for channel "%"', p_channel
+        USING ERRCODE = 'GC400', HINT = 'Channels with an address are email, sms and push.';
+    ELSIF NOT (CASE p_channel
+        WHEN 'email' THEN length(v_address) <= 254 AND v_address ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+$'
+        WHEN 'sms' THEN v_address ~ '^\+[1-9][0-9]{6,14}$'
+        ELSE length(v_address) BETWEEN 1 AND 4096 AND v_address !~ '[[:space:][:cntrl:]]'
+    END) THEN
+        RAISE EXCEPTION 'that is no address for channel %', p_channel
+        USING ERRCODE = 'GC401', HINT = 'email: name@domain; sms: E.164, such as +4915112345678; push: the token.';
+    ELSIF p_purpose !~ '^[a-z][a-z0-9_]{0,62}$' THEN
+        RAISE EXCEPTION 'there can be no purpose "%"', left(p_purpose, 100)
+        USING ERRCODE = 'GC402', HINT = 'Take a name of a-z, 0-9 and _ such as wedding_updates.';
+    END IF;
+    RETURN internal.address_hash(p_organization_id, p_channel, p_address);
+END
+$_$;
+
+COMMENT ON FUNCTION internal.consent_subject(p_organization_id uuid, p_address text, p_channel text, p_purpose text) IS 'The keyed hash of an address that is in order; refuses channel, address or purpose that are not.';
+
+CREATE FUNCTION internal.uuid_v7() RETURNS uuid
+    LANGUAGE sql PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* A UUIDv7 (RFC 9562): 48 bits of milliseconds, then random, so that new keys are neighbours in
+       the index. Frozen here because a column default uses it; PostgreSQL 18 brings its own. */
+    SELECT encode(
+        set_bit(
+            set_bit(
+                overlay(
+                    uuid_send(gen_random_uuid())
+                    PLACING substring(int8send((extract(EPOCH FROM clock_timestamp()) * 1000)::bigint) FROM 3)
+                    FROM 1 FOR 6
+                ),
+                52, 1
+            ),
+            53, 1
+        ),
+        'hex'
+    )::uuid
+$$;
+
+COMMENT ON FUNCTION internal.uuid_v7() IS 'A new UUIDv7: random, ordered by time of creation.';
+
+CREATE TABLE public.communication_gdpr_consent (
+    organization_id uuid NOT NULL,
+    address_hash bytea NOT NULL,
+    channel text NOT NULL,
+    purpose text NOT NULL,
+    id uuid GENERATED ALWAYS AS (consent_event_id) STORED NOT NULL,
+    consent_event_id uuid NOT NULL,
+    guest_id uuid,
+    guest_email text,
+    consent_given boolean NOT NULL,
+    consent_version text,
+    given_at timestamp with time zone,
+    withdrawn_at timestamp with time zone,
+    updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT communication_gdpr_consent_address_hash_check CHECK ((length(address_hash) = 32)),
+    CONSTRAINT communication_gdpr_consent_channel_check CHECK ((channel = ANY (ARRAY['email'::text, 'sms'::text, 'push'::text]))),
+    CONSTRAINT communication_gdpr_consent_dates CHECK ((
+CASE
+    WHEN consent_given THEN given_at
+    ELSE withdrawn_at
+END IS NOT NULL)),
+    CONSTRAINT communication_gdpr_consent_email CHECK (((channel = 'email'::text) OR (guest_email IS NULL))),
+    CONSTRAINT communication_gdpr_consent_guest_email_check CHECK (((length(guest_email) >= 3) AND (length(guest_email) <= 254))),
+    CONSTRAINT communication_gdpr_consent_purpose_check CHECK ((purpose ~ '^[a-z][a-z0-9_]{0,62}$'::text))
+)
+WITH (fillfactor='90');
+
+ALTER TABLE ONLY public.communication_gdpr_consent FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.communication_gdpr_consent IS 'Whether consent holds now: one row per address, channel and purpose. No row: none was ever given.';
+
+COMMENT ON COLUMN public.communication_gdpr_consent.organization_id IS 'The tenant.';
+
+COMMENT ON COLUMN public.communication_gdpr_consent.address_hash IS 'Keyed hash of the normalised address; joins with guests and recipients.';
+
+COMMENT ON COLUMN public.communication_gdpr_consent.channel IS 'email, sms or push.';
+
+COMMENT ON COLUMN public.communication_gdpr_consent.purpose IS 'For what.';
+
+COMMENT ON COLUMN public.communication_gdpr_consent.id IS 'consent_event_id under the name that queries count.';
+
+COMMENT ON COLUMN public.communication_gdpr_consent.consent_event_id IS 'The event that made it so.';
+
+COMMENT ON COLUMN public.communication_gdpr_consent.guest_id IS 'The guest with that address, if there is one.';
+
+COMMENT ON COLUMN public.communication_gdpr_consent.guest_email IS 'The address as it was given, for channel email; NULL once erased.';
+
+COMMENT ON COLUMN public.communication_gdpr_consent.consent_given IS 'true: it holds; false: it was withdrawn.';
+
+COMMENT ON COLUMN public.communication_gdpr_consent.consent_version IS 'The text that was consented to.';
+
+COMMENT ON COLUMN public.communication_gdpr_consent.given_at IS 'When it was last given.';
+
+COMMENT ON COLUMN public.communication_gdpr_consent.withdrawn_at IS 'When it was last withdrawn.';
+
+COMMENT ON COLUMN public.communication_gdpr_consent.updated_at IS 'When the row last changed.';
+
+CREATE TABLE public.communication_preferences (
+    organization_id uuid NOT NULL,
+    guest_id uuid NOT NULL,
+    channel text NOT NULL,
+    allowed boolean DEFAULT true NOT NULL,
+    is_preferred boolean DEFAULT false NOT NULL,
+    quiet_from time without time zone,
+    quiet_until time without time zone,
+    max_messages smallint,
+    per_interval interval,
+    language text,
+    updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    updated_by name DEFAULT SESSION_USER NOT NULL,
+    CONSTRAINT communication_preferences_cap CHECK (((max_messages IS NULL) = (per_interval IS NULL))),
+    CONSTRAINT communication_preferences_channel_check CHECK ((channel = ANY (ARRAY['email'::text, 'sms'::text, 'push'::text, 'in_app'::text]))),
+    CONSTRAINT communication_preferences_language_check CHECK ((language ~ '^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$'::text)),
+    CONSTRAINT communication_preferences_max_messages_check CHECK (((max_messages >= 0) AND (max_messages <= 1000))),
+    CONSTRAINT communication_preferences_per_interval_check CHECK (((per_interval >= '01:00:00'::interval) AND (per_interval <= '366 days'::interval))),
+    CONSTRAINT communication_preferences_quiet CHECK (((quiet_from IS NULL) = (quiet_until IS NULL)))
+);
+
+ALTER TABLE ONLY public.communication_preferences FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.communication_preferences IS 'What a guest wishes, per channel. No row: no wishes.';
+
+COMMENT ON COLUMN public.communication_preferences.organization_id IS 'The tenant.';
+
+COMMENT ON COLUMN public.communication_preferences.guest_id IS 'The guest.';
+
+COMMENT ON COLUMN public.communication_preferences.channel IS 'email, sms, push or in_app.';
+
+COMMENT ON COLUMN public.communication_preferences.allowed IS 'false: nothing on this channel.';
+
+COMMENT ON COLUMN public.communication_preferences.is_preferred IS 'The channel the guest likes best.';
+
+COMMENT ON COLUMN public.communication_preferences.quiet_from IS 'Nothing from this time of day on, in the guest''s time zone …';
+
+COMMENT ON COLUMN public.communication_preferences.quiet_until IS '… until this one; over midnight if it is earlier.';
+
+COMMENT ON COLUMN public.communication_preferences.max_messages IS 'At most so many messages …';
+
+COMMENT ON COLUMN public.communication_preferences.per_interval IS '… in so long a time.';
+
+COMMENT ON COLUMN public.communication_preferences.language IS 'BCP 47 tag of the language wished on this channel.';
+
+COMMENT ON COLUMN public.communication_preferences.updated_at IS 'When it last changed.';
+
+COMMENT ON COLUMN public.communication_preferences.updated_by IS 'The login that changed it.';
+
+CREATE TABLE public.guests (
+    organization_id uuid NOT NULL,
+    guest_id uuid DEFAULT internal.uuid_v7() NOT NULL,
+    external_id text,
+    name text,
+    email text,
+    phone text,
+    push_token text,
+    email_hash bytea,
+    phone_hash bytea,
+    push_hash bytea,
+    name_search text GENERATED ALWAYS AS (lower(name)) STORED COLLATE pg_catalog."C",
+    email_search text GENERATED ALWAYS AS (lower(email)) STORED COLLATE pg_catalog."C",
+    language text,
+    time_zone text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    erased_at timestamp with time zone,
+    CONSTRAINT guests_email_check CHECK (((length(email) >= 3) AND (length(email) <= 254))),
+    CONSTRAINT guests_email_hash_check CHECK ((length(email_hash) = 32)),
+    CONSTRAINT guests_erased CHECK (((erased_at IS NULL) OR (num_nonnulls(external_id, name, email, phone, push_token, email_hash, phone_hash, push_hash, language, time_zone) = 0))),
+    CONSTRAINT guests_external_id_check CHECK (((length(external_id) >= 1) AND (length(external_id) <= 200))),
+    CONSTRAINT guests_hashes CHECK ((((email IS NULL) OR (email_hash IS NOT NULL)) AND ((phone IS NULL) OR (phone_hash IS NOT NULL)) AND ((push_token IS NULL) OR (push_hash IS NOT NULL)))),
+    CONSTRAINT guests_language_check CHECK ((language ~ '^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$'::text)),
+    CONSTRAINT guests_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
+    CONSTRAINT guests_named_until_erased CHECK (((erased_at IS NOT NULL) OR (name IS NOT NULL))),
+    CONSTRAINT guests_phone_check CHECK ((phone ~ '^\+[1-9][0-9]{6,14}$'::text)),
+    CONSTRAINT guests_phone_hash_check CHECK ((length(phone_hash) = 32)),
+    CONSTRAINT guests_push_hash_check CHECK ((length(push_hash) = 32)),
+    CONSTRAINT guests_push_token_check CHECK (((length(push_token) >= 1) AND (length(push_token) <= 4096))),
+    CONSTRAINT guests_time_zone_check CHECK (((length(time_zone) >= 1) AND (length(time_zone) <= 64)))
+);
+
+ALTER TABLE ONLY public.guests FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.guests IS 'The people an organization writes to. Never deleted: erase_guest() leaves an anonymous row for the counts.';
+
+COMMENT ON COLUMN public.guests.organization_id IS 'The tenant.';
+
+COMMENT ON COLUMN public.guests.guest_id IS 'The guest, a UUIDv7.';
+
+COMMENT ON COLUMN public.guests.external_id IS 'The application''s own key: upsert_guests() recognises a guest by it.';
+
+COMMENT ON COLUMN public.guests.name IS 'Full name as it is to be written; NULL once erased.';
+
+COMMENT ON COLUMN public.guests.email IS 'E-mail address as given, without surrounding blanks.';
+
+COMMENT ON COLUMN public.guests.phone IS 'Telephone number in E.164, for SMS.';
+
+COMMENT ON COLUMN public.guests.push_token IS 'Token of the device for push messages.';
+
+COMMENT ON COLUMN public.guests.email_hash IS 'Keyed hash of the normalised address; joins with suppressions and consent.';
+
+COMMENT ON COLUMN public.guests.phone_hash IS 'Keyed hash of the number.';
+
+COMMENT ON COLUMN public.guests.push_hash IS 'Keyed hash of the token.';
+
+COMMENT ON COLUMN public.guests.name_search IS 'The name in small letters, for prefix search.';
+
+COMMENT ON COLUMN public.guests.email_search IS 'The address in small letters, for prefix search.';
+
+COMMENT ON COLUMN public.guests.language IS 'BCP 47 language tag.';
+
+COMMENT ON COLUMN public.guests.time_zone IS 'IANA name; NULL: the organization''s. Quiet hours and windows are meant in it.';
+
+COMMENT ON COLUMN public.guests.created_at IS 'When the guest was first given.';
+
+COMMENT ON COLUMN public.guests.updated_at IS 'When anything of it last changed.';
+
+COMMENT ON COLUMN public.guests.erased_at IS 'When erase_guest() made the row anonymous.';
+
+CREATE TABLE public.organizations (
+    organization_id uuid DEFAULT internal.uuid_v7() NOT NULL,
+    name text NOT NULL,
+    state text DEFAULT 'active'::text NOT NULL,
+    time_zone text DEFAULT 'UTC'::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT organizations_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
+    CONSTRAINT organizations_state_check CHECK ((state = ANY (ARRAY['active'::text, 'suspended'::text, 'closed'::text]))),
+    CONSTRAINT organizations_time_zone_check CHECK (((length(time_zone) >= 1) AND (length(time_zone) <= 64)))
+);
+
+ALTER TABLE ONLY public.organizations FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.organizations IS 'The tenants. Made by create_organization(); a tenant sees its own row only.';
+
+COMMENT ON COLUMN public.organizations.organization_id IS 'The tenant key, first column of every tenant table.';
+
+COMMENT ON COLUMN public.organizations.name IS 'Its name, for people.';
+
+COMMENT ON COLUMN public.organizations.state IS 'active; suspended: nothing is sent; closed: kept for its records.';
+
+COMMENT ON COLUMN public.organizations.time_zone IS 'IANA name; quiet hours and sending windows are meant in it.';
+
+COMMENT ON COLUMN public.organizations.created_at IS 'When it was made.';
+
+CREATE TABLE public.suppressions (
+    organization_id uuid NOT NULL,
+    channel text NOT NULL,
+    address_hash bytea NOT NULL,
+    scope text DEFAULT 'all'::text NOT NULL,
+    reason text NOT NULL,
+    recipient_id uuid,
+    note text,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    created_by name DEFAULT SESSION_USER NOT NULL,
+    expires_at timestamp with time zone,
+    CONSTRAINT suppressions_address_hash_check CHECK ((length(address_hash) = 32)),
+    CONSTRAINT suppressions_channel_check CHECK ((channel = ANY (ARRAY['email'::text, 'sms'::text, 'push'::text]))),
+    CONSTRAINT suppressions_note_check CHECK ((length(note) <= 500)),
+    CONSTRAINT suppressions_reason_check CHECK ((reason = ANY (ARRAY['hard_bounce'::text, 'complaint'::text, 'unsubscribe'::text, 'consent_withdrawn'::text, 'manual'::text, 'erased'::text]))),
+    CONSTRAINT suppressions_scope_check CHECK ((scope = ANY (ARRAY['all'::text, 'commercial'::text])))
+);
+
+ALTER TABLE ONLY public.suppressions FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.suppressions IS 'Addresses that get nothing more, as keyed hashes: they outlive the erasure of the guest.';
+
+COMMENT ON COLUMN public.suppressions.organization_id IS 'The tenant.';
+
+COMMENT ON COLUMN public.suppressions.channel IS 'email, sms or push.';
+
+COMMENT ON COLUMN public.suppressions.address_hash IS 'Keyed hash of the normalised address.';
+
+COMMENT ON COLUMN public.suppressions.scope IS 'all messages, or only commercial ones.';
+
+COMMENT ON COLUMN public.suppressions.reason IS 'Why.';
+
+COMMENT ON COLUMN public.suppressions.recipient_id IS 'The message that led to it, if one did.';
+
+COMMENT ON COLUMN public.suppressions.note IS 'Anything else, without personal data.';
+
+COMMENT ON COLUMN public.suppressions.created_at IS 'Since when.';
+
+COMMENT ON COLUMN public.suppressions.created_by IS 'The login that wrote it.';
+
+COMMENT ON COLUMN public.suppressions.expires_at IS 'Until when; NULL: for ever.';
+
+CREATE FUNCTION internal.contact_gates(p_organization_id uuid, p_channel text, p_category text, p_purpose text, p_lawful_basis text, p_guest_ids uuid[], p_address_hashes bytea[]) RETURNS TABLE(item bigint, suppression_reason text, consent_event_id uuid, time_zone text, quiet_from time without time zone, quiet_until time without time zone)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT asked.item,
+         CASE
+             WHEN ((contact_gates.p_channel <> 'in_app'::text) AND (asked.address_hash IS NULL)) THEN 'no_address'::text
+             WHEN (suppression.reason IS NOT NULL) THEN ('suppressed:'::text || suppression.reason)
+             WHEN ((contact_gates.p_lawful_basis = 'consent'::text) AND (consent.consent_event_id IS NULL)) THEN 'no_consent'::text
+             WHEN (NOT wish.allowed) THEN 'not_allowed'::text
+             WHEN ((wish.max_messages IS NOT NULL) AND (wish.max_messages <= internal.capped_messages(contact_gates.p_organization_id, asked.guest_id, contact_gates.p_channel, (now() - wish.per_interval)))) THEN 'frequency_cap'::text
+             WHEN (guest.erased_at IS NOT NULL) THEN 'guest_erased'::text
+             WHEN (COALESCE(organization.state, ''::text) <> 'active'::text) THEN 'organization_inactive'::text
+             ELSE NULL::text
+         END AS "case",
+     consent.consent_event_id,
+     COALESCE(guest.time_zone, organization.time_zone) AS "coalesce",
+     wish.quiet_from,
+     wish.quiet_until
+    FROM (((((UNNEST(contact_gates.p_guest_ids, contact_gates.p_address_hashes) WITH ORDINALITY asked(guest_id, address_hash, item)
+      LEFT JOIN public.organizations organization ON ((organization.organization_id = contact_gates.p_organization_id)))
+      LEFT JOIN public.guests guest ON (((guest.organization_id = contact_gates.p_organization_id) AND (guest.guest_id = asked.guest_id))))
+      LEFT JOIN public.suppressions suppression ON (((suppression.organization_id = contact_gates.p_organization_id) AND (suppression.channel = contact_gates.p_channel) AND (suppression.address_hash = asked.address_hash) AND ((suppression.scope = 'all'::text) OR (contact_gates.p_category = 'commercial'::text)) AND ((suppression.expires_at IS NULL) OR (suppression.expires_at > now())))))
+      LEFT JOIN public.communication_gdpr_consent consent ON (((contact_gates.p_lawful_basis = 'consent'::text) AND (consent.organization_id = contact_gates.p_organization_id) AND (consent.address_hash = asked.address_hash) AND (consent.channel = contact_gates.p_channel) AND (consent.purpose = contact_gates.p_purpose) AND consent.consent_given)))
+      LEFT JOIN public.communication_preferences wish ON (((wish.organization_id = contact_gates.p_organization_id) AND (wish.guest_id = asked.guest_id) AND (wish.channel = contact_gates.p_channel))));
+END;
+
+COMMENT ON FUNCTION internal.contact_gates(p_organization_id uuid, p_channel text, p_category text, p_purpose text, p_lawful_basis text, p_guest_ids uuid[], p_address_hashes bytea[]) IS 'Who may be written to and, if not, why: consent, suppressions, preferences, caps; the same at enqueue and claim.';
+
 CREATE FUNCTION internal.current_organization() RETURNS uuid
     LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
     AS $$
@@ -220,6 +2057,187 @@ $$;
 
 COMMENT ON FUNCTION internal.current_organization() IS 'The organization entered with enter_tenant(), NULL unless the login is bound to it. Policies compare with it.';
 
+CREATE FUNCTION internal.data_key(p_organization_id uuid, p_purpose text, OUT key bytea, OUT key_version integer) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* The active key of an organization for a purpose, opened; made when it is needed first.
+   It reads with the rights of its caller: a function of comms_owner gets keys of the organization that was
+   entered, one of comms_maintenance those of all.
+   Raises GC300 for NULL, GC211, GC202 or GC203 if it cannot be opened, 40001 if another transaction made it
+   and this one cannot see it. */
+DECLARE
+    v_row public.communication_encryption_keys;
+BEGIN
+    IF p_organization_id IS NULL OR p_purpose IS NULL THEN
+        RAISE EXCEPTION '% is NULL', CASE WHEN p_purpose IS NULL THEN 'p_purpose' ELSE 'p_organization_id' END
+        USING ERRCODE = 'GC300', HINT = 'Name the organization and what the key is for.';
+    END IF;
+    FOR v_try IN 1 .. 2 LOOP
+        SELECT active.* INTO v_row
+        FROM public.communication_encryption_keys AS active
+        WHERE
+            active.organization_id = p_organization_id AND active.key_type = 'data'
+            AND active.purpose = p_purpose AND active.state = 'active';
+        IF FOUND THEN
+            key := internal.aes256_gcm_decrypt(
+                internal.master_key(v_row.parent_key_id), v_row.encrypted_key,
+                internal.key_context(p_organization_id, v_row.key_id, 'data', p_purpose, v_row.key_version)
+            );
+            key_version := v_row.key_version;
+            RETURN;
+        END IF;
+        PERFORM internal.make_data_key(p_organization_id, p_purpose, coalesce(max(older.key_version), 0) + 1)
+        FROM public.communication_encryption_keys AS older
+        WHERE
+            older.organization_id = p_organization_id AND older.key_type = 'data' AND older.purpose = p_purpose;
+    END LOOP;
+    RAISE EXCEPTION 'the key "%" of organization % was made by another transaction', p_purpose, p_organization_id
+    USING ERRCODE = 'serialization_failure', HINT = 'Repeat the transaction.';
+END
+$$;
+
+COMMENT ON FUNCTION internal.data_key(p_organization_id uuid, p_purpose text, OUT key bytea, OUT key_version integer) IS 'The active key of an organization for a purpose, opened; made when it is needed first.';
+
+CREATE FUNCTION internal.data_key_of(p_organization_id uuid, p_purpose text, p_key_version integer) RETURNS bytea
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* The key of one version, opened, to read what it encrypted. It reads with the rights of its caller, see data_key().
+   Raises GC212 if there is none or it was destroyed, GC211, GC202 or GC203 if it cannot be opened. */
+DECLARE
+    v_key bytea;
+BEGIN
+    SELECT
+        internal.aes256_gcm_decrypt(
+            internal.master_key(one.parent_key_id), one.encrypted_key,
+            internal.key_context(one.organization_id, one.key_id, one.key_type, one.purpose, one.key_version)
+        )
+    INTO v_key
+    FROM public.communication_encryption_keys AS one
+    WHERE
+        one.organization_id = p_organization_id AND one.key_type = 'data' AND one.purpose = p_purpose
+        AND one.key_version = p_key_version;
+    IF v_key IS NULL THEN
+        RAISE EXCEPTION 'organization % has no key "%" of version %, or it was destroyed',
+            p_organization_id, p_purpose, p_key_version
+        USING ERRCODE = 'GC212', HINT = 'What it encrypted cannot be read; encryption_status() lists what there is.';
+    END IF;
+    RETURN v_key;
+END
+$$;
+
+COMMENT ON FUNCTION internal.data_key_of(p_organization_id uuid, p_purpose text, p_key_version integer) IS 'The key of one version, opened.';
+
+CREATE FUNCTION internal.delete_old_rows(p_data_class text, p_before timestamp with time zone, p_dry_run boolean, OUT affected bigint, OUT kept bigint, OUT detail text) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+/* Retention: delete rows of the small tables that are older than a moment. Checks of messages of an organization
+   under a legal hold are kept. */
+DECLARE
+    v_table regclass;
+    v_column name;
+BEGIN
+    kept := 0;
+    IF p_data_class = 'canspam_compliance' THEN
+        WITH old AS (
+            SELECT
+                checked.organization_id, checked.validation_id,
+                EXISTS (
+                    SELECT FROM public.legal_holds AS hold
+                    WHERE hold.organization_id = checked.organization_id AND hold.lifted_at IS NULL
+                ) AS is_held
+            FROM public.communication_canspam_compliance AS checked
+            WHERE checked.validation_timestamp < p_before
+        ),
+        deleted AS (
+            DELETE FROM public.communication_canspam_compliance AS checked
+            USING old
+            WHERE
+                NOT p_dry_run AND NOT old.is_held AND checked.organization_id = old.organization_id
+                AND checked.validation_id = old.validation_id
+        )
+        SELECT count(*) FILTER (WHERE NOT old.is_held), count(*) FILTER (WHERE old.is_held), 'kept: a legal hold'
+        INTO affected, kept, detail
+        FROM old;
+        RETURN;
+    END IF;
+    SELECT known.table_name, known.column_name INTO STRICT v_table, v_column
+    FROM (
+        VALUES
+        ('communication_idempotency', 'public.communication_idempotency'::regclass, 'created_at'::name),
+        ('delivery_event_keys', 'internal.delivery_event_keys', 'seen_at'),
+        ('provider_messages', 'internal.provider_messages', 'created_at'),
+        ('unmatched_delivery_events', 'internal.unmatched_delivery_events', 'received_at')
+    ) AS known (data_class, table_name, column_name)
+    WHERE known.data_class = p_data_class;
+    IF p_dry_run THEN
+        EXECUTE format('SELECT count(*) FROM %s AS old WHERE old.%I < $1', v_table, v_column)
+        INTO affected USING p_before;
+    ELSE
+        EXECUTE format('DELETE FROM %s AS old WHERE old.%I < $1', v_table, v_column) USING p_before;
+        GET DIAGNOSTICS affected = ROW_COUNT;
+    END IF;
+END
+$_$;
+
+COMMENT ON FUNCTION internal.delete_old_rows(p_data_class text, p_before timestamp with time zone, p_dry_run boolean, OUT affected bigint, OUT kept bigint, OUT detail text) IS 'Retention: delete rows of the small tables that are older than a moment.';
+
+CREATE FUNCTION internal.delivery_events(p_events jsonb) RETURNS TABLE(item bigint, provider text, provider_event_id text, event_key uuid, recipient_id uuid, provider_message_id text, status text, occurred_at timestamp with time zone, error_code text, error_message text, flaw text)
+    LANGUAGE sql STABLE ROWS 100
+    BEGIN ATOMIC
+ SELECT event.item,
+     event.provider,
+     event.provider_event_id,
+     (md5(((event.provider || ' '::text) || event.provider_event_id)))::uuid AS md5,
+     event.recipient_id,
+     event.provider_message_id,
+     event.status,
+     event.occurred_at,
+     "left"(event.error_code, 100) AS "left",
+     "left"(event.error_message, 1000) AS "left",
+         CASE
+             WHEN ((COALESCE(length(event.provider), 0) < 1) OR (COALESCE(length(event.provider), 0) > 100)) THEN 'provider'::text
+             WHEN ((COALESCE(length(event.provider_event_id), 0) < 1) OR (COALESCE(length(event.provider_event_id), 0) > 500)) THEN 'provider_event_id'::text
+             WHEN COALESCE((event.status <> ALL (ARRAY['sent'::text, 'deferred'::text, 'delivered'::text, 'opened'::text, 'clicked'::text, 'failed'::text, 'bounced'::text, 'unsubscribed'::text, 'complained'::text])), true) THEN 'status'::text
+             WHEN COALESCE(((event.occurred_at < '2000-01-01 00:00:00+00'::timestamp with time zone) OR (event.occurred_at > (clock_timestamp() + '1 day'::interval))), true) THEN 'occurred_at'::text
+             WHEN ((event.recipient_id IS NULL) AND (event.named_recipient OR (event.provider_message_id IS NULL))) THEN 'recipient_id'::text
+             WHEN (length(event.provider_message_id) > 500) THEN 'provider_message_id'::text
+             ELSE NULL::text
+         END AS "case"
+    FROM ( SELECT raw.item,
+             raw.provider,
+             raw.provider_event_id,
+             raw.provider_message_id,
+             raw.status,
+             raw.error_code,
+             raw.error_message,
+             (raw.recipient_id IS NOT NULL) AS named_recipient,
+                 CASE
+                     WHEN pg_input_is_valid(raw.recipient_id, 'uuid'::text) THEN (raw.recipient_id)::uuid
+                     ELSE NULL::uuid
+                 END AS recipient_id,
+                 CASE
+                     WHEN pg_input_is_valid(raw.occurred_at, 'timestamptz'::text) THEN (raw.occurred_at)::timestamp with time zone
+                     ELSE NULL::timestamp with time zone
+                 END AS occurred_at
+            FROM ( SELECT given.item,
+                     (given.event ->> 'provider'::text) AS provider,
+                     (given.event ->> 'provider_event_id'::text) AS provider_event_id,
+                     (given.event ->> 'provider_message_id'::text) AS provider_message_id,
+                     (given.event ->> 'recipient_id'::text) AS recipient_id,
+                     (given.event ->> 'status'::text) AS status,
+                     (given.event ->> 'occurred_at'::text) AS occurred_at,
+                     (given.event ->> 'error_code'::text) AS error_code,
+                     (given.event ->> 'error_message'::text) AS error_message
+                    FROM jsonb_array_elements(delivery_events.p_events) WITH ORDINALITY given(event, item)
+                  OFFSET 0) raw
+          OFFSET 0) event;
+END;
+
+COMMENT ON FUNCTION internal.delivery_events(p_events jsonb) IS 'The events given to record_delivery_events(), a row for each, with what is wrong with it.';
+
 CREATE FUNCTION internal.desired_pools() RETURNS TABLE(pool_name text, min_connections bigint, max_connections bigint, connection_timeout_ms bigint, idle_timeout_ms bigint, revision bigint)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -233,6 +2251,250 @@ CREATE FUNCTION internal.desired_pools() RETURNS TABLE(pool_name text, min_conne
 $$;
 
 COMMENT ON FUNCTION internal.desired_pools() IS 'The wanted values of every pool, for the node agents.';
+
+CREATE FUNCTION internal.drop_month(p_parent regclass, p_from timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Retention: drop one month of messages or reports, as the owner of the table. Whether it may be dropped has been
+   asked by the caller, who sees the rows of every organization. It is detached first, because foreign keys depend on
+   a partition that they point to. */
+DECLARE
+    v_partition regclass;
+BEGIN
+    SELECT month.partition INTO v_partition
+    FROM internal.months_of(p_parent) AS month WHERE month.from_moment = p_from;
+    IF v_partition IS NOT NULL AND p_parent = ANY (
+        '{public.guest_communications, public.communication_recipients, public.delivery_status}'::regclass[]
+    ) THEN
+        EXECUTE format('ALTER TABLE %s DETACH PARTITION %s', p_parent, v_partition);
+        EXECUTE format('DROP TABLE %s', v_partition);
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION internal.drop_month(p_parent regclass, p_from timestamp with time zone) IS 'Retention: drop one month of messages or reports, as the owner of the table.';
+
+CREATE FUNCTION internal.drop_months(p_data_class text, p_before timestamp with time zone, p_dry_run boolean, OUT affected bigint, OUT kept bigint, OUT detail text) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Retention: drop the months of communications (with their recipients and dead letters) or of reports that ended before
+   a moment, the oldest first, up to the first that is needed: a series without holes is one that can be checked.
+   A month is asked twice, the second time with everybody locked out. */
+DECLARE
+    v_parent constant regclass := format('public.%I', p_data_class);
+    v_month record;
+    v_why text;
+BEGIN
+    affected := 0;
+    FOR v_month IN
+        SELECT month.* FROM internal.months_of(v_parent) AS month WHERE month.until_moment <= p_before
+    LOOP
+        v_why := internal.why_month_is_kept(p_data_class, v_month.from_moment, v_month.until_moment, p_before);
+        IF v_why IS NULL AND NOT p_dry_run THEN
+            PERFORM internal.lock_month(v_parent, v_month.from_moment);
+            IF p_data_class = 'guest_communications' THEN
+                PERFORM internal.lock_month('public.communication_recipients', v_month.from_moment);
+            END IF;
+            v_why := internal.why_month_is_kept(p_data_class, v_month.from_moment, v_month.until_moment, p_before);
+        END IF;
+        EXIT WHEN v_why IS NOT NULL;
+        affected := affected + 1;
+        CONTINUE WHEN p_dry_run;
+        IF p_data_class = 'guest_communications' THEN
+            DELETE FROM public.communication_dead_letters AS letter
+            WHERE
+                letter.communication_created_at >= v_month.from_moment
+                AND letter.communication_created_at < v_month.until_moment;
+            DELETE FROM internal.communication_counter_deltas AS open_change
+            USING public.guest_communications AS message
+            WHERE
+                open_change.organization_id = message.organization_id AND open_change.communication_id = message.id
+                AND message.created_at >= v_month.from_moment AND message.created_at < v_month.until_moment;
+            PERFORM internal.drop_month('public.communication_recipients', v_month.from_moment);
+        END IF;
+        PERFORM internal.drop_month(v_parent, v_month.from_moment);
+    END LOOP;
+    SELECT count(*) - CASE WHEN p_dry_run THEN affected ELSE 0 END INTO kept
+    FROM internal.months_of(v_parent) AS month
+    WHERE month.until_moment <= p_before;
+    detail := CASE WHEN v_why IS NOT NULL
+        THEN format('kept: %s, because of %s', to_char(v_month.from_moment, 'YYYY-MM'), v_why) END;
+END
+$$;
+
+COMMENT ON FUNCTION internal.drop_months(p_data_class text, p_before timestamp with time zone, p_dry_run boolean, OUT affected bigint, OUT kept bigint, OUT detail text) IS 'Retention: drop months that nobody needs any more, the oldest first.';
+
+CREATE FUNCTION internal.end_consent(p_organization_id uuid, p_channel text, p_address_hash bytea, p_purpose text, p_proof jsonb) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* End the consent of an address that holds: for one purpose, or with p_purpose NULL for all. Each end is an event;
+   p_proof has its method, source, ip_address, user_agent and actor. Returns how many ended; 0 the second time. */
+DECLARE
+    v_ended bigint;
+BEGIN
+    WITH held AS MATERIALIZED (
+        SELECT consent.purpose, consent.guest_id, consent.consent_version, internal.uuid_v7() AS event_id
+        FROM public.communication_gdpr_consent AS consent
+        WHERE
+            consent.organization_id = p_organization_id AND consent.address_hash = p_address_hash
+            AND consent.channel = p_channel AND (p_purpose IS NULL OR consent.purpose = p_purpose)
+            AND consent.consent_given
+        ORDER BY consent.purpose
+        FOR NO KEY UPDATE
+    ),
+    proven AS (
+        INSERT INTO public.communication_gdpr_consent_events (
+            organization_id, event_id, address_hash, channel, purpose, event, guest_id, consent_version,
+            method, source, ip_address, user_agent, actor, occurred_at
+        )
+        SELECT
+            p_organization_id, held.event_id, p_address_hash, p_channel, held.purpose, 'withdrawn', held.guest_id,
+            held.consent_version, p_proof ->> 'method', p_proof ->> 'source', (p_proof ->> 'ip_address')::inet,
+            p_proof ->> 'user_agent', p_proof ->> 'actor', statement_timestamp()
+        FROM held
+    )
+    UPDATE public.communication_gdpr_consent AS consent
+    SET
+        consent_given = false, consent_event_id = held.event_id,
+        withdrawn_at = clock_timestamp(), updated_at = clock_timestamp()
+    FROM held
+    WHERE
+        consent.organization_id = p_organization_id AND consent.address_hash = p_address_hash
+        AND consent.channel = p_channel AND consent.purpose = held.purpose;
+    GET DIAGNOSTICS v_ended = ROW_COUNT;
+    RETURN v_ended;
+END
+$$;
+
+COMMENT ON FUNCTION internal.end_consent(p_organization_id uuid, p_channel text, p_address_hash bytea, p_purpose text, p_proof jsonb) IS 'End the consent of an address for one purpose or all, each with its event.';
+
+CREATE FUNCTION internal.enqueue(p_communication public.guest_communications, p_recipient_keys uuid[], p_guest_ids uuid[], p_names text[], p_addresses text[], p_address_hashes bytea[], p_personalisations text[], OUT accepted bigint, OUT suppressed jsonb, OUT chunks bigint) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET work_mem TO '64MB'
+    AS $$
+/* Add recipients, in the order of their keys and new to the communication, which the caller has locked. All gates are
+   asked: whoever may not be written to is kept as suppressed with the reason, the others are queued in chunks of up
+   to 1000. Their ids have the moment of the communication and then count on, so that a chunk is a range of ids.
+   Returns how many were accepted, the others by reason, and the number of chunks. */
+DECLARE
+    -- Of a UUIDv7 all but the number: 48 bits of time, the version, 50 random bits with the variant.
+    v_prefix CONSTANT text := left(replace(p_communication.id::text, '-', ''), 12) || '7'
+        || substr(replace(gen_random_uuid()::text, '-', ''), 14, 13);
+    v_rank CONSTANT bigint := internal.fair_rank(p_communication.organization_id, p_communication.priority);
+    v_run_at CONSTANT timestamptz := greatest(p_communication.scheduled_for, now());
+    v_gates CONSTANT record := internal.ask_gates(p_communication, p_guest_ids, p_address_hashes);
+    v_key bytea;
+    v_key_version integer;
+BEGIN
+    IF p_personalisations IS NOT NULL THEN
+        SELECT active.key, active.key_version INTO v_key, v_key_version
+        FROM internal.field_key(p_communication.organization_id) AS active;
+    END IF;
+    WITH added AS (
+        INSERT INTO public.communication_recipients AS recipient (
+            organization_id, id, communication_id, communication_created_at, guest_id, recipient_key, channel,
+            recipient_name, recipient_email, recipient_phone, recipient_device, address_hash,
+            personalisation, personalisation_key_version,
+            status, suppressed_at, suppression_reason, lawful_basis, consent_event_id, permitted_at
+        )
+        SELECT
+            p_communication.organization_id, new.id, p_communication.id, p_communication.created_at,
+            wanted.guest_id, wanted.recipient_key, p_communication.message_type, wanted.name,
+            CASE p_communication.message_type WHEN 'email' THEN wanted.address END,
+            CASE p_communication.message_type WHEN 'sms' THEN wanted.address END,
+            CASE p_communication.message_type WHEN 'push' THEN wanted.address END,
+            wanted.address_hash,
+            CASE WHEN new.is_secret THEN internal.aes256_gcm_encrypt(
+                v_key, convert_to(wanted.personalisation, 'UTF8'), internal.field_context(
+                    p_communication.organization_id, 'communication_recipients.personalisation', new.id, v_key_version
+                )
+            ) END,
+            CASE WHEN new.is_secret THEN v_key_version END,
+            CASE WHEN wanted.reason IS NULL THEN 'queued' ELSE 'suppressed' END,
+            CASE WHEN wanted.reason IS NOT NULL THEN now() END,
+            wanted.reason, p_communication.lawful_basis, wanted.consent_event_id, now()
+        FROM unnest(
+            p_recipient_keys, p_guest_ids, p_names, p_addresses, p_address_hashes, p_personalisations,
+            v_gates.reasons, v_gates.consent_event_ids
+        ) WITH ORDINALITY AS wanted (
+            recipient_key, guest_id, name, address, address_hash, personalisation, reason, consent_event_id, number
+        )
+        CROSS JOIN LATERAL (
+            SELECT
+                (v_prefix || lpad(to_hex(wanted.number), 6, '0'))::uuid AS id,
+                wanted.reason IS NULL AND wanted.personalisation IS NOT NULL AS is_secret
+        ) AS new
+        ORDER BY wanted.number
+        RETURNING recipient.id, recipient.suppression_reason
+    ),
+
+    chunk AS (
+        SELECT
+            min(queued.id::text)::uuid AS first_id,
+            max(queued.id::text)::uuid AS last_id,
+            count(*) AS recipients,
+            sum(count(*)) OVER (ORDER BY queued.number / 1000) AS recipients_so_far
+        FROM (
+            SELECT added.id, row_number() OVER (ORDER BY added.id) - 1 AS number
+            FROM added WHERE added.suppression_reason IS NULL
+        ) AS queued
+        GROUP BY queued.number / 1000
+    ),
+
+    enqueued AS (
+        INSERT INTO public.communication_batch_queue AS queue (
+            organization_id, batch_id, operation_type, priority, state, run_at, fair_rank, communication_id,
+            communication_created_at, first_recipient_id, last_recipient_id, recipients
+        )
+        SELECT
+            p_communication.organization_id, chunk.first_id::text, 'send', p_communication.priority,
+            CASE WHEN v_run_at > now() THEN 'scheduled' ELSE 'ready' END, v_run_at,
+            v_rank + chunk.recipients_so_far, p_communication.id, p_communication.created_at,
+            chunk.first_id, chunk.last_id, chunk.recipients
+        FROM chunk
+        RETURNING queue.batch_id
+    ),
+
+    counted AS (
+        SELECT added.suppression_reason AS reason, count(*) AS recipients FROM added GROUP BY added.suppression_reason
+    ),
+
+    summed AS (
+        INSERT INTO internal.communication_counter_deltas (organization_id, communication_id, status, delta)
+        SELECT p_communication.organization_id, p_communication.id, change.status, change.delta
+        FROM (
+            SELECT
+                CASE
+                    WHEN grouping(counted.reason IS NULL) = 1 THEN 'total'
+                    WHEN counted.reason IS NULL THEN 'queued'
+                    ELSE 'suppressed'
+                END AS status,
+                sum(counted.recipients) AS delta
+            FROM counted GROUP BY GROUPING SETS ((counted.reason IS NULL), ())
+        ) AS change
+        WHERE change.delta > 0
+    )
+
+    SELECT
+        coalesce(sum(counted.recipients) FILTER (WHERE counted.reason IS NULL), 0),
+        coalesce(jsonb_object_agg(counted.reason, counted.recipients) FILTER (WHERE counted.reason IS NOT NULL), '{}'),
+        (SELECT count(*) FROM enqueued)
+    INTO accepted, suppressed, chunks
+    FROM counted;
+END
+$$;
+
+COMMENT ON FUNCTION internal.enqueue(p_communication public.guest_communications, p_recipient_keys uuid[], p_guest_ids uuid[], p_names text[], p_addresses text[], p_address_hashes bytea[], p_personalisations text[], OUT accepted bigint, OUT suppressed jsonb, OUT chunks bigint) IS 'Add recipients to a communication: gates, suppressed ones as evidence, chunks in the queue, counters.';
+
+CREATE FUNCTION internal.escape_html(p_text text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN replace(replace(replace(replace(replace(p_text, '&'::text, '&amp;'::text), '<'::text, '&lt;'::text), '>'::text, '&gt;'::text), '"'::text, '&quot;'::text), ''''::text, '&#39;'::text);
+
+COMMENT ON FUNCTION internal.escape_html(p_text text) IS 'Escape & < > " and '' for HTML.';
 
 CREATE FUNCTION internal.expire_backups(p_labels_present text[]) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
@@ -263,6 +2525,23 @@ END
 $$;
 
 COMMENT ON FUNCTION internal.expire_backups(p_labels_present text[]) IS 'Mark completed backups that the repository no longer lists as expired.';
+
+CREATE FUNCTION internal.expire_rate_limits() RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Forget windows that began more than 7 days ago: identifiers may be personal data. Returns how many. */
+DECLARE
+    v_expired bigint;
+BEGIN
+    DELETE FROM public.communication_rate_limits AS counter
+    WHERE counter.window_start < now() - interval '7 days';
+    GET DIAGNOSTICS v_expired = ROW_COUNT;
+    RETURN v_expired;
+END
+$$;
+
+COMMENT ON FUNCTION internal.expire_rate_limits() IS 'Forget windows that began more than 7 days ago.';
 
 CREATE FUNCTION internal.extend_backup_lease(p_backup_id text, p_node text, p_attempt bigint, p_lease interval) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -326,6 +2605,1518 @@ $$;
 
 COMMENT ON FUNCTION internal.fail_backup(p_backup_id text, p_node text, p_attempt bigint, p_error text, p_again_after interval) IS 'Give up an attempt at a backup of this machine, with the reason; another one may follow.';
 
+CREATE FUNCTION internal.fair_rank(p_organization_id uuid, p_priority integer) RETURNS bigint
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* Virtual time in recipients from which new chunks of an organization count: behind its own ones that wait, and not
+       before the front of the queue. */
+    SELECT greatest(
+        internal.queue_front(p_priority),
+        (
+            SELECT max(own.fair_rank) FROM public.communication_batch_queue AS own
+            WHERE own.state = 'ready' AND own.operation_type = 'send' AND own.organization_id = p_organization_id
+        )
+    )
+$$;
+
+COMMENT ON FUNCTION internal.fair_rank(p_organization_id uuid, p_priority integer) IS 'Virtual time in recipients from which new chunks of an organization count.';
+
+CREATE FUNCTION internal.field_context(p_organization_id uuid, p_column text, p_row_id uuid, p_key_version integer) RETURNS bytea
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (((uuid_send(p_organization_id) || uuid_send(p_row_id)) || int4send(p_key_version)) || convert_to(p_column, 'UTF8'::name));
+
+COMMENT ON FUNCTION internal.field_context(p_organization_id uuid, p_column text, p_row_id uuid, p_key_version integer) IS 'Associated data of an encrypted field: organization, column, row and key version.';
+
+CREATE FUNCTION internal.field_key(p_organization_id uuid) RETURNS TABLE(key bytea, key_version integer)
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* The key that encrypts fields of an organization, see data_key(). Call it once per statement, not per row. */
+    SELECT made.key, made.key_version FROM internal.data_key(p_organization_id, 'fields') AS made
+$$;
+
+COMMENT ON FUNCTION internal.field_key(p_organization_id uuid) IS 'The key that encrypts fields of an organization, and its version.';
+
+CREATE FUNCTION internal.field_key_of(p_organization_id uuid, p_key_version integer) RETURNS bytea
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* The key that encrypted fields of an organization under this version; GC212 if there is none. */
+    SELECT internal.data_key_of(p_organization_id, 'fields', p_key_version)
+$$;
+
+COMMENT ON FUNCTION internal.field_key_of(p_organization_id uuid, p_key_version integer) IS 'The key that encrypted fields of an organization under this version.';
+
+CREATE FUNCTION internal.find_broken(p_check text, p_since timestamp with time zone, OUT count bigint, OUT sample jsonb) RETURNS record
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+/* What internal.integrity_<p_check>() finds: how many, and five of them. */
+BEGIN
+    EXECUTE format(
+        'SELECT count(*), coalesce(jsonb_agg(jsonb_build_object('
+        '''organization_id'', broken.organization_id, ''id'', broken.id, ''detail'', broken.detail)'
+        ') FILTER (WHERE broken.place <= 5), ''[]'')'
+        ' FROM (SELECT *, row_number() OVER () AS place FROM internal.%I($1)) AS broken', 'integrity_' || p_check
+    ) USING p_since INTO count, sample;
+END
+$_$;
+
+COMMENT ON FUNCTION internal.find_broken(p_check text, p_since timestamp with time zone, OUT count bigint, OUT sample jsonb) IS 'What an integrity check finds: how many, and a sample.';
+
+CREATE FUNCTION internal.finish_idempotent(p_organization_id uuid, p_key text, p_response jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Keep the answer of the call that began with begin_idempotent(), in the same transaction: what is repeated
+   later gets it. Without a key nothing is kept. */
+BEGIN
+    IF p_key IS NOT NULL THEN
+        UPDATE public.communication_idempotency AS used SET response = p_response
+        WHERE used.organization_id = p_organization_id AND used.idempotency_key = p_key;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION internal.finish_idempotent(p_organization_id uuid, p_key text, p_response jsonb) IS 'Keep the answer of a call with an idempotency key.';
+
+CREATE FUNCTION internal.generic_plan(p_query text) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+/* The plan of a normalised statement for any values, or NULL where EXPLAIN (GENERIC_PLAN) cannot tell: not a query,
+   or about something that this function's owner may not see. The statement is planned, never run; nobody but the
+   owner can have made a function that planning would call. Planned as the owner: without the policies of a tenant.
+   The text comes from pg_stat_statements: @plpgsql_check_options: security_warnings = false */
+DECLARE
+    v_plan json;
+BEGIN
+    IF p_query !~* '^\s*(SELECT|INSERT|UPDATE|DELETE|MERGE|WITH)\M' THEN
+        RETURN NULL;
+    END IF;
+    EXECUTE 'EXPLAIN (GENERIC_PLAN, FORMAT JSON) ' || p_query INTO v_plan;
+    RETURN v_plan::jsonb -> 0 -> 'Plan';
+EXCEPTION WHEN OTHERS THEN
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION internal.generic_plan(p_query text) IS 'The plan of a normalised statement for any values; NULL where there is none. The statement is never run.';
+
+CREATE FUNCTION internal.guard_audit_partitions() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Let no partition of the audit be emptied: PostgreSQL copies triggers for rows to partitions, not the one for
+   TRUNCATE. Leaves those alone that have it. */
+DECLARE
+    v_partition regclass;
+BEGIN
+    FOR v_partition IN
+        SELECT tree.relid FROM pg_partition_tree('public.communication_security_audit') AS tree
+        WHERE
+            tree.isleaf AND NOT EXISTS (
+                SELECT FROM pg_trigger AS existing
+                WHERE existing.tgrelid = tree.relid AND existing.tgname = 'refuse_truncate'
+            )
+        ORDER BY tree.relid
+    LOOP
+        EXECUTE format(
+            'CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON %s'
+            ' FOR EACH STATEMENT EXECUTE FUNCTION internal.refuse_change()', v_partition
+        );
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION internal.guard_audit_partitions() IS 'Let no partition of the audit be emptied.';
+
+CREATE FUNCTION internal.guests_at(p_organization_id uuid, p_channel text, p_address_hash bytea) RETURNS SETOF public.guests
+    LANGUAGE sql STABLE ROWS 2
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* The guests who have an address, in order of their age: couples share one.
+       No standard body: its columns would be those of the day when it was made, and a new one an error. */
+    SELECT guest.* FROM public.guests AS guest
+    WHERE
+        guest.organization_id = p_organization_id AND guest.email_hash = p_address_hash AND p_channel = 'email'
+    UNION ALL
+    SELECT guest.* FROM public.guests AS guest
+    WHERE
+        guest.organization_id = p_organization_id AND guest.phone_hash = p_address_hash AND p_channel = 'sms'
+    UNION ALL
+    SELECT guest.* FROM public.guests AS guest
+    WHERE
+        guest.organization_id = p_organization_id AND guest.push_hash = p_address_hash AND p_channel = 'push'
+    ORDER BY guest_id
+$$;
+
+COMMENT ON FUNCTION internal.guests_at(p_organization_id uuid, p_channel text, p_address_hash bytea) IS 'The guests who have an address, by its hash.';
+
+CREATE FUNCTION internal.hash_pads(p_organization_id uuid, p_purpose text) RETURNS TABLE(inner_pad bytea, outer_pad bytea)
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* The organization's key for a purpose as HMAC uses it (RFC 2104): padded to 64 bytes and XORed. Made once a
+       statement, it leaves two plain hashes a message for keyed_hash(). Raises what data_key() raises. */
+    SELECT
+        string_agg(set_byte('\x00', 0, octet.value # 54), '' ORDER BY octet.place),
+        string_agg(set_byte('\x00', 0, octet.value # 92), '' ORDER BY octet.place)
+    FROM internal.data_key(p_organization_id, p_purpose) AS made
+    CROSS JOIN LATERAL (
+        SELECT place, CASE WHEN place < 32 THEN get_byte(made.key, place) ELSE 0 END AS value
+        FROM generate_series(0, 63) AS place
+    ) AS octet
+$$;
+
+COMMENT ON FUNCTION internal.hash_pads(p_organization_id uuid, p_purpose text) IS 'The organization''s key for a purpose, prepared for keyed_hash().';
+
+CREATE FUNCTION internal.health_blocked_sessions(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Sessions that wait for a lock of somebody else. */
+DECLARE
+    v_blocked bigint;
+    v_longest interval;
+BEGIN
+    PERFORM internal.require_statistics();
+    SELECT count(*), max(clock_timestamp() - wanted.waitstart) INTO v_blocked, v_longest
+    FROM pg_locks AS wanted
+    WHERE NOT wanted.granted AND wanted.waitstart < clock_timestamp() - interval '5 seconds';
+    SELECT
+        CASE WHEN v_blocked = 0 THEN 'pass' WHEN v_longest < interval '1 minute' THEN 'warn' ELSE 'fail' END,
+        format('%s wait for 5 seconds or more', v_blocked),
+        '0; one that waits a minute fails',
+        'SELECT * FROM blocking_queries(); shows who holds what.'
+    INTO status, value, threshold, what_to_do;
+END
+$$;
+
+COMMENT ON FUNCTION internal.health_blocked_sessions(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Health: nobody waits long for a lock.';
+
+CREATE FUNCTION internal.health_cache_hit(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* The share of pages that were found in shared_buffers, in the last quarter of an hour as the metrics have it. */
+DECLARE
+    v_percent double precision;
+BEGIN
+    SELECT avg(metric.metric_value) INTO v_percent
+    FROM public.communication_performance_metrics AS metric
+    WHERE metric.metric_name = 'cache_hit_percent' AND metric.metric_timestamp > now() - interval '15 minutes';
+    SELECT
+        CASE
+            WHEN v_percent IS NULL THEN 'unknown'
+            WHEN v_percent >= 90 THEN 'pass'
+            WHEN v_percent >= 70 THEN 'warn'
+            ELSE 'fail'
+        END,
+        coalesce(round(v_percent::numeric, 1) || ' %', 'not measured in the last 15 minutes'),
+        'at least 90 %; less than 70 % fails',
+        'Look for statements that read much (explain_slow_queries()), or give PostgreSQL more memory in the stack file.'
+    INTO status, value, threshold, what_to_do;
+END
+$$;
+
+COMMENT ON FUNCTION internal.health_cache_hit(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Health: pages are found in memory.';
+
+CREATE FUNCTION internal.health_counters(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Changes of counters are summed up each minute; many that wait mean that the job does not keep up. */
+DECLARE
+    v_open bigint;
+BEGIN
+    SELECT count(*) INTO v_open
+    FROM (SELECT FROM internal.communication_counter_deltas LIMIT 1000001) AS open_deltas;
+    SELECT
+        CASE WHEN v_open <= 100000 THEN 'pass' WHEN v_open <= 1000000 THEN 'warn' ELSE 'fail' END,
+        CASE WHEN v_open > 1000000 THEN 'more than 1000000' ELSE v_open::text END || ' changes open',
+        'at most 100000; more than 1000000 fail',
+        'Read what the job that calls internal.roll_up_counters() said, and call it as comms_maintenance.'
+    INTO status, value, threshold, what_to_do;
+END
+$$;
+
+COMMENT ON FUNCTION internal.health_counters(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Health: counters of messages are summed up.';
+
+CREATE FUNCTION internal.health_dead_letters(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Chunks that were given up and not queued again. */
+DECLARE
+    v_open bigint;
+    v_recipients bigint;
+    v_oldest timestamptz;
+BEGIN
+    SELECT count(*), coalesce(sum(dead.recipients), 0), min(dead.dead_at) INTO v_open, v_recipients, v_oldest
+    FROM public.communication_dead_letters AS dead WHERE dead.redriven_at IS NULL;
+    SELECT
+        CASE WHEN v_open = 0 THEN 'pass' WHEN v_oldest > now() - interval '1 day' THEN 'warn' ELSE 'fail' END,
+        format('%s open, %s recipients', v_open, v_recipients),
+        '0 open; one of a day fails',
+        'Read reason and last_error in communication_dead_letters, remove the cause, then redrive_dead_letters().'
+    INTO status, value, threshold, what_to_do;
+END
+$$;
+
+COMMENT ON FUNCTION internal.health_dead_letters(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Health: nobody was given up without somebody looking after it.';
+
+CREATE FUNCTION internal.health_default_partitions(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* No table has a default partition: a row in it would stop pg_partman from making that month, for every table. */
+DECLARE
+    v_tables bigint;
+    v_with_default text;
+BEGIN
+    SELECT count(*), string_agg(months.parent, ', ' ORDER BY months.parent) FILTER (WHERE months.has_default)
+    INTO v_tables, v_with_default
+    FROM internal.partition_months() AS months;
+    SELECT
+        CASE WHEN v_tables = 0 THEN 'unknown' WHEN v_with_default IS NULL THEN 'pass' ELSE 'fail' END,
+        CASE WHEN v_tables = 0 THEN 'no partitioned tables' ELSE coalesce(v_with_default, 'none') END,
+        'none',
+        'Move its rows out, ALTER TABLE … DETACH PARTITION it and drop it.'
+    INTO status, value, threshold, what_to_do;
+END
+$$;
+
+COMMENT ON FUNCTION internal.health_default_partitions(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Health: no table has a default partition.';
+
+CREATE FUNCTION internal.health_integrity(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* The integrity checks ran in the last day and found nothing wrong. */
+DECLARE
+    v_checked_at timestamptz;
+    v_errors text;
+    v_warnings text;
+BEGIN
+    SELECT
+        min(result.checked_at),
+        string_agg(result.check_name, ', ' ORDER BY result.check_name)
+            FILTER (WHERE result.found > 0 AND result.severity = 'error'),
+        string_agg(result.check_name, ', ' ORDER BY result.check_name)
+            FILTER (WHERE result.found > 0 AND result.severity = 'warning')
+    INTO v_checked_at, v_errors, v_warnings
+    FROM internal.integrity_results AS result;
+    SELECT
+        CASE
+            WHEN v_checked_at IS NULL THEN 'unknown'
+            WHEN v_errors IS NOT NULL THEN 'fail'
+            WHEN v_checked_at < now() - interval '26 hours' OR v_warnings IS NOT NULL THEN 'warn'
+            ELSE 'pass'
+        END,
+        format(
+            'checked %s; errors: %s; warnings: %s', coalesce(v_checked_at::text, 'never'), coalesce(v_errors, 'none'),
+            coalesce(v_warnings, 'none')
+        ),
+        'checked in the last 26 hours, nothing found',
+        'SELECT * FROM run_integrity_checks(); then repair_integrity(check) says what a repair would do.'
+    INTO status, value, threshold, what_to_do;
+END
+$$;
+
+COMMENT ON FUNCTION internal.health_integrity(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Health: the data was checked in the last day and is consistent.';
+
+CREATE FUNCTION internal.health_jobs(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Every job is active and its last run did not fail; and the scheduler itself works: some job ran in the last minutes. */
+DECLARE
+    v_jobs bigint;
+    v_inactive text;
+    v_failed text;
+    v_last_start timestamptz;
+BEGIN
+    SELECT
+        count(*),
+        string_agg(job.jobname, ', ' ORDER BY job.jobname) FILTER (WHERE NOT job.active),
+        string_agg(job.jobname, ', ' ORDER BY job.jobname) FILTER (WHERE last_run.status = 'failed'),
+        max(last_run.start_time)
+    INTO v_jobs, v_inactive, v_failed, v_last_start
+    FROM cron.job AS job
+    LEFT JOIN LATERAL (
+        SELECT run.status, run.start_time FROM cron.job_run_details AS run
+        WHERE run.jobid = job.jobid AND run.status IN ('succeeded', 'failed') ORDER BY run.runid DESC LIMIT 1
+    ) AS last_run ON true;
+    SELECT
+        CASE
+            WHEN v_jobs = 0 OR v_failed IS NOT NULL OR v_last_start < now() - interval '10 minutes' THEN 'fail'
+            WHEN v_last_start IS NULL THEN 'unknown'
+            WHEN v_inactive IS NOT NULL THEN 'warn'
+            ELSE 'pass'
+        END,
+        format(
+            '%s jobs; inactive: %s; failed: %s; last run %s', v_jobs, coalesce(v_inactive, 'none'),
+            coalesce(v_failed, 'none'), coalesce(v_last_start::text, 'never')
+        ),
+        'none inactive, none failed, one ran in the last 10 minutes',
+        'SELECT * FROM cron.job_run_details WHERE status = ''failed'' ORDER BY runid DESC LIMIT 10;'
+    INTO status, value, threshold, what_to_do;
+END
+$$;
+
+COMMENT ON FUNCTION internal.health_jobs(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Health: every scheduled job runs and succeeds.';
+
+CREATE FUNCTION internal.health_leases(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Leases that ended without an answer are taken back by the next claim. One that stays means that nobody claims. */
+DECLARE
+    v_ended bigint;
+    v_longest interval;
+BEGIN
+    SELECT count(*), max(now() - queued.lease_until) INTO v_ended, v_longest
+    FROM public.communication_batch_queue AS queued
+    WHERE queued.state = 'leased' AND queued.lease_until < now() - interval '1 minute';
+    SELECT
+        CASE WHEN v_ended = 0 THEN 'pass' WHEN v_longest < interval '10 minutes' THEN 'warn' ELSE 'fail' END,
+        format('%s ended', v_ended),
+        '0 that ended a minute ago; one of 10 minutes fails',
+        'See that workers run: whoever claims next takes them back, and what was being sent becomes unknown.'
+    INTO status, value, threshold, what_to_do;
+END
+$$;
+
+COMMENT ON FUNCTION internal.health_leases(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Health: no lease has ended without anybody noticing.';
+
+CREATE FUNCTION internal.health_maintenance(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* perform_communication_maintenance() ran in the last day, and the last run of every step succeeded. */
+DECLARE
+    v_last_run timestamptz;
+    v_failed text;
+BEGIN
+    SELECT max(last_run.at), string_agg(last_run.step, ', ' ORDER BY last_run.step) FILTER (WHERE last_run.failed)
+    INTO v_last_run, v_failed
+    FROM (
+        SELECT DISTINCT ON (metric.labels)
+            metric.metric_timestamp AS at, metric.labels ->> 'step' AS step, metric.metric_value > 0 AS failed
+        FROM public.communication_performance_metrics AS metric
+        WHERE metric.metric_name = 'maintenance_failed' AND metric.metric_timestamp > now() - interval '7 days'
+        ORDER BY metric.labels, metric.metric_timestamp DESC
+    ) AS last_run;
+    SELECT
+        CASE
+            WHEN v_last_run IS NULL THEN 'unknown'
+            WHEN v_failed IS NOT NULL OR v_last_run < now() - interval '26 hours' THEN 'fail'
+            ELSE 'pass'
+        END,
+        format('last run %s; failed: %s', coalesce(v_last_run::text, 'never'), coalesce(v_failed, 'none')),
+        'less than 26 hours ago, none failed',
+        'SELECT * FROM perform_communication_maintenance(); says why a step fails.'
+    INTO status, value, threshold, what_to_do;
+END
+$$;
+
+COMMENT ON FUNCTION internal.health_maintenance(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Health: maintenance ran in the last day and every step of it succeeded.';
+
+CREATE FUNCTION internal.health_metrics(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Measurements are made each minute; without them other checks are unknown. */
+DECLARE
+    v_newest timestamptz;
+BEGIN
+    SELECT max(metric.metric_timestamp) INTO v_newest
+    FROM public.communication_performance_metrics AS metric
+    WHERE metric.metric_name = 'connections_used';
+    SELECT
+        CASE
+            WHEN v_newest IS NULL THEN 'unknown' WHEN v_newest > now() - interval '5 minutes' THEN 'pass' ELSE 'fail'
+        END,
+        coalesce(v_newest::text, 'none yet'),
+        'less than 5 minutes old',
+        'SELECT * FROM cron.job_run_details ORDER BY runid DESC; shows what the job collect-metrics said.'
+    INTO status, value, threshold, what_to_do;
+END
+$$;
+
+COMMENT ON FUNCTION internal.health_metrics(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Health: measurements are made each minute.';
+
+CREATE FUNCTION internal.health_oldest_transaction(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Transactions that stay open keep every dead row since: the queue slows down first. */
+DECLARE
+    v_oldest interval;
+BEGIN
+    PERFORM internal.require_statistics();
+    SELECT max(now() - old.began_at) INTO v_oldest
+    FROM (
+        SELECT session.xact_start FROM pg_stat_activity AS session
+        WHERE session.backend_type = 'client backend' AND session.pid <> pg_backend_pid()
+        UNION ALL
+        SELECT prepared.prepared FROM pg_prepared_xacts AS prepared
+    ) AS old (began_at);
+    SELECT
+        CASE
+            WHEN v_oldest IS NULL OR v_oldest < interval '5 minutes' THEN 'pass'
+            WHEN v_oldest < interval '30 minutes' THEN 'warn'
+            ELSE 'fail'
+        END,
+        coalesce(extract(EPOCH FROM v_oldest)::bigint || ' seconds', 'none is open'),
+        'less than 300 seconds; 1800 fail',
+        'SELECT pid, usename, state, xact_start, query FROM pg_stat_activity ORDER BY xact_start; then end it.'
+    INTO status, value, threshold, what_to_do;
+END
+$$;
+
+COMMENT ON FUNCTION internal.health_oldest_transaction(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Health: no transaction stays open.';
+
+CREATE FUNCTION internal.health_partitions_ahead(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Every partitioned table has at least the next two months, without a hole: a row without a partition is refused. */
+DECLARE
+    v_tables bigint;
+    v_ends_at timestamptz;
+    v_late text;
+BEGIN
+    SELECT
+        count(*), min(months.ends_at), string_agg(months.parent, ', ' ORDER BY months.parent)
+            FILTER (WHERE months.ends_at < now() + interval '2 months' OR months.holes > 0)
+    INTO v_tables, v_ends_at, v_late
+    FROM internal.partition_months() AS months;
+    SELECT
+        CASE
+            WHEN v_tables = 0 THEN 'unknown'
+            WHEN v_late IS NULL THEN 'pass'
+            WHEN v_ends_at > now() + interval '1 month' THEN 'warn'
+            ELSE 'fail'
+        END,
+        CASE WHEN v_tables = 0 THEN 'no partitioned tables' ELSE format('until %s; late: %s', v_ends_at::date, coalesce(v_late, 'none')) END,
+        'at least 2 months ahead; less than 1 fails',
+        'SELECT * FROM perform_communication_maintenance(); and read what the job maintain-partitions said.'
+    INTO status, value, threshold, what_to_do;
+END
+$$;
+
+COMMENT ON FUNCTION internal.health_partitions_ahead(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Health: every table has its next months.';
+
+CREATE FUNCTION internal.health_pools(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Every machine reports its pooler, runs the wanted values, and no client waits for long. */
+DECLARE
+    v_nodes bigint;
+    v_oldest timestamptz;
+    v_unapplied text;
+    v_waiting bigint;
+BEGIN
+    SELECT
+        count(load.node), min(load.reported_at),
+        string_agg(wanted.pool_name, ', ' ORDER BY wanted.pool_name)
+            FILTER (WHERE wanted.applied_at IS NULL AND wanted.updated_at < now() - interval '5 minutes'),
+        coalesce(sum(load.waiting) FILTER (WHERE load.reports_waiting >= 3), 0)
+    INTO v_nodes, v_oldest, v_unapplied, v_waiting
+    FROM public.communication_pool_config AS wanted
+    LEFT JOIN internal.pool_loads AS load ON load.pool_name = wanted.pool_name;
+    SELECT
+        CASE
+            WHEN v_nodes = 0 THEN 'unknown'
+            WHEN v_unapplied IS NOT NULL OR v_oldest < now() - interval '5 minutes' THEN 'fail'
+            WHEN v_waiting > 0 THEN 'warn'
+            ELSE 'pass'
+        END,
+        format(
+            '%s reports, oldest %s; not applied: %s; %s clients wait', v_nodes, coalesce(v_oldest::text, 'never'),
+            coalesce(v_unapplied, 'none'), v_waiting
+        ),
+        'reports of the last 5 minutes, all applied, nobody waits',
+        'See `guestcomms logs` of the machine in internal.pool_loads; raise max_connections, or turn autoscale on.'
+    INTO status, value, threshold, what_to_do;
+END
+$$;
+
+COMMENT ON FUNCTION internal.health_pools(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Health: every pooler has the wanted pools, and clients do not wait.';
+
+CREATE FUNCTION internal.health_queue_age(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* How long the oldest chunk that is due has waited for a worker. Minutes are usual while a big message goes out:
+   organizations take turns. An hour means that nobody works, or too few. */
+DECLARE
+    v_oldest interval;
+BEGIN
+    SELECT max(now() - queued.run_at) INTO v_oldest
+    FROM public.communication_batch_queue AS queued
+    WHERE queued.operation_type = 'send' AND queued.state IN ('ready', 'scheduled') AND queued.run_at <= now();
+    SELECT
+        CASE
+            WHEN v_oldest IS NULL OR v_oldest < interval '10 minutes' THEN 'pass'
+            WHEN v_oldest < interval '1 hour' THEN 'warn'
+            ELSE 'fail'
+        END,
+        coalesce(extract(EPOCH FROM v_oldest)::bigint || ' seconds', 'nothing is due'),
+        'less than 600 seconds; 3600 fails',
+        'See that workers run and that sending is not frozen; ask for more of them with a scale_workers message.'
+    INTO status, value, threshold, what_to_do;
+END
+$$;
+
+COMMENT ON FUNCTION internal.health_queue_age(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Health: how long the oldest chunk that is due has waited.';
+
+CREATE FUNCTION internal.health_queue_depth(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* How many recipients are due in the queue. A million is an hour of work for a small crew of workers. */
+DECLARE
+    v_recipients bigint;
+BEGIN
+    SELECT coalesce(sum(queued.recipients), 0) INTO v_recipients
+    FROM public.communication_batch_queue AS queued
+    WHERE queued.operation_type = 'send' AND queued.state IN ('ready', 'scheduled') AND queued.run_at <= now();
+    SELECT
+        CASE WHEN v_recipients < 1000000 THEN 'pass' WHEN v_recipients < 5000000 THEN 'warn' ELSE 'fail' END,
+        format('%s recipients', v_recipients),
+        'less than 1000000 recipients; 5000000 fail',
+        'Ask for more workers with a scale_workers message, and see in get_metrics_summary(60) whether the depth falls.'
+    INTO status, value, threshold, what_to_do;
+END
+$$;
+
+COMMENT ON FUNCTION internal.health_queue_depth(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Health: how many recipients wait to be sent to.';
+
+CREATE FUNCTION internal.health_response_times(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Average of all statements, and percentiles of the probe calls, in the last quarter of an hour. What the percentiles
+   are is said in collect_performance_metrics(). */
+DECLARE
+    v_average double precision;
+    v_p95 double precision;
+    v_p99 double precision;
+BEGIN
+    SELECT
+        avg(metric.metric_value) FILTER (WHERE metric.metric_name = 'statement_avg_ms'),
+        percentile_cont(0.95) WITHIN GROUP (ORDER BY metric.metric_value)
+            FILTER (WHERE metric.metric_name = 'probe_ms'),
+        percentile_cont(0.99) WITHIN GROUP (ORDER BY metric.metric_value)
+            FILTER (WHERE metric.metric_name = 'probe_ms')
+    INTO v_average, v_p95, v_p99
+    FROM public.communication_performance_metrics AS metric
+    WHERE
+        metric.metric_name IN ('statement_avg_ms', 'probe_ms')
+        AND metric.metric_timestamp > now() - interval '15 minutes';
+    SELECT
+        CASE
+            WHEN v_p95 IS NULL THEN 'unknown'
+            WHEN coalesce(v_average, 0) < 100 AND v_p95 < 500 AND v_p99 < 1000 THEN 'pass'
+            WHEN coalesce(v_average, 0) < 500 AND v_p95 < 1000 AND v_p99 < 2000 THEN 'warn'
+            ELSE 'fail'
+        END,
+        CASE
+            WHEN v_p95 IS NULL THEN 'not measured in the last 15 minutes'
+            ELSE
+                format(
+                    'average %s ms, P95 %s ms, P99 %s ms', coalesce(round(v_average::numeric, 1)::text, '-'),
+                    round(v_p95::numeric, 1), round(v_p99::numeric, 1)
+                )
+        END,
+        'average 100, P95 500, P99 1000 ms; 500, 1000, 2000 fail',
+        'SELECT * FROM communication_query_performance ORDER BY created_at DESC, execution_time_ms DESC LIMIT 20;'
+    INTO status, value, threshold, what_to_do;
+END
+$$;
+
+COMMENT ON FUNCTION internal.health_response_times(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Health: statements and probes are fast.';
+
+CREATE FUNCTION internal.health_sending(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Nothing is claimed while sending is frozen, by a person or because this database was restored. */
+DECLARE
+    v_frozen boolean;
+    v_why text;
+BEGIN
+    SELECT sending.frozen, format('since %s: %s', sending.changed_at, sending.reason) INTO v_frozen, v_why
+    FROM internal.sending_state AS sending;
+    SELECT
+        CASE WHEN v_frozen THEN 'fail' WHEN NOT v_frozen THEN 'pass' ELSE 'unknown' END,
+        CASE WHEN v_frozen THEN 'frozen ' || v_why WHEN NOT v_frozen THEN 'not frozen' ELSE 'internal.sending_state is empty' END,
+        'not frozen',
+        'When the reason is gone: SELECT thaw_sending();'
+    INTO status, value, threshold, what_to_do;
+END
+$$;
+
+COMMENT ON FUNCTION internal.health_sending(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Health: messages may be sent.';
+
+CREATE FUNCTION internal.health_subject_requests(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Requests of data subjects have a month (GDPR Art 12(3)). One that is overdue is a breach; one that is due within a
+   week needs somebody. */
+DECLARE
+    v_overdue bigint;
+    v_soon bigint;
+BEGIN
+    SELECT
+        count(*) FILTER (WHERE request.due_at < now()),
+        count(*) FILTER (WHERE request.due_at BETWEEN now() AND now() + interval '7 days')
+    INTO v_overdue, v_soon
+    FROM public.data_subject_requests AS request
+    WHERE request.closed_at IS NULL;
+    SELECT
+        CASE WHEN v_overdue > 0 THEN 'fail' WHEN v_soon > 0 THEN 'warn' ELSE 'pass' END,
+        format('%s overdue, %s due within 7 days', v_overdue, v_soon),
+        '0 overdue, 0 due within 7 days',
+        'Answer them, then close_data_subject_request().'
+    INTO status, value, threshold, what_to_do;
+END
+$$;
+
+COMMENT ON FUNCTION internal.health_subject_requests(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Health: requests of data subjects are answered in time.';
+
+CREATE FUNCTION internal.health_unknown_recipients(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Attempts that ended without an answer, in messages of the last month: they may have been sent or not, and are never
+   sent again by themselves. Reports of providers resolve most; what stays is counted here. */
+DECLARE
+    v_unknown bigint;
+    v_total bigint;
+BEGIN
+    SELECT coalesce(sum(message.unknown_count), 0), coalesce(sum(message.total_recipients), 0)
+    INTO v_unknown, v_total
+    FROM public.guest_communications AS message
+    WHERE message.created_at > now() - interval '1 month';
+    SELECT
+        CASE
+            WHEN v_unknown = 0 THEN 'pass'
+            WHEN v_unknown <= 0.001 * v_total THEN 'warn'
+            ELSE 'fail'
+        END,
+        format('%s of %s recipients', v_unknown, v_total),
+        '0; more than 1 in 1000 fails',
+        'Ask the providers about them and report what they say with record_delivery_events().'
+    INTO status, value, threshold, what_to_do;
+END
+$$;
+
+COMMENT ON FUNCTION internal.health_unknown_recipients(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Health: how many attempts to send ended without an answer.';
+
+CREATE FUNCTION internal.health_unmatched_events(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Reports of providers that name no message we know. They may come before the message is known; an hour later
+   something is wrong: a wrong organization, or somebody else's messages. */
+DECLARE
+    v_waiting bigint;
+BEGIN
+    SELECT count(*) INTO v_waiting
+    FROM (
+        SELECT FROM internal.unmatched_delivery_events AS waiting
+        WHERE waiting.received_at < now() - interval '1 hour' LIMIT 10001
+    ) AS old;
+    SELECT
+        CASE WHEN v_waiting = 0 THEN 'pass' WHEN v_waiting <= 1000 THEN 'warn' ELSE 'fail' END,
+        CASE WHEN v_waiting > 10000 THEN 'more than 10000' ELSE v_waiting::text END || ' older than an hour',
+        '0; more than 1000 fail',
+        'SELECT provider, claimed_organization, count(*) FROM internal.unmatched_delivery_events GROUP BY 1, 2;'
+    INTO status, value, threshold, what_to_do;
+END
+$$;
+
+COMMENT ON FUNCTION internal.health_unmatched_events(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Health: reports of providers find their messages.';
+
+CREATE FUNCTION internal.hold_on_guest(p_organization_id uuid, p_guest_id uuid) RETURNS uuid
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* A legal hold that keeps a guest: on the guest, on a message to the guest, or on all of the organization; NULL if
+   there is none. No hold is placed before the end of the transaction. */
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended('legal_holds:' || p_organization_id::text, 0));
+    RETURN (
+        SELECT hold.hold_id FROM public.legal_holds AS hold
+        WHERE
+            hold.organization_id = p_organization_id AND hold.lifted_at IS NULL
+            AND (
+                hold.guest_id = p_guest_id
+                OR num_nonnulls(hold.guest_id, hold.communication_id) = 0
+                OR EXISTS (
+                    SELECT FROM public.communication_recipients AS recipient
+                    WHERE
+                        recipient.organization_id = p_organization_id AND recipient.guest_id = p_guest_id
+                        AND recipient.communication_id = hold.communication_id
+                        AND recipient.communication_created_at = internal.uuid_v7_time(hold.communication_id)
+                )
+            )
+        ORDER BY hold.hold_id
+        LIMIT 1
+    );
+END
+$$;
+
+COMMENT ON FUNCTION internal.hold_on_guest(p_organization_id uuid, p_guest_id uuid) IS 'A legal hold that keeps a guest, or NULL.';
+
+CREATE FUNCTION internal.html_place(p_tail text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+/* Where in HTML a variable would stand, given html_tail() of what comes before it: text, attribute,
+   link (the beginning of an address), or forbidden:<why>. chr(1) stands for a variable. */
+DECLARE
+    v_attribute text;
+    v_begun text;
+BEGIN
+    IF p_tail = '' OR starts_with(p_tail, '<!--') AND p_tail !~* '^<!--\[if[^>]*$' THEN
+        RETURN 'text';
+    ELSIF p_tail ~* '^<(script|style)\y' THEN
+        RETURN 'forbidden:inside of <script> or <style>';
+    END IF;
+    -- Finished values away: what then stands before a quote is the name of the attribute we are in.
+    SELECT lower(opened.parts[1]), ltrim(opened.parts[2]) INTO v_attribute, v_begun
+    FROM regexp_match(
+        regexp_replace(p_tail, '"[^"]*"|''[^'']*''', ' ', 'g'), '^[^"'']*[\s/]([^\s"''<>/=]+)\s*=\s*["''](.*)$'
+    ) AS opened (parts);
+    IF v_attribute IS NULL THEN
+        RETURN 'forbidden:inside of a tag, but not in an attribute value in quotes';
+    ELSIF v_attribute LIKE 'on%' OR v_attribute IN ('style', 'srcdoc', 'srcset') THEN
+        RETURN format('forbidden:in the attribute %s', v_attribute);
+    ELSIF v_attribute NOT IN (
+        'href', 'src', 'action', 'formaction', 'background', 'poster', 'cite', 'data', 'xlink:href'
+    ) THEN
+        RETURN 'attribute';
+    ELSIF v_begun = '' THEN
+        RETURN 'link';
+    ELSIF v_begun ~* '^(\x01|https?://|mailto:|tel:|sms:|cid:|[/#?])' THEN
+        RETURN 'attribute';
+    END IF;
+    RETURN format('forbidden:in the attribute %s, which begins with neither https:// nor mailto:', v_attribute);
+END
+$_$;
+
+COMMENT ON FUNCTION internal.html_place(p_tail text) IS 'Where in HTML a variable stands: text, attribute, link, forbidden:why.';
+
+CREATE FUNCTION internal.html_tail(p_html text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN COALESCE("substring"(regexp_replace(p_html, '<!--(?!\[if)(?:[^-]|-(?!->))*-->|<script\y(?:[^<]|<(?!/script))*</script[^>]*>|<style\y(?:[^<]|<(?!/style))*</style[^>]*>|<(?!script\y|style\y|!--(?!\[if))[a-z/!?](?:[^<>"'']|"[^"]*"|''[^'']*'')*>'::text, ''::text, 'gi'::text), '(?i)<(?:[a-z/!?].*|$)'::text), ''::text);
+
+COMMENT ON FUNCTION internal.html_tail(p_html text) IS 'What is still open at the end of a piece of HTML; '''' is plain text.';
+
+CREATE FUNCTION internal.integrity_broken_references(p_since timestamp with time zone) RETURNS TABLE(organization_id uuid, id uuid, detail jsonb)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* Rows that name a row that does not exist. Foreign keys refuse that; only a restore with triggers off or a damaged
+       index leads here. No repair: what is missing has to come back from a backup. */
+    SELECT recipient.organization_id, recipient.id,
+        jsonb_build_object('table', 'communication_recipients', 'communication_id', recipient.communication_id)
+    FROM public.communication_recipients AS recipient
+    WHERE
+        recipient.communication_created_at >= p_since
+        AND NOT EXISTS (
+            SELECT FROM public.guest_communications AS message
+            WHERE
+                message.organization_id = recipient.organization_id AND message.id = recipient.communication_id
+                AND message.created_at = recipient.communication_created_at
+        )
+    UNION ALL
+    SELECT chunk.organization_id, chunk.communication_id,
+        jsonb_build_object('table', 'communication_batch_queue', 'batch_id', chunk.batch_id)
+    FROM public.communication_batch_queue AS chunk
+    WHERE
+        chunk.operation_type = 'send'
+        AND NOT EXISTS (
+            SELECT FROM public.guest_communications AS message
+            WHERE
+                message.organization_id = chunk.organization_id AND message.id = chunk.communication_id
+                AND message.created_at = chunk.communication_created_at
+        )
+    UNION ALL
+    SELECT dead.organization_id, dead.communication_id,
+        jsonb_build_object('table', 'communication_dead_letters', 'dead_letter_id', dead.dead_letter_id)
+    FROM public.communication_dead_letters AS dead
+    WHERE
+        dead.communication_created_at >= p_since
+        AND NOT EXISTS (
+            SELECT FROM public.guest_communications AS message
+            WHERE
+                message.organization_id = dead.organization_id AND message.id = dead.communication_id
+                AND message.created_at = dead.communication_created_at
+        )
+    UNION ALL
+    SELECT message.organization_id, message.id,
+        jsonb_build_object('table', 'guest_communications', 'template_id', message.template_id)
+    FROM public.guest_communications AS message
+    WHERE
+        message.created_at >= p_since AND message.template_id IS NOT NULL
+        AND NOT EXISTS (
+            SELECT FROM public.message_template_versions AS version
+            WHERE
+                version.organization_id = message.organization_id AND version.template_id = message.template_id
+                AND version.version = message.template_version
+        )
+    UNION ALL
+    SELECT preference.organization_id, preference.guest_id,
+        jsonb_build_object('table', 'communication_preferences', 'channel', preference.channel)
+    FROM public.communication_preferences AS preference
+    WHERE
+        NOT EXISTS (
+            SELECT FROM public.guests AS guest
+            WHERE guest.organization_id = preference.organization_id AND guest.guest_id = preference.guest_id
+        )
+    LIMIT 100000
+$$;
+
+COMMENT ON FUNCTION internal.integrity_broken_references(p_since timestamp with time zone) IS 'Integrity: rows that name a row that does not exist.';
+
+CREATE FUNCTION internal.integrity_checks() RETURNS TABLE(check_name text, severity text, fixable boolean)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* The integrity checks, in the order in which they run and are best repaired. internal.integrity_<check>() finds;
+       internal.repair_<check>(), where there is one, repairs what it finds and nothing else. */
+    SELECT
+        wanted.name, wanted.severity,
+        to_regprocedure(format('internal.repair_%s(timestamptz)', wanted.name)) IS NOT NULL
+    FROM (
+        VALUES
+        (1, 'missing_partitions', 'error'), (2, 'broken_references', 'error'),
+        (3, 'recipients_without_guest', 'error'), (4, 'orphan_events', 'error'),
+        (5, 'template_syntax', 'error'), (6, 'stuck_sending', 'error'), (7, 'queued_without_chunk', 'error'),
+        (8, 'duplicate_recipients', 'warning'), (9, 'empty_chunks', 'warning'),
+        (10, 'unfinished_communications', 'warning'), (11, 'counters', 'error')
+    ) AS wanted (place, name, severity)
+    ORDER BY wanted.place
+$$;
+
+COMMENT ON FUNCTION internal.integrity_checks() IS 'The integrity checks: severity, and whether there is a repair.';
+
+CREATE FUNCTION internal.integrity_counters(p_since timestamp with time zone) RETURNS TABLE(organization_id uuid, id uuid, detail jsonb)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* Messages whose counters, with the changes not summed up yet, differ from the states of their recipients; detail says
+       by how much. One snapshot for all of it, so that what is going on now disagrees with nothing. */
+    SELECT wrong.organization_id, wrong.communication_id, jsonb_object_agg(wrong.status, wrong.difference)
+    FROM (
+        SELECT parts.organization_id, parts.communication_id, parts.status, sum(parts.number) AS difference
+        FROM (
+            SELECT
+                recipient.organization_id, recipient.communication_id, coalesce(recipient.status, 'total') AS status,
+                count(*) AS number
+            FROM public.communication_recipients AS recipient
+            WHERE recipient.communication_created_at >= p_since
+            GROUP BY GROUPING SETS (
+                (recipient.organization_id, recipient.communication_id, recipient.status),
+                (recipient.organization_id, recipient.communication_id)
+            )
+            UNION ALL
+            SELECT message.organization_id, message.id, counter.status, -counter.number
+            FROM public.guest_communications AS message
+            CROSS JOIN LATERAL (
+                VALUES
+                ('total', message.total_recipients), ('queued', message.queued_count),
+                ('sending', message.sending_count), ('unknown', message.unknown_count), ('sent', message.sent_count),
+                ('deferred', message.deferred_count), ('delivered', message.delivered_count),
+                ('opened', message.opened_count), ('clicked', message.clicked_count), ('failed', message.failed_count),
+                ('bounced', message.bounced_count), ('complained', message.complained_count),
+                ('suppressed', message.suppressed_count), ('cancelled', message.cancelled_count)
+            ) AS counter (status, number)
+            WHERE message.created_at >= p_since AND counter.number <> 0
+            UNION ALL
+            SELECT change.organization_id, change.communication_id, change.status, -change.delta
+            FROM internal.communication_counter_deltas AS change
+            WHERE internal.uuid_v7_time(change.communication_id) >= p_since
+        ) AS parts
+        GROUP BY parts.organization_id, parts.communication_id, parts.status
+        HAVING sum(parts.number) <> 0
+    ) AS wrong
+    GROUP BY wrong.organization_id, wrong.communication_id
+    LIMIT 100000
+$$;
+
+COMMENT ON FUNCTION internal.integrity_counters(p_since timestamp with time zone) IS 'Integrity: messages whose counters disagree with their recipients.';
+
+CREATE FUNCTION internal.integrity_duplicate_recipients(p_since timestamp with time zone) RETURNS TABLE(organization_id uuid, id uuid, detail jsonb)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* Recipients who are still queued although another one of the same message has the same address: somebody would get
+       the message twice. Keys keep a guest from being there twice; two guests may share an address. */
+    SELECT doubled.organization_id, doubled.id, jsonb_build_object('communication_id', doubled.communication_id)
+    FROM (
+        SELECT
+            recipient.organization_id, recipient.id, recipient.communication_id, recipient.status,
+            row_number() OVER (
+                PARTITION BY
+                    recipient.organization_id, recipient.communication_id, recipient.channel, recipient.address_hash
+                ORDER BY recipient.status = 'queued', recipient.id
+            ) AS place
+        FROM public.guest_communications AS message
+        JOIN public.communication_recipients AS recipient
+            ON recipient.organization_id = message.organization_id AND recipient.communication_id = message.id
+            AND recipient.communication_created_at = message.created_at
+        WHERE
+            message.created_at >= p_since AND recipient.communication_created_at >= p_since
+            AND message.status IN ('scheduled', 'sending')
+            AND recipient.address_hash IS NOT NULL AND recipient.status NOT IN ('suppressed', 'cancelled')
+    ) AS doubled
+    WHERE doubled.place > 1 AND doubled.status = 'queued'
+    LIMIT 100000
+$$;
+
+COMMENT ON FUNCTION internal.integrity_duplicate_recipients(p_since timestamp with time zone) IS 'Integrity: recipients who will get the same message twice at one address.';
+
+CREATE FUNCTION internal.integrity_empty_chunks(p_since timestamp with time zone) RETURNS TABLE(organization_id uuid, id uuid, detail jsonb)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* Rows of the queue that have been due for an hour although nobody in them is queued. */
+    SELECT chunk.organization_id, chunk.communication_id, jsonb_build_object('batch_id', chunk.batch_id)
+    FROM public.communication_batch_queue AS chunk
+    WHERE
+        chunk.operation_type = 'send' AND chunk.state <> 'leased' AND chunk.run_at < now() - interval '1 hour'
+        AND chunk.communication_created_at >= p_since
+        AND NOT EXISTS (
+            SELECT FROM public.communication_recipients AS recipient
+            WHERE
+                recipient.organization_id = chunk.organization_id
+                AND recipient.communication_created_at = chunk.communication_created_at
+                AND recipient.id BETWEEN chunk.first_recipient_id AND chunk.last_recipient_id
+                AND recipient.status = 'queued'
+        )
+    LIMIT 100000
+$$;
+
+COMMENT ON FUNCTION internal.integrity_empty_chunks(p_since timestamp with time zone) IS 'Integrity: rows of the queue in which nobody is queued.';
+
+CREATE FUNCTION internal.integrity_missing_partitions(p_since timestamp with time zone) RETURNS TABLE(organization_id uuid, id uuid, detail jsonb)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* Partitioned tables without the next two months, or with a hole between their partitions; p_since does not matter. */
+    SELECT
+        NULL::uuid, NULL::uuid,
+        jsonb_build_object('table', months.parent, 'ends_at', months.ends_at, 'holes', months.holes)
+    FROM internal.partition_months() AS months
+    WHERE months.ends_at IS NULL OR months.ends_at < now() + interval '2 months' OR months.holes > 0
+$$;
+
+COMMENT ON FUNCTION internal.integrity_missing_partitions(p_since timestamp with time zone) IS 'Integrity: tables without the next two months, or with a hole.';
+
+CREATE FUNCTION internal.integrity_orphan_events(p_since timestamp with time zone) RETURNS TABLE(organization_id uuid, id uuid, detail jsonb)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* Reports of providers about recipients that do not exist. No repair: reports are never deleted. */
+    SELECT
+        event.organization_id, event.recipient_id,
+        jsonb_build_object('event_key', event.event_key, 'status', event.status, 'created_at', event.created_at)
+    FROM public.delivery_status AS event
+    WHERE
+        event.created_at >= p_since
+        AND NOT EXISTS (
+            SELECT FROM public.communication_recipients AS recipient
+            WHERE
+                recipient.organization_id = event.organization_id AND recipient.id = event.recipient_id
+                AND recipient.communication_created_at = event.communication_created_at
+        )
+    LIMIT 100000
+$$;
+
+COMMENT ON FUNCTION internal.integrity_orphan_events(p_since timestamp with time zone) IS 'Integrity: reports about recipients that do not exist.';
+
+CREATE FUNCTION internal.integrity_queued_without_chunk(p_since timestamp with time zone) RETURNS TABLE(organization_id uuid, id uuid, detail jsonb)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* Queued recipients of a message that is to be sent, that no row of the queue covers: they would wait for ever. */
+    SELECT
+        recipient.organization_id, recipient.id, jsonb_build_object('communication_id', recipient.communication_id)
+    FROM public.guest_communications AS message
+    JOIN public.communication_recipients AS recipient
+        ON recipient.organization_id = message.organization_id AND recipient.communication_id = message.id
+        AND recipient.communication_created_at = message.created_at
+    WHERE
+        message.created_at >= p_since AND recipient.communication_created_at >= p_since
+        AND message.status IN ('scheduled', 'sending') AND recipient.status = 'queued'
+        AND NOT EXISTS (
+            SELECT FROM public.communication_batch_queue AS chunk
+            WHERE
+                chunk.organization_id = recipient.organization_id
+                AND chunk.communication_id = recipient.communication_id
+                AND recipient.id BETWEEN chunk.first_recipient_id AND chunk.last_recipient_id
+        )
+    LIMIT 100000
+$$;
+
+COMMENT ON FUNCTION internal.integrity_queued_without_chunk(p_since timestamp with time zone) IS 'Integrity: queued recipients that no row of the queue covers.';
+
+CREATE FUNCTION internal.integrity_recipients_without_guest(p_since timestamp with time zone) RETURNS TABLE(organization_id uuid, id uuid, detail jsonb)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* Recipients that name a guest who does not exist. */
+    SELECT recipient.organization_id, recipient.id, jsonb_build_object('guest_id', recipient.guest_id)
+    FROM public.communication_recipients AS recipient
+    WHERE
+        recipient.communication_created_at >= p_since AND recipient.guest_id IS NOT NULL
+        AND NOT EXISTS (
+            SELECT FROM public.guests AS guest
+            WHERE guest.organization_id = recipient.organization_id AND guest.guest_id = recipient.guest_id
+        )
+    LIMIT 100000
+$$;
+
+COMMENT ON FUNCTION internal.integrity_recipients_without_guest(p_since timestamp with time zone) IS 'Integrity: recipients that name a guest who does not exist.';
+
+CREATE FUNCTION internal.integrity_stuck_sending(p_since timestamp with time zone) RETURNS TABLE(organization_id uuid, id uuid, detail jsonb)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* Recipients that somebody has been sending to for an hour without a lease: nobody will answer for them. */
+    SELECT
+        recipient.organization_id, recipient.id,
+        jsonb_build_object('communication_id', recipient.communication_id, 'sending_at', recipient.sending_at)
+    FROM public.communication_recipients AS recipient
+    WHERE
+        recipient.communication_created_at >= p_since AND recipient.status = 'sending'
+        AND coalesce(recipient.sending_at, '-infinity') < now() - interval '1 hour'
+        AND NOT EXISTS (
+            SELECT FROM public.communication_batch_queue AS chunk
+            WHERE
+                chunk.organization_id = recipient.organization_id
+                AND chunk.communication_id = recipient.communication_id AND chunk.state = 'leased'
+                AND recipient.id BETWEEN chunk.first_recipient_id AND chunk.last_recipient_id
+        )
+    LIMIT 100000
+$$;
+
+COMMENT ON FUNCTION internal.integrity_stuck_sending(p_since timestamp with time zone) IS 'Integrity: recipients being sent to for an hour under no lease.';
+
+CREATE FUNCTION internal.integrity_template_syntax(p_since timestamp with time zone) RETURNS TABLE(organization_id uuid, id uuid, detail jsonb)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* Templates whose published version does not compile any more, or to something else than what is stored; p_since does
+       not matter: there are few. No repair: a published version never changes; publish another one. */
+    SELECT
+        template.organization_id, template.template_id,
+        jsonb_build_object('version', version.version, 'problem', problem.text)
+    FROM public.message_templates AS template
+    JOIN public.message_template_versions AS version
+        ON version.organization_id = template.organization_id AND version.template_id = template.template_id
+        AND version.version = template.published_version
+    CROSS JOIN LATERAL internal.template_problem(
+        template.channel, version.subject, version.body, version.body_text, version.compiled
+    ) AS problem (text)
+    WHERE template.archived_at IS NULL AND problem.text IS NOT NULL
+    LIMIT 100000
+$$;
+
+COMMENT ON FUNCTION internal.integrity_template_syntax(p_since timestamp with time zone) IS 'Integrity: published templates that do not compile to what is stored.';
+
+CREATE FUNCTION internal.integrity_unfinished_communications(p_since timestamp with time zone) RETURNS TABLE(organization_id uuid, id uuid, detail jsonb)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* Messages that have been sending for ten minutes although nobody in them is queued or being sent to. */
+    SELECT message.organization_id, message.id, jsonb_build_object('created_at', message.created_at)
+    FROM public.guest_communications AS message
+    WHERE
+        message.created_at BETWEEN p_since AND now() - interval '10 minutes' AND message.status = 'sending'
+        AND NOT EXISTS (
+            SELECT FROM public.communication_batch_queue AS chunk
+            WHERE chunk.organization_id = message.organization_id AND chunk.communication_id = message.id
+        )
+        AND NOT EXISTS (
+            SELECT FROM public.communication_recipients AS recipient
+            WHERE
+                recipient.organization_id = message.organization_id AND recipient.communication_id = message.id
+                AND recipient.communication_created_at = message.created_at
+                AND recipient.status IN ('queued', 'sending')
+        )
+    LIMIT 100000
+$$;
+
+COMMENT ON FUNCTION internal.integrity_unfinished_communications(p_since timestamp with time zone) IS 'Integrity: messages that are being sent although nobody is left.';
+
+CREATE FUNCTION internal.is_always_shown(p_segments jsonb, p_variable text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* Whether a compiled text shows a variable to everybody: outside of every condition. See compile_part(). */
+    WITH segments AS (
+        SELECT element.place - 1 AS place, element.segment
+        FROM jsonb_array_elements(CASE jsonb_typeof(p_segments) WHEN 'array' THEN p_segments END)
+        WITH ORDINALITY AS element (segment, place)
+    )
+    SELECT EXISTS (
+        SELECT FROM segments AS shown
+        WHERE
+            shown.segment ->> 'name' = p_variable
+            AND NOT EXISTS (
+                SELECT FROM segments AS earlier
+                WHERE
+                    earlier.place < shown.place
+                    AND coalesce(earlier.segment ->> 'else', earlier.segment ->> 'go')::bigint > shown.place
+            )
+    )
+$$;
+
+COMMENT ON FUNCTION internal.is_always_shown(p_segments jsonb, p_variable text) IS 'Whether a compiled text shows a variable outside of every condition.';
+
+CREATE FUNCTION internal.is_between(p_local timestamp without time zone, p_from time without time zone, p_until time without time zone, p_without boolean) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (p_from < p_until) THEN (((p_local)::time without time zone >= p_from) AND ((p_local)::time without time zone < p_until)) WHEN (p_from > p_until) THEN (((p_local)::time without time zone >= p_from) OR ((p_local)::time without time zone < p_until)) ELSE p_without END;
+
+COMMENT ON FUNCTION internal.is_between(p_local timestamp without time zone, p_from time without time zone, p_until time without time zone, p_without boolean) IS 'Whether a time of day is in a span of the day, which may go over midnight.';
+
+CREATE TABLE public.communication_recipients (
+    organization_id uuid NOT NULL,
+    id uuid NOT NULL,
+    communication_id uuid NOT NULL,
+    communication_created_at timestamp with time zone NOT NULL,
+    guest_id uuid,
+    recipient_key uuid NOT NULL,
+    channel text NOT NULL,
+    recipient_name text,
+    recipient_email text,
+    recipient_phone text,
+    recipient_device text,
+    address_hash bytea,
+    personalisation bytea,
+    personalisation_key_version integer,
+    status text DEFAULT 'queued'::text NOT NULL,
+    attempts smallint DEFAULT 0 NOT NULL,
+    next_attempt_at timestamp with time zone,
+    sending_at timestamp with time zone,
+    unknown_at timestamp with time zone,
+    sent_at timestamp with time zone,
+    deferred_at timestamp with time zone,
+    delivered_at timestamp with time zone,
+    opened_at timestamp with time zone,
+    clicked_at timestamp with time zone,
+    failed_at timestamp with time zone,
+    bounced_at timestamp with time zone,
+    unsubscribed_at timestamp with time zone,
+    complained_at timestamp with time zone,
+    suppressed_at timestamp with time zone,
+    cancelled_at timestamp with time zone,
+    suppression_reason text,
+    provider text,
+    provider_message_id text,
+    error_code text,
+    error_message text,
+    lawful_basis text NOT NULL,
+    consent_event_id uuid,
+    permitted_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT communication_recipients_address_hash_check CHECK ((length(address_hash) = 32)),
+    CONSTRAINT communication_recipients_channel_check CHECK ((channel = ANY (ARRAY['email'::text, 'sms'::text, 'push'::text, 'in_app'::text]))),
+    CONSTRAINT communication_recipients_consent CHECK (((lawful_basis <> 'consent'::text) OR (status = ANY (ARRAY['suppressed'::text, 'cancelled'::text])) OR (consent_event_id IS NOT NULL))),
+    CONSTRAINT communication_recipients_lawful_basis_check CHECK ((lawful_basis = ANY (ARRAY['consent'::text, 'contract'::text, 'legitimate_interest'::text, 'legal_obligation'::text]))),
+    CONSTRAINT communication_recipients_personalisation CHECK (((personalisation IS NULL) = (personalisation_key_version IS NULL))),
+    CONSTRAINT communication_recipients_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'sending'::text, 'unknown'::text, 'sent'::text, 'deferred'::text, 'delivered'::text, 'opened'::text, 'clicked'::text, 'failed'::text, 'bounced'::text, 'complained'::text, 'suppressed'::text, 'cancelled'::text]))),
+    CONSTRAINT communication_recipients_suppressed CHECK (((status = 'suppressed'::text) <= (suppression_reason IS NOT NULL))),
+    CONSTRAINT communication_recipients_time_in_key CHECK (("substring"(uuid_send(id), 1, 6) = "substring"(uuid_send(communication_id), 1, 6)))
+)
+PARTITION BY RANGE (communication_created_at);
+
+ALTER TABLE ONLY public.communication_recipients FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.communication_recipients IS 'Who gets a communication, one row each, in monthly partitions by the creation of the communication.';
+
+COMMENT ON COLUMN public.communication_recipients.organization_id IS 'The tenant.';
+
+COMMENT ON COLUMN public.communication_recipients.id IS 'The recipient, a UUIDv7 with the moment of the communication: providers get it as idempotency key.';
+
+COMMENT ON COLUMN public.communication_recipients.communication_id IS 'The communication.';
+
+COMMENT ON COLUMN public.communication_recipients.communication_created_at IS 'Its creation: the key of the partition.';
+
+COMMENT ON COLUMN public.communication_recipients.guest_id IS 'The guest, if it is one.';
+
+COMMENT ON COLUMN public.communication_recipients.recipient_key IS 'guest_id, or a name made from channel and address: unique within a communication.';
+
+COMMENT ON COLUMN public.communication_recipients.channel IS 'email, sms, push or in_app.';
+
+COMMENT ON COLUMN public.communication_recipients.recipient_name IS 'The name when it was queued.';
+
+COMMENT ON COLUMN public.communication_recipients.recipient_email IS 'The address when it was queued.';
+
+COMMENT ON COLUMN public.communication_recipients.recipient_phone IS 'The number when it was queued.';
+
+COMMENT ON COLUMN public.communication_recipients.recipient_device IS 'The push token when it was queued.';
+
+COMMENT ON COLUMN public.communication_recipients.address_hash IS 'Keyed hash of the address used: joins with suppressions and consent; NULL for in_app.';
+
+COMMENT ON COLUMN public.communication_recipients.personalisation IS 'Variables of this recipient, a JSON object under AES-256-GCM with the organization''s key.';
+
+COMMENT ON COLUMN public.communication_recipients.personalisation_key_version IS 'Version of that key.';
+
+COMMENT ON COLUMN public.communication_recipients.status IS 'queued, sending, unknown, sent … : of all reports the one of highest rank.';
+
+COMMENT ON COLUMN public.communication_recipients.attempts IS 'How often it was handed to a provider.';
+
+COMMENT ON COLUMN public.communication_recipients.next_attempt_at IS 'Not claimed before then: back-off, quiet hours.';
+
+COMMENT ON COLUMN public.communication_recipients.sending_at IS 'When an attempt last began.';
+
+COMMENT ON COLUMN public.communication_recipients.unknown_at IS 'When an attempt ended without an answer.';
+
+COMMENT ON COLUMN public.communication_recipients.sent_at IS 'When it was first sent.';
+
+COMMENT ON COLUMN public.communication_recipients.deferred_at IS 'When it was first deferred.';
+
+COMMENT ON COLUMN public.communication_recipients.delivered_at IS 'When it was first delivered.';
+
+COMMENT ON COLUMN public.communication_recipients.opened_at IS 'When it was first opened.';
+
+COMMENT ON COLUMN public.communication_recipients.clicked_at IS 'When it was first clicked.';
+
+COMMENT ON COLUMN public.communication_recipients.failed_at IS 'When it was first failed.';
+
+COMMENT ON COLUMN public.communication_recipients.bounced_at IS 'When it was first bounced.';
+
+COMMENT ON COLUMN public.communication_recipients.unsubscribed_at IS 'When the recipient unsubscribed through this message.';
+
+COMMENT ON COLUMN public.communication_recipients.complained_at IS 'When it was first complained.';
+
+COMMENT ON COLUMN public.communication_recipients.suppressed_at IS 'When it was first suppressed.';
+
+COMMENT ON COLUMN public.communication_recipients.cancelled_at IS 'When it was first cancelled.';
+
+COMMENT ON COLUMN public.communication_recipients.suppression_reason IS 'The rule that forbade it.';
+
+COMMENT ON COLUMN public.communication_recipients.provider IS 'The provider that took it.';
+
+COMMENT ON COLUMN public.communication_recipients.provider_message_id IS 'The provider''s name for the message.';
+
+COMMENT ON COLUMN public.communication_recipients.error_code IS 'Code of the last error.';
+
+COMMENT ON COLUMN public.communication_recipients.error_message IS 'Text of the last error.';
+
+COMMENT ON COLUMN public.communication_recipients.lawful_basis IS 'Why it might be sent.';
+
+COMMENT ON COLUMN public.communication_recipients.consent_event_id IS 'The event in which consent was given, if that was the basis.';
+
+COMMENT ON COLUMN public.communication_recipients.permitted_at IS 'When consent, suppressions and preferences were last asked.';
+
+COMMENT ON COLUMN public.communication_recipients.created_at IS 'When it was queued.';
+
+CREATE FUNCTION internal.is_personal(p_recipient public.communication_recipients) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (num_nonnulls((p_recipient).recipient_name, (p_recipient).recipient_email, (p_recipient).recipient_phone, (p_recipient).recipient_device, (p_recipient).address_hash, (p_recipient).personalisation, (p_recipient).error_message) > 0);
+
+COMMENT ON FUNCTION internal.is_personal(p_recipient public.communication_recipients) IS 'Whether a recipient still has anything that tells who it is, a link to a guest apart.';
+
+CREATE FUNCTION internal.is_time_zone(p_name text) RETURNS boolean
+    LANGUAGE plpgsql STABLE STRICT
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+/* Whether this is a time zone by its IANA name. pg_timezone_names would read hundreds of files to tell;
+   the pattern keeps out what PostgreSQL understands besides: abbreviations and POSIX rules like X3. */
+BEGIN
+    IF p_name !~ '^(UTC|GMT|Etc/GMT[+-]\d{1,2}|[A-Za-z]+(/[A-Za-z_-]+){1,2})$' THEN
+        RETURN false;
+    END IF;
+    PERFORM timezone(p_name, 'epoch'::timestamptz);
+    RETURN true;
+EXCEPTION WHEN invalid_parameter_value THEN
+    RETURN false;
+END
+$_$;
+
+COMMENT ON FUNCTION internal.is_time_zone(p_name text) IS 'Whether this is a time zone by its IANA name.';
+
+CREATE FUNCTION internal.is_web_address(p_text text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN (lower("left"(p_text, 8)) ~ '^(https://|http://.|mailto:.)'::text);
+
+COMMENT ON FUNCTION internal.is_web_address(p_text text) IS 'Whether a text begins with https://, http:// or mailto:.';
+
+CREATE FUNCTION internal.judge(p_check name, OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Run the check internal.<p_check>() with the caller's own rights. One that cannot be evaluated, for whatever
+   reason, is unknown; one that passes leaves nothing to do. */
+DECLARE
+    v_hint text;
+BEGIN
+    EXECUTE format('SELECT * FROM internal.%I()', p_check) INTO status, value, threshold, what_to_do;
+    IF status = 'pass' THEN
+        what_to_do := '';
+    END IF;
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS v_hint = PG_EXCEPTION_HINT;
+    status := 'unknown';
+    value := SQLERRM;
+    threshold := 'can be evaluated';
+    what_to_do := coalesce(nullif(v_hint, ''), 'Find out why it cannot be evaluated.');
+END
+$$;
+
+COMMENT ON FUNCTION internal.judge(p_check name, OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'What a check says: pass, warn or fail; unknown where it cannot be evaluated, for whatever reason.';
+
+CREATE FUNCTION internal.keep_published_version() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Trigger: messages pin published versions, so nobody changes or deletes one, not even its owner.
+   Raises GC328. */
+BEGIN
+    IF TG_OP = 'TRUNCATE' OR OLD.published_at IS NOT NULL THEN
+        RAISE EXCEPTION '% of a published version of a template', TG_OP
+        USING ERRCODE = 'GC328', HINT = 'Write another version with create_template() and publish that.';
+    END IF;
+    RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+END
+$$;
+
+COMMENT ON FUNCTION internal.keep_published_version() IS 'Trigger: refuses (GC328) to change or delete a published version of a template.';
+
+CREATE FUNCTION internal.key_context(p_organization_id uuid, p_key_id text, p_key_type text, p_purpose text, p_key_version integer) RETURNS bytea
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (uuid_send(p_organization_id) || sha256(convert_to(((((((('guestcomms key/'::text || p_key_type) || '/'::text) || p_purpose) || '/'::text) || (p_key_version)::text) || '/'::text) || p_key_id), 'UTF8'::name)));
+
+COMMENT ON FUNCTION internal.key_context(p_organization_id uuid, p_key_id text, p_key_type text, p_purpose text, p_key_version integer) IS 'Associated data of a wrapped key: organization, type, purpose, version and name.';
+
+CREATE FUNCTION internal.key_encryption_problem() RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Why this machine cannot use its key-encryption key; NULL if it can. */
+BEGIN
+    PERFORM public.encrypt_key(public.generate_random_key());
+    RETURN NULL;
+EXCEPTION WHEN SQLSTATE 'GC203' THEN
+    RETURN SQLERRM;
+END
+$$;
+
+COMMENT ON FUNCTION internal.key_encryption_problem() IS 'Why this machine cannot use its key-encryption key.';
+
+CREATE FUNCTION internal.key_of_address(p_address_hash bytea) RETURNS uuid
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (OVERLAY(OVERLAY("left"(encode(p_address_hash, 'hex'::text), 32) PLACING '8'::text FROM 13 FOR 1) PLACING '8'::text FROM 17 FOR 1))::uuid;
+
+COMMENT ON FUNCTION internal.key_of_address(p_address_hash bytea) IS 'The key of a recipient who is no guest, from his address.';
+
+CREATE TABLE public.communication_encryption_keys (
+    organization_id uuid DEFAULT '00000000-0000-0000-0000-000000000000'::uuid NOT NULL,
+    key_id text NOT NULL,
+    key_type text NOT NULL,
+    purpose text DEFAULT 'keys'::text NOT NULL,
+    algorithm text DEFAULT 'AES-256-GCM'::text NOT NULL,
+    encrypted_key bytea,
+    parent_key_id text,
+    key_version integer NOT NULL,
+    state text DEFAULT 'active'::text NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    created_by name DEFAULT SESSION_USER NOT NULL,
+    activated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    retired_at timestamp with time zone,
+    destroyed_at timestamp with time zone,
+    CONSTRAINT communication_encryption_keys_algorithm_check CHECK ((algorithm = ANY (ARRAY['AES-256-GCM'::text, 'HMAC-SHA256'::text]))),
+    CONSTRAINT communication_encryption_keys_destroyed CHECK ((((state = 'destroyed'::text) = (encrypted_key IS NULL)) AND ((state = 'destroyed'::text) = (destroyed_at IS NOT NULL)))),
+    CONSTRAINT communication_encryption_keys_encrypted_key_check CHECK ((length(encrypted_key) = 60)),
+    CONSTRAINT communication_encryption_keys_key_id_check CHECK ((key_id ~ '^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$'::text)),
+    CONSTRAINT communication_encryption_keys_key_type_check CHECK ((key_type = ANY (ARRAY['master'::text, 'data'::text, 'backup'::text, 'transport'::text]))),
+    CONSTRAINT communication_encryption_keys_key_version_check CHECK ((key_version > 0)),
+    CONSTRAINT communication_encryption_keys_parent CHECK (((key_type = 'data'::text) = (parent_key_id IS NOT NULL))),
+    CONSTRAINT communication_encryption_keys_platform CHECK (((key_type = 'data'::text) OR (organization_id = '00000000-0000-0000-0000-000000000000'::uuid))),
+    CONSTRAINT communication_encryption_keys_purpose CHECK (((key_type = 'data'::text) = (purpose <> 'keys'::text))),
+    CONSTRAINT communication_encryption_keys_purpose_check CHECK ((purpose ~ '^[a-z][a-z0-9_]{0,62}$'::text)),
+    CONSTRAINT communication_encryption_keys_retired CHECK (((state = 'active'::text) = (retired_at IS NULL))),
+    CONSTRAINT communication_encryption_keys_state_check CHECK ((state = ANY (ARRAY['active'::text, 'decrypt_only'::text, 'destroyed'::text])))
+);
+
+ALTER TABLE ONLY public.communication_encryption_keys FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.communication_encryption_keys IS 'Wrapped keys: masters under the key-encryption key of the machines, data keys of organizations under a master.';
+
+COMMENT ON COLUMN public.communication_encryption_keys.organization_id IS 'The tenant; the nil UUID for keys of the platform.';
+
+COMMENT ON COLUMN public.communication_encryption_keys.key_id IS 'Its name within the organization.';
+
+COMMENT ON COLUMN public.communication_encryption_keys.key_type IS 'master wraps data keys; data encrypts or recognises values of one organization; backup, transport: kept for people.';
+
+COMMENT ON COLUMN public.communication_encryption_keys.purpose IS 'What it is for: keys (it wraps others or is kept), fields, address_hash, unsubscribe_tokens.';
+
+COMMENT ON COLUMN public.communication_encryption_keys.algorithm IS 'What it is used with.';
+
+COMMENT ON COLUMN public.communication_encryption_keys.encrypted_key IS '12 bytes of nonce, 32 of key, 16 of tag; NULL once destroyed.';
+
+COMMENT ON COLUMN public.communication_encryption_keys.parent_key_id IS 'The master that wraps it; NULL: the key-encryption key, which is not in the database.';
+
+COMMENT ON COLUMN public.communication_encryption_keys.key_version IS 'Counts within organization, type and purpose; ciphertexts name it.';
+
+COMMENT ON COLUMN public.communication_encryption_keys.state IS 'active: encrypts; decrypt_only: opens what it encrypted; destroyed: what it encrypted is lost.';
+
+COMMENT ON COLUMN public.communication_encryption_keys.created_at IS 'When it was made.';
+
+COMMENT ON COLUMN public.communication_encryption_keys.created_by IS 'The login that made it.';
+
+COMMENT ON COLUMN public.communication_encryption_keys.activated_at IS 'Since when it encrypts.';
+
+COMMENT ON COLUMN public.communication_encryption_keys.retired_at IS 'Since when another one encrypts.';
+
+COMMENT ON COLUMN public.communication_encryption_keys.destroyed_at IS 'When it was destroyed.';
+
+CREATE FUNCTION internal.key_problem(p_key public.communication_encryption_keys) RETURNS text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Why a key cannot be opened on this machine; NULL if it can, or if it was destroyed. The key goes nowhere. */
+DECLARE
+    v_context constant bytea := internal.key_context(
+        p_key.organization_id, p_key.key_id, p_key.key_type, p_key.purpose, p_key.key_version
+    );
+BEGIN
+    IF p_key.state = 'destroyed' THEN
+        RETURN NULL;
+    ELSIF p_key.key_type = 'data' THEN
+        PERFORM internal.aes256_gcm_decrypt(
+            internal.master_key(p_key.parent_key_id), p_key.encrypted_key, v_context
+        );
+    ELSE
+        PERFORM internal.unwrap_key(p_key.encrypted_key, v_context);
+    END IF;
+    RETURN NULL;
+EXCEPTION WHEN SQLSTATE 'GC202' OR SQLSTATE 'GC203' OR SQLSTATE 'GC211' THEN
+    RETURN SQLERRM;
+END
+$$;
+
+COMMENT ON FUNCTION internal.key_problem(p_key public.communication_encryption_keys) IS 'Why a key cannot be opened on this machine; NULL if it can.';
+
+CREATE FUNCTION internal.keyed_hash(p_inner_pad bytea, p_outer_pad bytea, p_message text) RETURNS bytea
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN sha256((p_outer_pad || sha256((p_inner_pad || convert_to(p_message, 'UTF8'::name)))));
+
+COMMENT ON FUNCTION internal.keyed_hash(p_inner_pad bytea, p_outer_pad bytea, p_message text) IS 'HMAC-SHA256 of a text, with prepared pads.';
+
 CREATE FUNCTION internal.live_rows() RETURNS bigint
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -336,6 +4127,827 @@ CREATE FUNCTION internal.live_rows() RETURNS bigint
 $$;
 
 COMMENT ON FUNCTION internal.live_rows() IS 'Live rows of the tables in public, as the statistics count them.';
+
+CREATE FUNCTION internal.lock_month(p_parent regclass, p_from timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Retention: keep everybody else out of one month of a table, as its owner, until the end of the transaction. */
+DECLARE
+    v_partition regclass;
+BEGIN
+    SELECT month.partition INTO v_partition
+    FROM internal.months_of(p_parent) AS month WHERE month.from_moment = p_from;
+    IF v_partition IS NOT NULL THEN
+        EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', v_partition);
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION internal.lock_month(p_parent regclass, p_from timestamp with time zone) IS 'Retention: keep everybody else out of one month of a table.';
+
+CREATE TABLE public.message_templates (
+    organization_id uuid NOT NULL,
+    template_id uuid DEFAULT internal.uuid_v7() NOT NULL,
+    name text NOT NULL,
+    channel text NOT NULL,
+    published_version integer,
+    archived_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT message_templates_channel_check CHECK ((channel = ANY (ARRAY['email'::text, 'sms'::text, 'push'::text, 'in_app'::text]))),
+    CONSTRAINT message_templates_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
+    CONSTRAINT message_templates_published_version_check CHECK ((published_version >= 1))
+);
+
+ALTER TABLE ONLY public.message_templates FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.message_templates IS 'Named templates of an organization; their texts are versions.';
+
+COMMENT ON COLUMN public.message_templates.organization_id IS 'The tenant.';
+
+COMMENT ON COLUMN public.message_templates.template_id IS 'The template, a UUIDv7.';
+
+COMMENT ON COLUMN public.message_templates.name IS 'Its name, unique in the organization.';
+
+COMMENT ON COLUMN public.message_templates.channel IS 'email, sms, push or in_app: decides how values are escaped.';
+
+COMMENT ON COLUMN public.message_templates.published_version IS 'The version that new communications pin; NULL until publish_template() has accepted one.';
+
+COMMENT ON COLUMN public.message_templates.archived_at IS 'Since when no new communication may use it.';
+
+COMMENT ON COLUMN public.message_templates.created_at IS 'When it was made.';
+
+CREATE FUNCTION internal.lock_template(p_organization_id uuid, p_template_id uuid) RETURNS public.message_templates
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* A template, locked until the end of the transaction. Raises GC300 for NULL, GC326 if there is none. */
+DECLARE
+    v_template public.message_templates;
+BEGIN
+    IF p_template_id IS NULL THEN
+        RAISE EXCEPTION 'p_template_id is NULL'
+        USING ERRCODE = 'GC300', HINT = 'Give the template_id that create_template() returned.';
+    END IF;
+    SELECT found.* INTO v_template
+    FROM public.message_templates AS found
+    WHERE found.organization_id = p_organization_id AND found.template_id = p_template_id
+    FOR NO KEY UPDATE;
+    IF v_template.template_id IS NULL THEN
+        RAISE EXCEPTION 'there is no template %', p_template_id
+        USING ERRCODE = 'GC326', HINT = 'message_templates lists the templates of the organization.';
+    END IF;
+    RETURN v_template;
+END
+$$;
+
+COMMENT ON FUNCTION internal.lock_template(p_organization_id uuid, p_template_id uuid) IS 'Lock a template of the organization and return it.';
+
+CREATE FUNCTION internal.maintain_partitions() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Make the partitions of the months ahead, fill holes, and drop those past their retention, as partman.part_config
+   says. For the owner of the tables, because only an owner attaches a partition. Returns at once while another call
+   works; raises what pg_partman raises, and then nothing was changed. */
+BEGIN
+    PERFORM partman.run_maintenance();
+    PERFORM partman.partition_gap_fill(config.parent_table)
+    FROM partman.part_config AS config
+    JOIN internal.partition_months() AS months ON months.parent = config.parent_table
+    WHERE months.holes > 0;
+    PERFORM internal.guard_audit_partitions();
+    -- pg_partman sets it for the session, which outlives this function: through the pooler others would inherit it.
+    RESET search_path;
+END
+$$;
+
+COMMENT ON FUNCTION internal.maintain_partitions() IS 'Make the partitions of the months ahead and drop those past their retention, as partman.part_config says.';
+
+CREATE FUNCTION internal.make_data_key(p_organization_id uuid, p_purpose text, p_key_version integer) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Make a data key of an organization, wrapped under the active master; nothing if there is one of this version.
+   Raises GC203 if the key-encryption key cannot be read. */
+DECLARE
+    v_key_id constant text := p_purpose || '_' || p_key_version::text;
+    v_master constant text := internal.active_master();
+BEGIN
+    INSERT INTO public.communication_encryption_keys (
+        organization_id, key_id, key_type, purpose, algorithm, encrypted_key, parent_key_id, key_version
+    )
+    VALUES (
+        p_organization_id, v_key_id, 'data', p_purpose,
+        CASE WHEN p_purpose = 'fields' THEN 'AES-256-GCM' ELSE 'HMAC-SHA256' END,
+        internal.aes256_gcm_encrypt(
+            internal.master_key(v_master), public.generate_random_key(),
+            internal.key_context(p_organization_id, v_key_id, 'data', p_purpose, p_key_version)
+        ),
+        v_master, p_key_version
+    )
+    ON CONFLICT DO NOTHING;
+END
+$$;
+
+COMMENT ON FUNCTION internal.make_data_key(p_organization_id uuid, p_purpose text, p_key_version integer) IS 'Make a data key of an organization, wrapped under the active master.';
+
+CREATE FUNCTION internal.master_key(p_key_id text) RETURNS bytea
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* A master key, opened with the key-encryption key of the machine.
+   Raises GC211 if there is none of this name, GC203 without a key-encryption key, GC202 under another one. */
+DECLARE
+    v_key bytea;
+BEGIN
+    -- Callers have keys in variables from now on. Those are constants of plans, which any session may have printed.
+    PERFORM set_config('debug_print_plan', 'off', true);
+    SELECT
+        internal.unwrap_key(
+            master.encrypted_key,
+            internal.key_context(
+                master.organization_id, master.key_id, master.key_type, master.purpose, master.key_version
+            )
+        )
+    INTO v_key
+    FROM public.communication_encryption_keys AS master
+    WHERE
+        master.organization_id = '00000000-0000-0000-0000-000000000000' AND master.key_id = p_key_id
+        AND master.key_type = 'master';
+    IF v_key IS NULL THEN
+        RAISE EXCEPTION 'there is no master key "%", or it was destroyed', p_key_id
+        USING ERRCODE = 'GC211', HINT = 'encryption_status() shows which keys it wraps.';
+    END IF;
+    RETURN v_key;
+END
+$$;
+
+COMMENT ON FUNCTION internal.master_key(p_key_id text) IS 'A master key, opened. Nobody but our own functions may call it.';
+
+CREATE FUNCTION internal.match_delivery_events(p_organization_id uuid DEFAULT NULL::uuid, p_recipient_ids uuid[] DEFAULT NULL::uuid[], p_max integer DEFAULT 1000) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Apply kept events whose message has become known, at most p_max (up to 1000): of an organization, or of all; of these
+   recipients, whom the caller has locked, or of all. Returns how many it applied; leaves to others what they work on. */
+DECLARE
+    v_organization_id uuid;
+    v_events jsonb;
+    v_matched bigint := 0;
+BEGIN
+    FOR v_organization_id, v_events IN
+        WITH known AS MATERIALIZED (
+            SELECT kept.unmatched_id
+            FROM internal.unmatched_delivery_events AS kept
+            LEFT JOIN internal.provider_messages AS message
+                ON kept.recipient_id IS NULL AND message.organization_id = kept.claimed_organization
+                    AND message.provider = kept.provider AND message.provider_message_id = kept.provider_message_id
+            JOIN public.communication_recipients AS recipient
+                ON recipient.organization_id = kept.claimed_organization
+                    AND recipient.id = coalesce(kept.recipient_id, message.recipient_id)
+                    AND recipient.communication_created_at
+                    = internal.uuid_v7_time(coalesce(kept.recipient_id, message.recipient_id))
+            WHERE (p_organization_id IS NULL OR kept.claimed_organization = p_organization_id)
+                AND (p_recipient_ids IS NULL OR recipient.id = ANY (p_recipient_ids))
+            ORDER BY kept.unmatched_id
+            LIMIT least(p_max, 1000)
+            FOR UPDATE OF kept SKIP LOCKED
+        ), taken AS (
+            DELETE FROM internal.unmatched_delivery_events AS kept
+            USING known
+            WHERE kept.unmatched_id = known.unmatched_id
+            RETURNING kept.*
+        )
+        SELECT taken.claimed_organization, jsonb_agg(to_jsonb(taken))
+        FROM taken
+        GROUP BY taken.claimed_organization
+        ORDER BY taken.claimed_organization
+    LOOP
+        SELECT v_matched + applied.accepted INTO v_matched
+        FROM internal.apply_delivery_events(v_organization_id, v_events) AS applied;
+    END LOOP;
+    RETURN v_matched;
+END
+$$;
+
+COMMENT ON FUNCTION internal.match_delivery_events(p_organization_id uuid, p_recipient_ids uuid[], p_max integer) IS 'Apply kept events whose message has become known; returns how many.';
+
+CREATE FUNCTION internal.measure_database() RETURNS TABLE(metric_name text, labels jsonb, metric_value double precision, measured_at timestamp with time zone)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* Counters of this database, and the share of pages found in memory since the last measurement. */
+    WITH counted AS (
+        SELECT database.blks_hit, database.blks_read, database.xact_commit, database.xact_rollback, database.deadlocks
+        FROM pg_stat_database AS database WHERE database.datname = current_database()
+    ),
+
+    before AS (
+        SELECT
+            max(metric.metric_value) FILTER (WHERE metric.metric_name = 'blocks_hit_total') AS blks_hit,
+            max(metric.metric_value) FILTER (WHERE metric.metric_name = 'blocks_read_total') AS blks_read
+        FROM public.communication_performance_metrics AS metric
+        WHERE
+            metric.metric_name IN ('blocks_hit_total', 'blocks_read_total')
+            AND metric.metric_timestamp > now() - interval '10 minutes'
+    )
+
+    SELECT figure.name, '{}'::jsonb, figure.value, now()
+    FROM counted
+    CROSS JOIN before
+    CROSS JOIN LATERAL (
+        VALUES
+        ('blocks_hit_total', counted.blks_hit::double precision),
+        ('blocks_read_total', counted.blks_read::double precision),
+        ('commits_total', counted.xact_commit::double precision),
+        ('rollbacks_total', counted.xact_rollback::double precision),
+        ('deadlocks_total', counted.deadlocks::double precision),
+        (
+            'cache_hit_percent',
+            -- Counters that went back were reset: no figure this time.
+            CASE
+                WHEN counted.blks_hit > before.blks_hit AND counted.blks_read >= before.blks_read THEN
+                    100 * (counted.blks_hit - before.blks_hit)
+                    / (counted.blks_hit - before.blks_hit + counted.blks_read - before.blks_read)
+            END
+        )
+    ) AS figure (name, value)
+    WHERE figure.value IS NOT NULL
+$$;
+
+COMMENT ON FUNCTION internal.measure_database() IS 'Metrics: counters of this database, pages found in memory.';
+
+CREATE FUNCTION internal.measure_percentiles() RETURNS TABLE(metric_name text, labels jsonb, metric_value double precision, measured_at timestamp with time zone)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* Average and percentiles of the probe calls of the last quarter of an hour: some 300, enough for a P99. */
+    SELECT figure.name, '{}'::jsonb, figure.value, now()
+    FROM (
+        SELECT
+            avg(probe.metric_value) AS average,
+            percentile_cont(ARRAY[0.95, 0.99]) WITHIN GROUP (ORDER BY probe.metric_value) AS percentiles
+        FROM public.communication_performance_metrics AS probe
+        WHERE probe.metric_name = 'probe_ms' AND probe.metric_timestamp > now() - interval '15 minutes'
+    ) AS probes
+    CROSS JOIN LATERAL (
+        VALUES
+        ('probe_avg_ms', probes.average), ('probe_p95_ms', probes.percentiles[1]),
+        ('probe_p99_ms', probes.percentiles[2])
+    ) AS figure (name, value)
+    WHERE figure.value IS NOT NULL
+$$;
+
+COMMENT ON FUNCTION internal.measure_percentiles() IS 'Metrics: average and percentiles of the probe calls.';
+
+CREATE FUNCTION internal.measure_probes() RETURNS TABLE(metric_name text, labels jsonb, metric_value double precision, measured_at timestamp with time zone)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* What a reader of the API waits for now: calls of the statements that it is made of, each timed. pg_stat_statements
+   knows no percentiles and noting every call would slow the calls down, so percentiles are those of these probes:
+   five organizations at random each minute, four statements each, inside of the server, without network and pooler. */
+DECLARE
+    v_organization_id uuid;
+    v_communication_id uuid;
+    v_probe text;
+BEGIN
+    metric_name := 'probe_ms';
+    FOR v_organization_id IN
+        SELECT organization.organization_id FROM public.organizations AS organization ORDER BY random() LIMIT 5
+    LOOP
+        v_communication_id := NULL;
+        FOREACH v_probe IN ARRAY ARRAY['list_communications', 'list_recipients', 'search_guests', 'queue'] LOOP
+            measured_at := clock_timestamp();
+            CASE v_probe
+                WHEN 'list_communications' THEN
+                    SELECT (array_agg(page.id))[1] INTO v_communication_id
+                    FROM (
+                        SELECT message.id FROM public.guest_communications AS message
+                        WHERE message.organization_id = v_organization_id
+                        ORDER BY message.created_at DESC, message.id DESC LIMIT 50
+                    ) AS page;
+                WHEN 'list_recipients' THEN
+                    PERFORM count(*) FROM (
+                        SELECT recipient.id, recipient.status FROM public.communication_recipients AS recipient
+                        WHERE
+                            recipient.organization_id = v_organization_id
+                            AND recipient.communication_id = v_communication_id
+                            AND recipient.communication_created_at = internal.uuid_v7_time(v_communication_id)
+                        ORDER BY recipient.recipient_key LIMIT 50
+                    ) AS page;
+                WHEN 'search_guests' THEN
+                    PERFORM count(*) FROM (
+                        SELECT guest.guest_id FROM public.guests AS guest
+                        WHERE guest.organization_id = v_organization_id AND guest.name_search >= 'm'
+                        ORDER BY guest.name_search, guest.guest_id LIMIT 50
+                    ) AS page;
+                WHEN 'queue' THEN
+                    PERFORM count(*) FROM (
+                        SELECT queued.batch_id FROM public.communication_batch_queue AS queued
+                        WHERE queued.state = 'ready' AND queued.operation_type = 'send'
+                        ORDER BY queued.priority, queued.fair_rank, queued.organization_id, queued.batch_id LIMIT 10
+                    ) AS page;
+            END CASE;
+            metric_value := extract(EPOCH FROM clock_timestamp() - measured_at) * 1000;
+            labels := jsonb_build_object('probe', v_probe);
+            RETURN NEXT;
+        END LOOP;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION internal.measure_probes() IS 'Metrics: probe calls, each timed.';
+
+CREATE FUNCTION internal.measure_queue() RETURNS TABLE(metric_name text, labels jsonb, metric_value double precision, measured_at timestamp with time zone)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* What waits in the queue, and what was given up. */
+    SELECT 'queue_chunks', jsonb_build_object('state', queued.state), count(*)::double precision, now()
+    FROM public.communication_batch_queue AS queued WHERE queued.operation_type = 'send' GROUP BY queued.state
+    UNION ALL
+    SELECT 'queue_recipients', '{}'::jsonb, coalesce(sum(queued.recipients), 0)::double precision, now()
+    FROM public.communication_batch_queue AS queued
+    WHERE queued.operation_type = 'send' AND queued.state <> 'leased' AND queued.run_at <= now()
+    UNION ALL
+    SELECT
+        'queue_oldest_seconds', '{}'::jsonb,
+        coalesce(extract(EPOCH FROM max(now() - queued.run_at)), 0)::double precision, now()
+    FROM public.communication_batch_queue AS queued
+    WHERE queued.operation_type = 'send' AND queued.state <> 'leased' AND queued.run_at <= now()
+    UNION ALL
+    SELECT 'dead_letters_open', '{}'::jsonb, count(*)::double precision, now()
+    FROM public.communication_dead_letters AS dead WHERE dead.redriven_at IS NULL
+$$;
+
+COMMENT ON FUNCTION internal.measure_queue() IS 'Metrics: what waits in the queue, and what was given up.';
+
+CREATE FUNCTION internal.measure_sessions() RETURNS TABLE(metric_name text, labels jsonb, metric_value double precision, measured_at timestamp with time zone)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* Sessions of clients by state, against what the server takes. */
+    SELECT 'connections_max', '{}'::jsonb, current_setting('max_connections')::double precision, now()
+    UNION ALL
+    SELECT 'connections_used', '{}'::jsonb, count(*)::double precision, now()
+    FROM pg_stat_activity AS session WHERE session.backend_type = 'client backend'
+    UNION ALL
+    SELECT 'connections', jsonb_build_object('state', session.state), count(*)::double precision, now()
+    FROM pg_stat_activity AS session
+    WHERE session.backend_type = 'client backend' AND session.state IS NOT NULL
+    GROUP BY session.state
+    UNION ALL
+    SELECT
+        'pool_waiting_clients', jsonb_build_object('pool', load.pool_name, 'node', load.node),
+        load.waiting::double precision, now()
+    FROM internal.pool_loads AS load WHERE load.reported_at > now() - interval '1 minute'
+    UNION ALL
+    SELECT
+        'pool_active_connections', jsonb_build_object('pool', load.pool_name, 'node', load.node),
+        load.active::double precision, now()
+    FROM internal.pool_loads AS load WHERE load.reported_at > now() - interval '1 minute'
+$$;
+
+COMMENT ON FUNCTION internal.measure_sessions() IS 'Metrics: sessions of clients by state.';
+
+CREATE FUNCTION internal.measure_sizes() RETURNS TABLE(metric_name text, labels jsonb, metric_value double precision, measured_at timestamp with time zone)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* Bytes of every table with its indexes, partitions summed up, and of every partition: once an hour, because they
+       grow slowly and every size is a look at the disk. */
+    SELECT
+        'table_bytes',
+        jsonb_strip_nulls(jsonb_build_object('table', size.table_name, 'partition', size.partition_name)),
+        size.total_bytes::double precision, now()
+    FROM public.table_sizes() AS size
+    WHERE
+        NOT EXISTS (
+            SELECT FROM public.communication_performance_metrics AS metric
+            WHERE metric.metric_name = 'table_bytes' AND metric.metric_timestamp > now() - interval '1 hour'
+        )
+$$;
+
+COMMENT ON FUNCTION internal.measure_sizes() IS 'Metrics: bytes of tables and partitions, once an hour.';
+
+CREATE FUNCTION internal.measure_statements() RETURNS TABLE(metric_name text, labels jsonb, metric_value double precision, measured_at timestamp with time zone)
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* What pg_stat_statements counted in the last minute: calls and their average time, for all statements of clients
+       and for each function of the API. A statement belongs to every function of ours that it names. */
+    WITH called AS MATERIALIZED (
+        SELECT deltas.query_text, deltas.calls, deltas.total_ms FROM internal.statement_deltas('metrics') AS deltas
+        WHERE deltas.query_text ~* '^\s*(SELECT|INSERT|UPDATE|DELETE|MERGE|WITH)\M'
+    ),
+
+    by_function AS (
+        SELECT routine.proname, sum(named.calls) AS calls, sum(named.total_ms) / sum(named.calls) AS average
+        FROM (
+            SELECT DISTINCT called.query_text, called.calls, called.total_ms, words.word[1] AS word
+            FROM called
+            CROSS JOIN LATERAL regexp_matches(left(called.query_text, 2000), '([a-z_]+)\s*\(', 'g') AS words (word)
+        ) AS named
+        JOIN (
+            SELECT DISTINCT function.proname FROM pg_proc AS function
+            WHERE function.pronamespace = 'public'::regnamespace
+        ) AS routine ON routine.proname = named.word
+        GROUP BY routine.proname
+    )
+
+    SELECT 'statement_avg_ms', '{}'::jsonb, sum(called.total_ms) / sum(called.calls), now() FROM called
+    HAVING sum(called.calls) > 0
+    UNION ALL
+    SELECT 'statement_calls', '{}'::jsonb, coalesce(sum(called.calls), 0)::double precision, now() FROM called
+    UNION ALL
+    SELECT 'call_avg_ms', jsonb_build_object('function', by_function.proname), by_function.average, now()
+    FROM by_function
+    UNION ALL
+    SELECT 'calls', jsonb_build_object('function', by_function.proname), by_function.calls::double precision, now()
+    FROM by_function
+$$;
+
+COMMENT ON FUNCTION internal.measure_statements() IS 'Metrics: calls and average times of the last minute.';
+
+CREATE FUNCTION internal.message_findings(p_message public.guest_communications, p_subject_line_accurate boolean) RETURNS TABLE(finding text, applies boolean, passed boolean, detail text)
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+    /* What 15 USC 7704 asks of a message, as far as a message shows it: a row per duty, whether it applies, whether
+       it is met (NULL: no program can tell and nobody has said), and why. Another set of rules is another
+       validator_version in validate_message(). */
+    WITH squashed AS (
+        SELECT
+            lower(regexp_replace(given.text, '(<[^>]*>|[\s,;]|&nbsp;)+', ' ', 'g')) AS text, given.part
+        FROM (VALUES ('body', p_message.body), ('address', p_message.postal_address)) AS given (part, text)
+    ),
+    message AS (
+        SELECT
+            p_message.message_category = 'commercial' AND p_message.message_type IN ('email', 'sms') AS is_commercial,
+            p_message.message_type = 'email' AS is_email,
+            p_message.unsubscribe_url IS NOT NULL
+            AND internal.is_always_shown(p_message.compiled -> 'body', 'unsubscribe_url')
+            AND (
+                p_message.body_text IS NULL
+                OR internal.is_always_shown(p_message.compiled -> 'body_text', 'unsubscribe_url')
+            ) AS has_link,
+            p_message.message_type = 'sms' AND p_message.body ~* '\mstop\M' AS says_stop,
+            coalesce((
+                SELECT strpos(body.text, btrim(address.text)) > 0
+                FROM squashed AS body, squashed AS address
+                WHERE body.part = 'body' AND address.part = 'address'
+            ), false) AS has_postal_address
+    )
+    SELECT
+        'unsubscribe_link', message.is_commercial, message.has_link OR message.says_stop,
+        CASE
+            WHEN message.has_link OR message.says_stop THEN 'every recipient is shown a way out'
+            WHEN p_message.unsubscribe_url IS NULL THEN 'unsubscribe_url is not set'
+            ELSE 'a text lacks {{unsubscribe_url}}, or has it in a condition only'
+        END
+    FROM message
+    UNION ALL
+    SELECT
+        'physical_address', message.is_commercial AND message.is_email, message.has_postal_address,
+        CASE
+            WHEN message.has_postal_address THEN 'the text has the postal address'
+            WHEN p_message.postal_address IS NULL THEN 'postal_address is not set'
+            ELSE 'the text lacks the words of postal_address'
+        END
+    FROM message
+    UNION ALL
+    SELECT
+        'clear_sender', true, sender.is_clear,
+        CASE WHEN sender.is_clear THEN 'the sender is named' ELSE 'sender_name or sender_address is missing or wrong' END
+    FROM (
+        SELECT
+            coalesce(CASE p_message.message_type
+                WHEN 'email' THEN
+                    p_message.sender_name ~ '\S' AND p_message.sender_address ~ '^[^@\s]+@[^@\s]+\.[^@\s.]+$'
+                WHEN 'sms' THEN p_message.sender_address ~ '^\+?[A-Za-z0-9 ]{3,15}$'
+                ELSE p_message.sender_name ~ '\S'
+            END, false) AS is_clear
+    ) AS sender
+    UNION ALL
+    SELECT
+        'accurate_subject', message.is_email AND p_subject_line_accurate IS NOT NULL, p_subject_line_accurate,
+        CASE WHEN p_subject_line_accurate IS NULL THEN 'no program can tell: assess_subject_line()'
+            ELSE 'a person said so' END
+    FROM message
+    UNION ALL
+    SELECT
+        'named_as_advertisement', false, NULL,
+        CASE
+            WHEN NOT message.is_commercial THEN 'not a commercial message'
+            WHEN p_message.lawful_basis = 'consent' THEN 'no duty towards those who consented (7704(a)(5)(B))'
+            ELSE 'a duty that no program can check: read the message'
+        END
+    FROM message
+$_$;
+
+COMMENT ON FUNCTION internal.message_findings(p_message public.guest_communications, p_subject_line_accurate boolean) IS 'What 15 USC 7704 asks of a message, duty by duty.';
+
+CREATE FUNCTION internal.message_parts(p_channel text) RETURNS TABLE(part text, escaping text)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT parts.part,
+     parts.escaping
+    FROM ( VALUES (1,'email'::text,'subject'::text,'line'::text), (2,'email'::text,'body'::text,'html'::text), (3,'email'::text,'body_text'::text,'text'::text), (1,'sms'::text,'body'::text,'text'::text), (1,'push'::text,'subject'::text,'line'::text), (2,'push'::text,'body'::text,'text'::text), (1,'in_app'::text,'subject'::text,'line'::text), (2,'in_app'::text,'body'::text,'text'::text)) parts("position", channel, part, escaping)
+   WHERE (parts.channel = message_parts.p_channel)
+   ORDER BY parts."position";
+END;
+
+COMMENT ON FUNCTION internal.message_parts(p_channel text) IS 'The parts of a message by channel, and how values are escaped in them.';
+
+CREATE FUNCTION internal.months_of(p_parent regclass) RETURNS TABLE(partition regclass, from_moment timestamp with time zone, until_moment timestamp with time zone)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* The partitions of a table and which time each is for, the oldest first. */
+    SELECT
+        child.oid::regclass, substring(bound.text FROM 'FROM \(''([^'']+)''\)')::timestamptz AS from_moment,
+        substring(bound.text FROM 'TO \(''([^'']+)''\)')::timestamptz
+    FROM pg_inherits AS inheritance
+    JOIN pg_class AS child ON child.oid = inheritance.inhrelid
+    CROSS JOIN LATERAL (SELECT pg_get_expr(child.relpartbound, child.oid) AS text) AS bound
+    WHERE inheritance.inhparent = p_parent
+    ORDER BY from_moment
+$$;
+
+COMMENT ON FUNCTION internal.months_of(p_parent regclass) IS 'The partitions of a table and which time each is for.';
+
+CREATE FUNCTION internal.next_allowed_at(p_now timestamp with time zone, p_time_zone text, p_window_from time without time zone, p_window_until time without time zone, p_quiet_from time without time zone, p_quiet_until time without time zone) RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* The earliest moment from p_now on that is inside the window and outside the quiet hours, both in local time of
+   p_time_zone, from their first moment to just before their last; over midnight if the end is earlier, no
+   restriction if begin and end are equal or NULL. A window that lies wholly in the quiet hours yields to them.
+   Raises 22023 for an unknown time zone. */
+DECLARE
+    v_allowed timestamptz;
+BEGIN
+    IF internal.is_between(p_now AT TIME ZONE p_time_zone, p_window_from, p_window_until, true)
+        AND NOT internal.is_between(p_now AT TIME ZONE p_time_zone, p_quiet_from, p_quiet_until, false)
+    THEN
+        RETURN p_now;
+    END IF;
+    -- What is forbidden ends when the window begins or the quiet hours end: today, tomorrow or, over midnight, the
+    -- day after. Where clocks are put forward that moment may be missing, and the change itself, on a half hour,
+    -- comes first; where they are put back it comes twice.
+    SELECT coalesce(min(candidate.moment) FILTER (WHERE candidate.in_window), min(candidate.moment))
+    INTO v_allowed
+    FROM (
+        SELECT
+            near.moment,
+            internal.is_between(near.moment AT TIME ZONE p_time_zone, p_window_from, p_window_until, true) AS in_window
+        FROM (VALUES (p_window_from), (p_quiet_until)) AS forbidden (ends)
+        CROSS JOIN generate_series(-1, 2) AS day (number)
+        CROSS JOIN LATERAL (
+            SELECT ((p_now AT TIME ZONE p_time_zone)::date + day.number + forbidden.ends) AT TIME ZONE p_time_zone
+        ) AS local (moment)
+        CROSS JOIN LATERAL (
+            VALUES (local.moment), (local.moment - interval '1 hour'), (local.moment - interval '30 minutes'),
+            (date_bin('30 minutes', local.moment, 'epoch'))
+        ) AS near (moment)
+        WHERE
+            near.moment >= p_now
+            AND NOT internal.is_between(near.moment AT TIME ZONE p_time_zone, p_quiet_from, p_quiet_until, false)
+    ) AS candidate;
+    RETURN v_allowed;
+END
+$$;
+
+COMMENT ON FUNCTION internal.next_allowed_at(p_now timestamp with time zone, p_time_zone text, p_window_from time without time zone, p_window_until time without time zone, p_quiet_from time without time zone, p_quiet_until time without time zone) IS 'The earliest moment inside the sending window and outside the quiet hours, in local time.';
+
+CREATE FUNCTION internal.normalise_address(p_channel text, p_address text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (p_channel = 'email'::text) THEN lower((btrim(p_address) COLLATE pg_c_utf8)) WHEN (p_channel = 'sms'::text) THEN regexp_replace(translate(p_address, ' .-/()'::text, ''::text), '^00'::text, '+'::text) ELSE p_address END;
+
+COMMENT ON FUNCTION internal.normalise_address(p_channel text, p_address text) IS 'One spelling of an address, so that equal addresses have equal hashes.';
+
+CREATE FUNCTION internal.partition_months() RETURNS TABLE(parent text, partitions bigint, ends_at timestamp with time zone, holes bigint, has_default boolean)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* Every table of ours that is partitioned by time: where its last partition ends, how many holes are between
+       its partitions, whether it has a default partition. From the catalogue, not from pg_partman's opinion. */
+    SELECT
+        bounds.parent, count(bounds.partition), max(bounds.upper_end),
+        count(*) FILTER (WHERE bounds.lower_end <> bounds.upper_end_before), bool_or(bounds.bound = 'DEFAULT')
+    FROM (
+        SELECT
+            parts.*, lag(parts.upper_end) OVER (PARTITION BY parts.parent ORDER BY parts.lower_end) AS upper_end_before
+        FROM (
+            SELECT
+                format('%I.%I', namespace.nspname, parent.relname) AS parent, child.oid AS partition, child.bound,
+                substring(child.bound FROM 'FROM \(''([^'']+)''\)')::timestamptz AS lower_end,
+                substring(child.bound FROM 'TO \(''([^'']+)''\)')::timestamptz AS upper_end
+            FROM pg_partitioned_table AS partitioned
+            JOIN pg_class AS parent ON parent.oid = partitioned.partrelid
+            JOIN pg_namespace AS namespace ON namespace.oid = parent.relnamespace
+            LEFT JOIN LATERAL (
+                SELECT relation.oid, pg_get_expr(relation.relpartbound, relation.oid) AS bound
+                FROM pg_inherits AS inheritance
+                JOIN pg_class AS relation ON relation.oid = inheritance.inhrelid
+                WHERE inheritance.inhparent = parent.oid
+            ) AS child ON true
+            WHERE partitioned.partstrat = 'r' AND namespace.nspname IN ('public', 'internal')
+        ) AS parts
+    ) AS bounds
+    GROUP BY bounds.parent
+$$;
+
+COMMENT ON FUNCTION internal.partition_months() IS 'Every table partitioned by time: where its last partition ends, holes, and whether it has a default partition.';
+
+CREATE TABLE public.message_template_versions (
+    organization_id uuid NOT NULL,
+    template_id uuid NOT NULL,
+    version integer NOT NULL,
+    subject text,
+    body text NOT NULL,
+    body_text text,
+    compiled jsonb,
+    variables text[] DEFAULT '{}'::text[] NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    created_by name DEFAULT SESSION_USER NOT NULL,
+    published_at timestamp with time zone,
+    published_by name,
+    CONSTRAINT message_template_versions_body_check CHECK (((length(body) >= 1) AND (length(body) <= 500000))),
+    CONSTRAINT message_template_versions_body_text_check CHECK (((length(body_text) >= 1) AND (length(body_text) <= 500000))),
+    CONSTRAINT message_template_versions_compiled_check CHECK ((jsonb_typeof(compiled) = 'object'::text)),
+    CONSTRAINT message_template_versions_published CHECK ((((published_at IS NULL) = (published_by IS NULL)) AND ((published_at IS NULL) OR (compiled IS NOT NULL)))),
+    CONSTRAINT message_template_versions_subject_check CHECK (((length(subject) >= 1) AND (length(subject) <= 998))),
+    CONSTRAINT message_template_versions_version_check CHECK ((version >= 1))
+);
+
+ALTER TABLE ONLY public.message_template_versions FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.message_template_versions IS 'The texts of templates. A published version never changes: messages pin it.';
+
+COMMENT ON COLUMN public.message_template_versions.organization_id IS 'The tenant.';
+
+COMMENT ON COLUMN public.message_template_versions.template_id IS 'The template.';
+
+COMMENT ON COLUMN public.message_template_versions.version IS '1, 2, 3 …';
+
+COMMENT ON COLUMN public.message_template_versions.subject IS 'Subject of an e-mail, title of a push message.';
+
+COMMENT ON COLUMN public.message_template_versions.body IS 'HTML for email, plain text for every other channel.';
+
+COMMENT ON COLUMN public.message_template_versions.body_text IS 'The plain text part of an e-mail.';
+
+COMMENT ON COLUMN public.message_template_versions.compiled IS 'Subject, body and text cut into literals and variables by publish_template(), so that rendering parses nothing.';
+
+COMMENT ON COLUMN public.message_template_versions.variables IS 'The variables that a message has to give.';
+
+COMMENT ON COLUMN public.message_template_versions.created_at IS 'When it was written.';
+
+COMMENT ON COLUMN public.message_template_versions.created_by IS 'The login that wrote it.';
+
+COMMENT ON COLUMN public.message_template_versions.published_at IS 'When it was accepted; NULL: a draft.';
+
+COMMENT ON COLUMN public.message_template_versions.published_by IS 'The login that published it.';
+
+CREATE FUNCTION internal.published_template(p_organization_id uuid, p_template_id uuid, p_channel text) RETURNS public.message_template_versions
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* The published version of a template for a channel; raises GC344 if there is none that may be used. */
+DECLARE
+    v_template public.message_templates;
+    v_version public.message_template_versions;
+BEGIN
+    SELECT template.* INTO v_template
+    FROM public.message_templates AS template
+    WHERE template.organization_id = p_organization_id AND template.template_id = p_template_id;
+    IF v_template.template_id IS NULL THEN
+        RAISE EXCEPTION 'there is no template %', p_template_id
+        USING ERRCODE = 'GC344', HINT = 'Make it with create_template() and publish it.';
+    ELSIF v_template.archived_at IS NOT NULL THEN
+        RAISE EXCEPTION 'template "%" was archived at %', v_template.name, v_template.archived_at
+        USING ERRCODE = 'GC344', HINT = 'Take another template.';
+    ELSIF v_template.channel <> p_channel THEN
+        RAISE EXCEPTION 'template "%" is for %, not for %', v_template.name, v_template.channel, p_channel
+        USING ERRCODE = 'GC344', HINT = 'Take a template of the same channel.';
+    ELSIF v_template.published_version IS NULL THEN
+        RAISE EXCEPTION 'template "%" has no published version', v_template.name
+        USING ERRCODE = 'GC344', HINT = 'Publish one with publish_template().';
+    END IF;
+    SELECT version.* INTO STRICT v_version
+    FROM public.message_template_versions AS version
+    WHERE
+        version.organization_id = p_organization_id AND version.template_id = p_template_id
+        AND version.version = v_template.published_version;
+    RETURN v_version;
+END
+$$;
+
+COMMENT ON FUNCTION internal.published_template(p_organization_id uuid, p_template_id uuid, p_channel text) IS 'The published version of a template, refused (GC344) if there is none for the channel.';
+
+CREATE FUNCTION internal.purge_control_messages() RETURNS bigint
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* Delete control messages that were obeyed a week ago. Returns how many. */
+    WITH gone AS (
+        DELETE FROM public.communication_batch_queue AS message
+        WHERE
+            message.operation_type <> 'send' AND message.state = 'acknowledged'
+            AND message.created_at < now() - interval '7 days'
+        RETURNING 1
+    )
+
+    SELECT count(*) FROM gone
+$$;
+
+COMMENT ON FUNCTION internal.purge_control_messages() IS 'Delete control messages that were obeyed a week ago.';
+
+CREATE FUNCTION internal.queue_chunk(p_organization_id uuid, p_batch_id text, p_communication_id uuid, p_first_recipient_id uuid, p_last_recipient_id uuid, p_recipients integer) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Put recipients that were queued again in line, behind what their organization has there. Other chunks may have some
+   of them, too: whoever claims a recipient first sends to it. */
+BEGIN
+    INSERT INTO public.communication_batch_queue (
+        organization_id, batch_id, operation_type, priority, fair_rank, communication_id, communication_created_at,
+        first_recipient_id, last_recipient_id, recipients
+    )
+    SELECT
+        message.organization_id, p_batch_id, 'send', message.priority,
+        greatest(
+            internal.queue_front(message.priority),
+            (
+                SELECT max(ready.fair_rank)
+                FROM public.communication_batch_queue AS ready
+                WHERE ready.organization_id = p_organization_id AND ready.state = 'ready'
+                    AND ready.operation_type = 'send'
+            )
+        ) + p_recipients,
+        message.id, message.created_at, p_first_recipient_id, p_last_recipient_id, p_recipients
+    FROM public.guest_communications AS message
+    WHERE message.organization_id = p_organization_id AND message.id = p_communication_id
+        AND message.created_at = internal.uuid_v7_time(p_communication_id);
+END
+$$;
+
+COMMENT ON FUNCTION internal.queue_chunk(p_organization_id uuid, p_batch_id text, p_communication_id uuid, p_first_recipient_id uuid, p_last_recipient_id uuid, p_recipients integer) IS 'Put recipients that were queued again in line, behind what their organization has there.';
+
+CREATE FUNCTION internal.queue_front(p_priority integer) RETURNS bigint
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* The virtual time of a priority: the rank of the last chunk claimed. What becomes ready gets at least this rank,
+       so that nobody is served for the time he was not there, and claims need not look before it. */
+    SELECT coalesce(pg_sequence_last_value(format('internal.queue_front_%s', p_priority)::regclass), 0)
+$$;
+
+COMMENT ON FUNCTION internal.queue_front(p_priority integer) IS 'The virtual time of a priority: what becomes ready gets at least this rank.';
+
+CREATE FUNCTION internal.read_guests(p_guests jsonb, p_inner_pad bytea DEFAULT NULL::bytea, p_outer_pad bytea DEFAULT NULL::bytea) RETURNS TABLE(place bigint, element jsonb, guest_id uuid, external_id text, name text, email text, phone text, push_token text, language text, time_zone text, email_hash bytea, phone_hash bytea, push_hash bytea)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT given.place,
+     given.element,
+         CASE
+             WHEN pg_input_is_valid((given.element ->> 'guest_id'::text), 'uuid'::text) THEN ((given.element ->> 'guest_id'::text))::uuid
+             ELSE NULL::uuid
+         END AS "case",
+     (given.element ->> 'external_id'::text),
+     btrim((given.element ->> 'name'::text)) AS btrim,
+     btrim((given.element ->> 'email'::text)) AS btrim,
+     internal.normalise_address('sms'::text, (given.element ->> 'phone'::text)) AS normalise_address,
+     (given.element ->> 'push_token'::text),
+     (given.element ->> 'language'::text),
+     (given.element ->> 'time_zone'::text),
+     internal.keyed_hash(read_guests.p_inner_pad, read_guests.p_outer_pad, ('email:'::text || internal.normalise_address('email'::text, (given.element ->> 'email'::text)))) AS keyed_hash,
+     internal.keyed_hash(read_guests.p_inner_pad, read_guests.p_outer_pad, ('sms:'::text || internal.normalise_address('sms'::text, (given.element ->> 'phone'::text)))) AS keyed_hash,
+     internal.keyed_hash(read_guests.p_inner_pad, read_guests.p_outer_pad, ('push:'::text || internal.normalise_address('push'::text, (given.element ->> 'push_token'::text)))) AS keyed_hash
+    FROM jsonb_array_elements(read_guests.p_guests) WITH ORDINALITY given(element, place);
+END;
+
+COMMENT ON FUNCTION internal.read_guests(p_guests jsonb, p_inner_pad bytea, p_outer_pad bytea) IS 'The guests given to upsert_guests(), as they are to be stored.';
+
+CREATE FUNCTION internal.read_recipients(p_channel text, p_recipients jsonb) RETURNS TABLE(item bigint, guest_id uuid, name text, address text, personalisation text)
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT element.item,
+     ((element.value ->> 'guest_id'::text))::uuid AS uuid,
+     (element.value ->> 'name'::text),
+         CASE read_recipients.p_channel
+             WHEN 'email'::text THEN btrim((element.value ->> 'email'::text))
+             WHEN 'sms'::text THEN internal.normalise_address('sms'::text, (element.value ->> 'phone'::text))
+             WHEN 'push'::text THEN (element.value ->> 'device'::text)
+             ELSE NULL::text
+         END AS "case",
+     NULLIF((element.value ->> 'personalisation'::text), '{}'::text) AS "nullif"
+    FROM jsonb_array_elements(read_recipients.p_recipients) WITH ORDINALITY element(value, item);
+END;
+
+COMMENT ON FUNCTION internal.read_recipients(p_channel text, p_recipients jsonb) IS 'The recipients of a JSON array as columns.';
 
 CREATE FUNCTION internal.readiness_connections(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
     LANGUAGE plpgsql STABLE
@@ -422,6 +5034,37 @@ END
 $$;
 
 COMMENT ON FUNCTION internal.readiness_durable_writes(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Readiness: acknowledged writes survive a power failure.';
+
+CREATE FUNCTION internal.readiness_encryption_keys(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* This machine has its key-encryption key, and the keys open under it: all master keys and the newest data keys,
+   a thousand at most. */
+DECLARE
+    v_machine constant text := internal.key_encryption_problem();
+    v_keys bigint;
+    v_closed bigint;
+    v_problem text;
+BEGIN
+    SELECT count(*), count(tried.problem), min(tried.problem) INTO v_keys, v_closed, v_problem
+    FROM (
+        SELECT internal.key_problem(one) AS problem
+        FROM public.communication_encryption_keys AS one
+        WHERE one.state <> 'destroyed'
+        ORDER BY one.key_type = 'data', one.created_at DESC
+        LIMIT 1000
+    ) AS tried;
+    SELECT
+        CASE WHEN v_machine IS NULL AND v_closed = 0 THEN 'pass' ELSE 'fail' END,
+        concat_ws('; ', v_machine, format('%s keys tried, %s do not open', v_keys, v_closed), v_problem),
+        'the key-encryption key can be read, every key opens',
+        'Restore the key-encryption key from escrow, then `systemctl restart guestcomms-prepare` on this machine.'
+    INTO status, value, threshold, what_to_do;
+END
+$$;
+
+COMMENT ON FUNCTION internal.readiness_encryption_keys(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Readiness: the keys open on this machine.';
 
 CREATE FUNCTION internal.readiness_extensions(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
     LANGUAGE plpgsql STABLE
@@ -534,6 +5177,30 @@ END
 $$;
 
 COMMENT ON FUNCTION internal.readiness_login_bindings(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Readiness: logins and their organizations match.';
+
+CREATE FUNCTION internal.readiness_partitions(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Messages, recipients and events are partitioned and kept up: their next two months are there, and none has a
+   default partition, in which rows would hide. */
+DECLARE
+    v_ready bigint;
+BEGIN
+    SELECT count(*) INTO v_ready FROM internal.partition_months() AS months
+    WHERE
+        months.parent IN ('public.guest_communications', 'public.communication_recipients', 'public.delivery_status')
+        AND months.ends_at >= now() + interval '2 months' AND months.holes = 0 AND NOT months.has_default;
+    SELECT
+        CASE WHEN v_ready = 3 THEN 'pass' ELSE 'fail' END,
+        format('%s of 3 tables', v_ready),
+        'all 3 have 2 months ahead, no hole, no default partition',
+        'SELECT * FROM internal.partition_months(); then SELECT * FROM repair_integrity(''missing_partitions'', false);'
+    INTO status, value, threshold, what_to_do;
+END
+$$;
+
+COMMENT ON FUNCTION internal.readiness_partitions(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Readiness: the next months of messages and events are there.';
 
 CREATE FUNCTION internal.readiness_public_execute(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
     LANGUAGE plpgsql STABLE
@@ -651,7 +5318,8 @@ CREATE FUNCTION internal.readiness_row_security(OUT status text, OUT value text,
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-/* Every table with organization_id has row security, also for its owner, and a policy. */
+/* Every table with organization_id has row security, also for its owner, and a policy; a partition, which is
+   reached through its table, has no grant to anybody else instead. */
 DECLARE
     v_open text;
 BEGIN
@@ -661,15 +5329,20 @@ BEGIN
     JOIN pg_namespace AS namespace ON namespace.oid = relation.relnamespace
     WHERE
         namespace.nspname IN ('public', 'internal') AND relation.relkind IN ('r', 'p')
+        AND NOT relation.relispartition -- its policies are its parent's, and nobody may read it
         AND EXISTS (
             SELECT FROM pg_attribute AS attribute
             WHERE attribute.attrelid = relation.oid AND attribute.attname = 'organization_id'
                 AND NOT attribute.attisdropped
         )
-        AND NOT (
-            relation.relrowsecurity AND relation.relforcerowsecurity
-            AND EXISTS (SELECT FROM pg_policy AS policy WHERE policy.polrelid = relation.oid)
-        );
+        AND NOT CASE
+            WHEN relation.relispartition THEN NOT EXISTS (
+                SELECT FROM aclexplode(relation.relacl) AS acl WHERE acl.grantee <> relation.relowner
+            )
+            ELSE
+                relation.relrowsecurity AND relation.relforcerowsecurity
+                AND EXISTS (SELECT FROM pg_policy AS policy WHERE policy.polrelid = relation.oid)
+        END;
     SELECT
         CASE WHEN v_open IS NULL THEN 'pass' ELSE 'fail' END,
         coalesce('open: ' || v_open, 'all tables'),
@@ -685,8 +5358,12 @@ CREATE FUNCTION internal.readiness_scheduled_jobs(OUT status text, OUT value tex
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-/* The scheduled backups are scheduled, active, and their last run did not fail. */
+/* What a production database cannot be without is scheduled, active, and its last run did not fail: backups,
+   partitions, the queue, its counters. The health check looks at all jobs. */
 DECLARE
+    v_wanted constant text[] := ARRAY[
+        'backup-full', 'backup-incremental', 'maintain-partitions', 'roll-up-counters', 'tend-queue'
+    ];
     v_active bigint;
     v_failed bigint;
 BEGIN
@@ -699,17 +5376,17 @@ BEGIN
         SELECT run.status FROM cron.job_run_details AS run
         WHERE run.jobid = job.jobid ORDER BY run.runid DESC LIMIT 1
     ) AS last_run ON true
-    WHERE job.jobname IN ('backup-full', 'backup-incremental');
+    WHERE job.jobname = ANY (v_wanted);
     SELECT
-        CASE WHEN v_active < 2 THEN 'fail' WHEN v_failed > 0 THEN 'warn' ELSE 'pass' END,
+        CASE WHEN v_active < cardinality(v_wanted) THEN 'fail' WHEN v_failed > 0 THEN 'warn' ELSE 'pass' END,
         format('%s active, %s failed last time', v_active, v_failed),
-        '2 active (backup-full, backup-incremental), 0 failed last time',
-        'SELECT * FROM cron.job_run_details ORDER BY runid DESC LIMIT 10; the bootstrap schedules what is missing.'
+        format('%s active (%s), 0 failed last time', cardinality(v_wanted), array_to_string(v_wanted, ', ')),
+        'SELECT * FROM cron.job_run_details ORDER BY runid DESC LIMIT 10; `make up` schedules what is missing.'
     INTO status, value, threshold, what_to_do;
 END
 $$;
 
-COMMENT ON FUNCTION internal.readiness_scheduled_jobs(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Readiness: the scheduled backups run.';
+COMMENT ON FUNCTION internal.readiness_scheduled_jobs(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Readiness: the jobs that production needs run.';
 
 CREATE FUNCTION internal.readiness_standbys_streaming(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
     LANGUAGE plpgsql STABLE
@@ -815,6 +5492,480 @@ $$;
 
 COMMENT ON FUNCTION internal.readiness_wal_archiving(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Readiness: the write-ahead log reaches the repository.';
 
+CREATE FUNCTION internal.reap_leases(p_max integer DEFAULT 100) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+/* Take back leases that ended without an answer, at most p_max of them. What was handed out under such a lease may
+   have been sent: it becomes unknown and is not sent again by itself. The rest of the chunk is ready again; after
+   max_attempts lost leases it is given up as a dead letter. Skips chunks that others work on; returns how many
+   it took back. */
+DECLARE
+    v_batch public.communication_batch_queue;
+    v_unknown bigint;
+    v_reaped integer := 0;
+BEGIN
+    FOR v_batch IN
+        SELECT lost.*
+        FROM public.communication_batch_queue AS lost
+        WHERE lost.state = 'leased' AND lost.lease_until < clock_timestamp()
+        ORDER BY lost.lease_until
+        LIMIT p_max
+        FOR UPDATE SKIP LOCKED
+    LOOP
+        WITH handed_out AS MATERIALIZED (
+            SELECT sending.id
+            FROM public.communication_recipients AS sending
+            WHERE sending.organization_id = v_batch.organization_id
+                AND sending.communication_created_at = v_batch.communication_created_at
+                AND sending.id BETWEEN v_batch.first_recipient_id AND v_batch.last_recipient_id
+                AND sending.status = 'sending' AND sending.sending_at = v_batch.leased_at
+            ORDER BY sending.id
+            FOR NO KEY UPDATE
+        ), moved AS (
+            UPDATE public.communication_recipients AS recipient
+            SET status = 'unknown', unknown_at = clock_timestamp(),
+                error_code = 'lease_lost', error_message = format('%s did not answer', v_batch.leased_by)
+            FROM handed_out
+            WHERE recipient.organization_id = v_batch.organization_id AND recipient.id = handed_out.id
+                AND recipient.communication_created_at = v_batch.communication_created_at
+            RETURNING recipient.id
+        )
+        SELECT count(*) INTO v_unknown FROM moved;
+        INSERT INTO internal.communication_counter_deltas (organization_id, communication_id, status, delta)
+        SELECT v_batch.organization_id, v_batch.communication_id, change.status, change.delta
+        FROM (VALUES ('sending', -v_unknown), ('unknown', v_unknown)) AS change (status, delta)
+        WHERE change.delta <> 0;
+        v_batch.attempts := v_batch.attempts + 1;
+        v_batch.last_error := format('%s did not answer until %s', v_batch.leased_by, v_batch.lease_until);
+        IF v_batch.attempts >= v_batch.max_attempts THEN
+            PERFORM internal.bury_recipients(v_batch, 'leases_lost', v_batch.last_error);
+        END IF;
+        PERFORM internal.settle_batch(v_batch, v_unknown::integer);
+        v_reaped := v_reaped + 1;
+    END LOOP;
+    RETURN v_reaped;
+END
+$$;
+
+COMMENT ON FUNCTION internal.reap_leases(p_max integer) IS 'Take back leases that ended without an answer: what was handed out is unknown, the rest ready or a dead letter.';
+
+CREATE TABLE public.communication_security_audit (
+    organization_id uuid DEFAULT '00000000-0000-0000-0000-000000000000'::uuid NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    audit_id uuid DEFAULT internal.uuid_v7() NOT NULL,
+    event_type text NOT NULL,
+    user_id text,
+    ip_address inet,
+    risk_level text NOT NULL COLLATE internal.risk_order,
+    success boolean NOT NULL,
+    details jsonb DEFAULT '{}'::jsonb NOT NULL,
+    login name DEFAULT SESSION_USER NOT NULL,
+    CONSTRAINT communication_security_audit_details_check CHECK (((jsonb_typeof(details) = 'object'::text) AND (length((details)::text) <= 10000))),
+    CONSTRAINT communication_security_audit_event_type_check CHECK ((event_type ~ '^[a-z][a-z0-9_]{0,62}$'::text)),
+    CONSTRAINT communication_security_audit_risk_level_check CHECK ((risk_level = ANY (ARRAY['low'::text, 'medium'::text, 'high'::text, 'critical'::text]))),
+    CONSTRAINT communication_security_audit_user_id_check CHECK (((length(user_id) >= 1) AND (length(user_id) <= 200)))
+)
+PARTITION BY RANGE (created_at);
+
+ALTER TABLE ONLY public.communication_security_audit FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.communication_security_audit IS 'What happened that concerns security, only ever added to, in monthly partitions.';
+
+COMMENT ON COLUMN public.communication_security_audit.organization_id IS 'The tenant; the nil UUID for events of the platform.';
+
+COMMENT ON COLUMN public.communication_security_audit.created_at IS 'When it was written: the key of its partition.';
+
+COMMENT ON COLUMN public.communication_security_audit.audit_id IS 'The event.';
+
+COMMENT ON COLUMN public.communication_security_audit.event_type IS 'What happened, such as authentication.';
+
+COMMENT ON COLUMN public.communication_security_audit.user_id IS 'Who did it, as the application names its users.';
+
+COMMENT ON COLUMN public.communication_security_audit.ip_address IS 'Where from.';
+
+COMMENT ON COLUMN public.communication_security_audit.risk_level IS 'low, medium, high, critical, and sorted so; by assess_risk(), or worse if the caller said so.';
+
+COMMENT ON COLUMN public.communication_security_audit.success IS 'Whether it succeeded.';
+
+COMMENT ON COLUMN public.communication_security_audit.details IS 'What else is known, without secrets; in "risk" the score and its reasons.';
+
+COMMENT ON COLUMN public.communication_security_audit.login IS 'The login of the database that wrote it.';
+
+CREATE FUNCTION internal.record_security_event(p_organization_id uuid, p_event_type text, p_user_id text DEFAULT NULL::text, p_ip_address inet DEFAULT NULL::inet, p_success boolean DEFAULT true, p_details jsonb DEFAULT '{}'::jsonb, p_risk_level text DEFAULT NULL::text) RETURNS public.communication_security_audit
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Add an event to the audit, for functions of ours; NULL or the nil UUID: of the platform. Returns the row.
+   The level is that of assess_risk(), or p_risk_level if that is worse: a caller knows more, never less.
+   Raises GC300 for NULL, 23514 for a name, a level or details that the table does not take. */
+DECLARE
+    v_risk record;
+    v_row public.communication_security_audit;
+BEGIN
+    IF p_event_type IS NULL OR p_success IS NULL THEN
+        RAISE EXCEPTION '% is NULL', CASE WHEN p_event_type IS NULL THEN 'p_event_type' ELSE 'p_success' END
+        USING ERRCODE = 'GC300', HINT = 'Say what happened, and whether it succeeded.';
+    END IF;
+    SELECT risk.* INTO STRICT v_risk
+    FROM public.assess_risk(p_organization_id, p_event_type, p_user_id, p_ip_address, p_success) AS risk;
+    INSERT INTO public.communication_security_audit AS audit (
+        organization_id, event_type, user_id, ip_address, risk_level, success, details
+    )
+    VALUES (
+        coalesce(p_organization_id, '00000000-0000-0000-0000-000000000000'), p_event_type, p_user_id, p_ip_address,
+        greatest(v_risk.risk_level COLLATE internal.risk_order, p_risk_level), p_success,
+        coalesce(p_details, '{}') || jsonb_build_object(
+            'risk', jsonb_build_object('score', v_risk.score, 'reasons', v_risk.reasons)
+        )
+    )
+    RETURNING audit.* INTO v_row;
+    RETURN v_row;
+END
+$$;
+
+COMMENT ON FUNCTION internal.record_security_event(p_organization_id uuid, p_event_type text, p_user_id text, p_ip_address inet, p_success boolean, p_details jsonb, p_risk_level text) IS 'Add an event to the audit, for functions of ours; NULL is the platform.';
+
+CREATE FUNCTION internal.refresh_dashboards() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Compute the dashboards again; who reads them meanwhile reads the old figures and does not wait. */
+BEGIN
+    REFRESH MATERIALIZED VIEW CONCURRENTLY public.dashboard_communications;
+    REFRESH MATERIALIZED VIEW CONCURRENTLY public.dashboard_deliverability;
+    REFRESH MATERIALIZED VIEW CONCURRENTLY public.dashboard_queue;
+    REFRESH MATERIALIZED VIEW CONCURRENTLY public.dashboard_templates;
+END
+$$;
+
+COMMENT ON FUNCTION internal.refresh_dashboards() IS 'Compute the dashboards again, beside their readers.';
+
+CREATE FUNCTION internal.refuse_change() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Trigger of tables that are only ever added to: raises GC450 for everybody, their owner included. */
+BEGIN
+    RAISE EXCEPTION '% of % is not allowed: rows are only ever added to it', TG_OP, TG_TABLE_NAME
+    USING ERRCODE = 'GC450', HINT = 'Write what is true now as another row; old partitions end by retention.';
+END
+$$;
+
+COMMENT ON FUNCTION internal.refuse_change() IS 'Trigger: refuses (GC450) to change or remove rows.';
+
+CREATE FUNCTION internal.render_message(p_channel text, p_compiled jsonb, p_variables jsonb, OUT subject text, OUT body text, OUT body_text text, OUT problem_code text, OUT problem text) RETURNS record
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Put values into a message that compile_message() has made. It raises nothing, so that one recipient
+   does not spoil a batch; instead problem_code and problem are not NULL:
+   GC331 variables are missing (all are named), GC332 a value is no text, number or boolean, or longer
+   than 10000 characters, GC333 a control character in a value, GC334 a link to something else than
+   https:, http: or mailto:.
+   It runs for every recipient: a loop over segments was the fastest of what was measured. */
+DECLARE
+    v_part text;
+    v_segments jsonb;
+    v_segment jsonb;
+    v_next integer;
+    v_output text[];
+    v_name text;
+    v_value text;
+    v_missing text[] := '{}'::text[];
+BEGIN
+    <<parts>>
+    FOREACH v_part IN ARRAY '{subject,body,body_text}'::text[] LOOP
+        v_segments := p_compiled -> v_part;
+        CONTINUE WHEN v_segments IS NULL;
+        v_output := '{}';
+        v_next := 0;
+        LOOP
+            v_segment := v_segments -> v_next;
+            EXIT WHEN v_segment IS NULL;
+            v_next := v_next + 1;
+            IF jsonb_typeof(v_segment) = 'string' THEN
+                v_output := v_output || (v_segment #>> '{}');
+                CONTINUE;
+            END IF;
+            v_name := v_segment ->> 'name';
+            IF v_name IS NOT NULL THEN
+                v_value := p_variables ->> v_name;
+                IF v_value = '' AND v_segment ? 'default' OR v_value IS NULL THEN
+                    v_value := v_segment ->> 'default';
+                    IF v_value IS NULL THEN
+                        v_missing := v_missing || v_name;
+                    END IF;
+                    v_output := v_output || v_value;
+                    CONTINUE;
+                ELSIF length(v_value) > 10000 OR jsonb_typeof(p_variables -> v_name) IN ('object', 'array') THEN
+                    problem_code := 'GC332';
+                    problem := format(
+                        'variable %s is %s', v_name, CASE jsonb_typeof(p_variables -> v_name)
+                            WHEN 'object' THEN 'an object' WHEN 'array' THEN 'an array'
+                            ELSE format('%s characters long, more than 10000', length(v_value)) END
+                    );
+                    EXIT parts;
+                ELSIF v_part = 'subject' AND v_value ~ '[\x01-\x1f\x7f-\x9f\u2028\u2029]'
+                    OR v_value ~ '[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]' THEN
+                    problem_code := 'GC333';
+                    problem := format('variable %s has a control character, which the %s cannot have', v_name, v_part);
+                    EXIT parts;
+                ELSIF v_segment ? 'link' AND NOT internal.is_web_address(v_value) THEN
+                    problem_code := 'GC334';
+                    problem := format('variable %s is no address for a link', v_name);
+                    EXIT parts;
+                ELSIF v_part = 'body' AND p_channel = 'email' THEN
+                    v_value := internal.escape_html(v_value);
+                END IF;
+                v_output := v_output || v_value;
+            ELSIF v_segment ? 'go' THEN
+                v_next := (v_segment -> 'go')::integer;
+            ELSIF coalesce(p_variables ->> (v_segment ->> 'if'), '') = ''
+                OR p_variables -> (v_segment ->> 'if') = 'false' THEN
+                v_next := (v_segment -> 'else')::integer;
+            END IF;
+        END LOOP;
+        CASE v_part
+            WHEN 'subject' THEN subject := array_to_string(v_output, '');
+            WHEN 'body' THEN body := array_to_string(v_output, '');
+            ELSE body_text := array_to_string(v_output, '');
+        END CASE;
+    END LOOP;
+    IF problem IS NULL AND cardinality(v_missing) > 0 THEN
+        problem_code := 'GC331';
+        problem := (
+            SELECT format('missing variables: %s', string_agg(DISTINCT missing.name, ', ' ORDER BY missing.name))
+            FROM unnest(v_missing) AS missing (name)
+        );
+    END IF;
+    IF problem IS NOT NULL THEN
+        subject := NULL;
+        body := NULL;
+        body_text := NULL;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION internal.render_message(p_channel text, p_compiled jsonb, p_variables jsonb, OUT subject text, OUT body text, OUT body_text text, OUT problem_code text, OUT problem text) IS 'Put the values of one recipient into a compiled message; what is wrong comes back as problem.';
+
+CREATE FUNCTION internal.repair_counters(p_since timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Add what counters are wrong by as open changes, which the next roll-up sums up with all others. Returns how many
+   messages. */
+DECLARE
+    v_repaired bigint;
+BEGIN
+    WITH broken AS MATERIALIZED (
+        SELECT found.organization_id, found.id, found.detail FROM internal.integrity_counters(p_since) AS found
+    ), repaired AS (
+        INSERT INTO internal.communication_counter_deltas (organization_id, communication_id, status, delta)
+        SELECT broken.organization_id, broken.id, wrong.key, wrong.value::bigint
+        FROM broken CROSS JOIN LATERAL jsonb_each_text(broken.detail) AS wrong
+    )
+    SELECT count(*) INTO v_repaired FROM broken;
+    RETURN v_repaired;
+END
+$$;
+
+COMMENT ON FUNCTION internal.repair_counters(p_since timestamp with time zone) IS 'Repair: counters are changed by what they are wrong.';
+
+CREATE FUNCTION internal.repair_duplicate_recipients(p_since timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Of several recipients of a message with the same address only the first is sent to; the others are suppressed, with
+   the reason duplicate. Returns how many. */
+DECLARE
+    v_repaired bigint;
+BEGIN
+    WITH broken AS MATERIALIZED (
+        SELECT found.organization_id, found.id
+        FROM internal.integrity_duplicate_recipients(p_since) AS found
+        ORDER BY found.organization_id, found.id
+    ), repaired AS (
+        UPDATE public.communication_recipients AS recipient
+        SET status = 'suppressed', suppressed_at = clock_timestamp(), suppression_reason = 'duplicate',
+            next_attempt_at = NULL
+        FROM broken
+        WHERE
+            recipient.organization_id = broken.organization_id AND recipient.id = broken.id
+            AND recipient.communication_created_at = internal.uuid_v7_time(broken.id) AND recipient.status = 'queued'
+        RETURNING recipient.organization_id, recipient.communication_id
+    ), counted AS (
+        INSERT INTO internal.communication_counter_deltas (organization_id, communication_id, status, delta)
+        SELECT repaired.organization_id, repaired.communication_id, change.status, change.direction * count(*)
+        FROM repaired CROSS JOIN (VALUES ('queued', -1), ('suppressed', 1)) AS change (status, direction)
+        GROUP BY repaired.organization_id, repaired.communication_id, change.status, change.direction
+    )
+    SELECT count(*) INTO v_repaired FROM repaired;
+    RETURN v_repaired;
+END
+$$;
+
+COMMENT ON FUNCTION internal.repair_duplicate_recipients(p_since timestamp with time zone) IS 'Repair: of recipients with one address only the first stays queued.';
+
+CREATE FUNCTION internal.repair_empty_chunks(p_since timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Delete rows of the queue in which nobody is queued. Returns how many. */
+DECLARE
+    v_repaired bigint;
+BEGIN
+    DELETE FROM public.communication_batch_queue AS chunk
+    USING internal.integrity_empty_chunks(p_since) AS broken
+    WHERE
+        chunk.organization_id = broken.organization_id AND chunk.batch_id = broken.detail ->> 'batch_id'
+        AND chunk.state <> 'leased';
+    GET DIAGNOSTICS v_repaired = ROW_COUNT;
+    RETURN v_repaired;
+END
+$$;
+
+COMMENT ON FUNCTION internal.repair_empty_chunks(p_since timestamp with time zone) IS 'Repair: rows of the queue in which nobody is queued are gone.';
+
+CREATE FUNCTION internal.repair_missing_partitions(p_since timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Make the missing partitions. Returns for how many tables. */
+DECLARE
+    v_before bigint;
+    v_repaired bigint;
+BEGIN
+    SELECT count(*) INTO v_before FROM internal.integrity_missing_partitions(p_since);
+    PERFORM internal.maintain_partitions();
+    SELECT v_before - count(*) INTO v_repaired FROM internal.integrity_missing_partitions(p_since);
+    RETURN v_repaired;
+END
+$$;
+
+COMMENT ON FUNCTION internal.repair_missing_partitions(p_since timestamp with time zone) IS 'Repair: every table has its next months.';
+
+CREATE FUNCTION internal.repair_queued_without_chunk(p_since timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Queue them again, in chunks of up to 1000. Where such a chunk overlaps another one nobody is sent to twice: a claim
+   takes only who is still queued. Returns how many recipients. */
+DECLARE
+    v_repaired bigint;
+BEGIN
+    WITH broken AS MATERIALIZED (
+        SELECT
+            found.organization_id, found.id, (found.detail ->> 'communication_id')::uuid AS communication_id,
+            (row_number() OVER (
+                PARTITION BY found.organization_id, found.detail ->> 'communication_id' ORDER BY found.id
+            ) - 1) / 1000 AS chunk
+        FROM internal.integrity_queued_without_chunk(p_since) AS found
+    ), chunks AS (
+        SELECT
+            broken.organization_id, broken.communication_id, (array_agg(broken.id ORDER BY broken.id))[1] AS first_id,
+            (array_agg(broken.id ORDER BY broken.id DESC))[1] AS last_id, count(*) AS recipients
+        FROM broken
+        GROUP BY broken.organization_id, broken.communication_id, broken.chunk
+    ), repaired AS (
+        INSERT INTO public.communication_batch_queue (
+            organization_id, batch_id, operation_type, priority, state, run_at, fair_rank, communication_id,
+            communication_created_at, first_recipient_id, last_recipient_id, recipients
+        )
+        SELECT
+            chunks.organization_id, format('%s/repair-%s', chunks.communication_id, right(chunks.first_id::text, 6)),
+            'send', message.priority, CASE WHEN message.scheduled_for > now() THEN 'scheduled' ELSE 'ready' END,
+            greatest(now(), message.scheduled_for), internal.queue_front(message.priority) + chunks.recipients,
+            message.id, message.created_at, chunks.first_id, chunks.last_id, chunks.recipients
+        FROM chunks
+        JOIN public.guest_communications AS message
+            ON message.organization_id = chunks.organization_id AND message.id = chunks.communication_id
+            AND message.created_at = internal.uuid_v7_time(chunks.communication_id)
+    )
+    SELECT count(*) INTO v_repaired FROM broken;
+    RETURN v_repaired;
+END
+$$;
+
+COMMENT ON FUNCTION internal.repair_queued_without_chunk(p_since timestamp with time zone) IS 'Repair: queued recipients are in the queue again.';
+
+CREATE FUNCTION internal.repair_recipients_without_guest(p_since timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Recipients of a guest who does not exist name none; the message and its address stay as they are. Returns how many. */
+DECLARE
+    v_repaired bigint;
+BEGIN
+    UPDATE public.communication_recipients AS recipient
+    SET guest_id = NULL
+    FROM internal.integrity_recipients_without_guest(p_since) AS broken
+    WHERE
+        recipient.organization_id = broken.organization_id AND recipient.id = broken.id
+        AND recipient.communication_created_at = internal.uuid_v7_time(broken.id);
+    GET DIAGNOSTICS v_repaired = ROW_COUNT;
+    RETURN v_repaired;
+END
+$$;
+
+COMMENT ON FUNCTION internal.repair_recipients_without_guest(p_since timestamp with time zone) IS 'Repair: recipients of a guest who does not exist name none.';
+
+CREATE FUNCTION internal.repair_stuck_sending(p_since timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Who was being sent to without a lease becomes unknown: it may have been sent, so it is not sent again by itself.
+   Returns how many. */
+DECLARE
+    v_repaired bigint;
+BEGIN
+    WITH broken AS MATERIALIZED (
+        SELECT found.organization_id, found.id FROM internal.integrity_stuck_sending(p_since) AS found
+        ORDER BY found.organization_id, found.id
+    ), repaired AS (
+        UPDATE public.communication_recipients AS recipient
+        SET status = 'unknown', unknown_at = clock_timestamp(), error_code = 'stuck',
+            error_message = 'nobody answered for it'
+        FROM broken
+        WHERE
+            recipient.organization_id = broken.organization_id AND recipient.id = broken.id
+            AND recipient.communication_created_at = internal.uuid_v7_time(broken.id) AND recipient.status = 'sending'
+        RETURNING recipient.organization_id, recipient.communication_id
+    ), counted AS (
+        INSERT INTO internal.communication_counter_deltas (organization_id, communication_id, status, delta)
+        SELECT repaired.organization_id, repaired.communication_id, change.status, change.direction * count(*)
+        FROM repaired CROSS JOIN (VALUES ('sending', -1), ('unknown', 1)) AS change (status, direction)
+        GROUP BY repaired.organization_id, repaired.communication_id, change.status, change.direction
+    )
+    SELECT count(*) INTO v_repaired FROM repaired;
+    RETURN v_repaired;
+END
+$$;
+
+COMMENT ON FUNCTION internal.repair_stuck_sending(p_since timestamp with time zone) IS 'Repair: who was being sent to under no lease is unknown.';
+
+CREATE FUNCTION internal.repair_unfinished_communications(p_since timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Messages in which nobody is left are sent. Returns how many. */
+DECLARE
+    v_repaired bigint;
+BEGIN
+    UPDATE public.guest_communications AS message
+    SET status = 'sent', completed_at = clock_timestamp()
+    FROM internal.integrity_unfinished_communications(p_since) AS broken
+    WHERE
+        message.organization_id = broken.organization_id AND message.id = broken.id
+        AND message.created_at = internal.uuid_v7_time(broken.id) AND message.status = 'sending';
+    GET DIAGNOSTICS v_repaired = ROW_COUNT;
+    RETURN v_repaired;
+END
+$$;
+
+COMMENT ON FUNCTION internal.repair_unfinished_communications(p_since timestamp with time zone) IS 'Repair: messages in which nobody is left are sent.';
+
 CREATE FUNCTION internal.report_pool_applied(p_pool text, p_node text, p_revision bigint, p_values jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -850,6 +6001,78 @@ $$;
 
 COMMENT ON FUNCTION internal.report_pool_applied(p_pool text, p_node text, p_revision bigint, p_values jsonb) IS 'Record what the pooler of one machine runs with.';
 
+CREATE FUNCTION internal.report_pool_load(p_pool text, p_node text, p_waiting bigint, p_active bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Record how busy the pool of one machine is, then let the pools follow the load: clients that wait for a connection,
+   connections that work for a client. Raises GC122 if there is no such pool. */
+DECLARE
+    v_idle boolean;
+BEGIN
+    SELECT p_active < wanted.max_connections / 2.0 AND p_waiting = 0 INTO v_idle
+    FROM public.communication_pool_config AS wanted WHERE wanted.pool_name = p_pool;
+    IF v_idle IS NULL THEN
+        RAISE EXCEPTION 'there is no pool "%", or no numbers for it', p_pool
+        USING ERRCODE = 'GC122', HINT = 'Read desired_pools() again and report how many clients wait and are served.';
+    END IF;
+    INSERT INTO internal.pool_loads AS load (pool_name, node, waiting, active, reports_waiting, idle_since)
+    VALUES (
+        p_pool, p_node, p_waiting, p_active, (p_waiting > 0)::integer, CASE WHEN v_idle THEN clock_timestamp() END
+    )
+    ON CONFLICT (pool_name, node) DO UPDATE
+    SET waiting = excluded.waiting, active = excluded.active, reported_at = clock_timestamp(),
+        reports_waiting = CASE WHEN excluded.waiting > 0 THEN load.reports_waiting + 1 ELSE 0 END,
+        idle_since = CASE WHEN excluded.idle_since IS NOT NULL THEN coalesce(load.idle_since, excluded.idle_since) END;
+    PERFORM internal.autoscale_pools();
+END
+$$;
+
+COMMENT ON FUNCTION internal.report_pool_load(p_pool text, p_node text, p_waiting bigint, p_active bigint) IS 'Record how busy the pool of one machine is, and let the pools follow the load.';
+
+CREATE FUNCTION internal.require_given(p_values jsonb) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Refuse NULL: p_values are the parameters of a function by name. Raises GC300 for the first that is NULL. */
+DECLARE
+    v_name constant text := (
+        SELECT min(given.key) FROM jsonb_each(p_values) AS given WHERE given.value = 'null'
+    );
+BEGIN
+    IF v_name IS NOT NULL THEN
+        RAISE EXCEPTION '% is NULL', v_name
+        USING ERRCODE = 'GC300', HINT = 'Give it a value; docs/reference/api.md says which.';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION internal.require_given(p_values jsonb) IS 'Refuse parameters that are NULL (GC300), by name.';
+
+CREATE FUNCTION internal.require_guest(p_organization_id uuid, p_guest_id uuid) RETURNS public.guests
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* A guest, locked until the end of the transaction: what concerns all of one guest happens one after the other, and no
+   message to the guest is queued meanwhile. Raises GC300 for NULL, GC410 if the organization has no such guest. */
+DECLARE
+    v_guest public.guests;
+BEGIN
+    PERFORM internal.require_given(jsonb_build_object('p_guest_id', p_guest_id));
+    SELECT known.* INTO v_guest
+    FROM public.guests AS known
+    WHERE known.organization_id = p_organization_id AND known.guest_id = p_guest_id
+    FOR UPDATE;
+    IF v_guest.guest_id IS NULL THEN
+        RAISE EXCEPTION 'organization % has no guest %', p_organization_id, p_guest_id
+        USING ERRCODE = 'GC410', HINT = 'Give the id that upsert_guests() returned.';
+    END IF;
+    RETURN v_guest;
+END
+$$;
+
+COMMENT ON FUNCTION internal.require_guest(p_organization_id uuid, p_guest_id uuid) IS 'A guest, locked; refused (GC410) if there is none.';
+
 CREATE FUNCTION internal.require_leader() RETURNS void
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -884,6 +6107,102 @@ $$;
 
 COMMENT ON FUNCTION internal.require_login(p_login name, p_group name) IS 'Refuses (GC002) a name that is no login or not a member of the group.';
 
+CREATE TABLE public.data_subject_requests (
+    organization_id uuid NOT NULL,
+    request_id uuid DEFAULT internal.uuid_v7() NOT NULL,
+    guest_id uuid NOT NULL,
+    kind text NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    extension_reason text,
+    note text,
+    opened_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    opened_by name DEFAULT SESSION_USER NOT NULL,
+    outcome text,
+    outcome_reason text,
+    closed_at timestamp with time zone,
+    closed_by name,
+    CONSTRAINT data_subject_requests_closed CHECK (((num_nonnulls(outcome, closed_at, closed_by) = ANY (ARRAY[0, 3])) AND ((outcome IS DISTINCT FROM 'refused'::text) OR (outcome_reason IS NOT NULL)))),
+    CONSTRAINT data_subject_requests_due CHECK ((due_at > received_at)),
+    CONSTRAINT data_subject_requests_extension_reason_check CHECK (((length(extension_reason) >= 1) AND (length(extension_reason) <= 500))),
+    CONSTRAINT data_subject_requests_kind_check CHECK ((kind = ANY (ARRAY['access'::text, 'rectification'::text, 'erasure'::text, 'restriction'::text, 'portability'::text, 'objection'::text]))),
+    CONSTRAINT data_subject_requests_note_check CHECK (((length(note) >= 1) AND (length(note) <= 2000))),
+    CONSTRAINT data_subject_requests_outcome_check CHECK ((outcome = ANY (ARRAY['fulfilled'::text, 'refused'::text, 'withdrawn'::text]))),
+    CONSTRAINT data_subject_requests_outcome_reason_check CHECK (((length(outcome_reason) >= 1) AND (length(outcome_reason) <= 500)))
+);
+
+ALTER TABLE ONLY public.data_subject_requests FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.data_subject_requests IS 'What people asked for under GDPR Art 15 to 22, and until when.';
+
+COMMENT ON COLUMN public.data_subject_requests.organization_id IS 'The tenant.';
+
+COMMENT ON COLUMN public.data_subject_requests.request_id IS 'The request, a UUIDv7.';
+
+COMMENT ON COLUMN public.data_subject_requests.guest_id IS 'Who asked.';
+
+COMMENT ON COLUMN public.data_subject_requests.kind IS 'For what.';
+
+COMMENT ON COLUMN public.data_subject_requests.received_at IS 'When it arrived.';
+
+COMMENT ON COLUMN public.data_subject_requests.due_at IS 'To be answered by then: one month (Art 12(3)), three if it was extended.';
+
+COMMENT ON COLUMN public.data_subject_requests.extension_reason IS 'Why it takes longer, as the person was told.';
+
+COMMENT ON COLUMN public.data_subject_requests.note IS 'Anything else, without personal data.';
+
+COMMENT ON COLUMN public.data_subject_requests.opened_at IS 'When it was entered.';
+
+COMMENT ON COLUMN public.data_subject_requests.opened_by IS 'The login that entered it.';
+
+COMMENT ON COLUMN public.data_subject_requests.outcome IS 'fulfilled, refused or withdrawn.';
+
+COMMENT ON COLUMN public.data_subject_requests.outcome_reason IS 'Why it was refused (Art 12(4)).';
+
+COMMENT ON COLUMN public.data_subject_requests.closed_at IS 'When it was answered.';
+
+COMMENT ON COLUMN public.data_subject_requests.closed_by IS 'The login that closed it.';
+
+CREATE FUNCTION internal.require_open_request(p_organization_id uuid, p_request_id uuid) RETURNS public.data_subject_requests
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* An open request of a data subject, locked. Raises GC300 for NULL, GC424 if there is none or it is closed. */
+DECLARE
+    v_request public.data_subject_requests;
+BEGIN
+    PERFORM internal.require_given(jsonb_build_object('p_request_id', p_request_id));
+    SELECT known.* INTO v_request
+    FROM public.data_subject_requests AS known
+    WHERE
+        known.organization_id = p_organization_id AND known.request_id = p_request_id AND known.closed_at IS NULL
+    FOR NO KEY UPDATE;
+    IF v_request.request_id IS NULL THEN
+        RAISE EXCEPTION 'organization % has no open request %', p_organization_id, p_request_id
+        USING ERRCODE = 'GC424', HINT = 'data_subject_requests lists them; a closed one stays as it is.';
+    END IF;
+    RETURN v_request;
+END
+$$;
+
+COMMENT ON FUNCTION internal.require_open_request(p_organization_id uuid, p_request_id uuid) IS 'An open request of a data subject, locked; refused (GC424) if there is none.';
+
+CREATE FUNCTION internal.require_period(p_from timestamp with time zone, p_until timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Refuse a period that is none: GC300 for NULL, GC421 if it has no end or ends before it begins. */
+BEGIN
+    PERFORM internal.require_given(jsonb_build_object('p_from', p_from, 'p_until', p_until));
+    IF NOT isfinite(p_from) OR NOT isfinite(p_until) OR p_from >= p_until THEN
+        RAISE EXCEPTION 'from % until % is no period', p_from, p_until
+        USING ERRCODE = 'GC421', HINT = 'Give two moments, the earlier one first.';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION internal.require_period(p_from timestamp with time zone, p_until timestamp with time zone) IS 'Refuse a period that is none (GC421).';
+
 CREATE FUNCTION internal.require_statistics() RETURNS void
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -898,6 +6217,635 @@ END
 $$;
 
 COMMENT ON FUNCTION internal.require_statistics() IS 'Refuses (GC132) a caller who may not see the sessions of others.';
+
+CREATE FUNCTION internal.require_text(p_name text, p_value text, p_longest integer, p_sqlstate text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+/* Refuse a text that is blank, too long or has control characters other than line breaks and tabs. NULL passes.
+   Raises the SQLSTATE that it is given. */
+BEGIN
+    IF
+        p_value ~ '^\s*$' OR length(p_value) > p_longest
+        OR translate(p_value, E'\t\n\r', '') ~ '[\u0001-\u001f\u007f-\u009f]'
+    THEN
+        RAISE EXCEPTION '% is blank, longer than % characters or has control characters', p_name, p_longest
+        USING ERRCODE = p_sqlstate, HINT = 'Give a readable text, or NULL where it may be left out.';
+    END IF;
+END
+$_$;
+
+COMMENT ON FUNCTION internal.require_text(p_name text, p_value text, p_longest integer, p_sqlstate text) IS 'Refuse a text that is blank, too long or has control characters, with the SQLSTATE given.';
+
+CREATE FUNCTION internal.resolve_guests(p_organization_id uuid, p_guests jsonb, OUT ids uuid[], OUT known boolean[]) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Which guests upsert_guests() was given: their ids, new ones for new guests, and which of them exist.
+   Those are locked. Raises GC304 to GC307, see there. */
+DECLARE
+    v_problem jsonb;
+BEGIN
+    -- Values first: under row security a condition uses an index only if nothing in it could leak, and
+    -- reading JSON could. Then lookups, whatever the statistics of a table that is growing say.
+    WITH given AS MATERIALIZED (
+        SELECT parsed.place, parsed.guest_id, parsed.external_id, parsed.name
+        FROM internal.read_guests(p_guests) AS parsed
+    ),
+
+    found AS MATERIALIZED (
+        SELECT
+            given.place, given.external_id, given.name, given.guest_id AS given_id, keyed.guest_id AS keyed_id,
+            CASE WHEN given.guest_id IS NULL THEN keyed.guest_id ELSE named.guest_id END AS known_id
+        FROM given
+        LEFT JOIN LATERAL (
+            SELECT guest.guest_id FROM public.guests AS guest
+            WHERE guest.organization_id = p_organization_id AND guest.guest_id = given.guest_id LIMIT 1
+        ) AS named ON true
+        LEFT JOIN LATERAL (
+            SELECT guest.guest_id FROM public.guests AS guest
+            WHERE guest.organization_id = p_organization_id AND guest.external_id = given.external_id LIMIT 1
+        ) AS keyed ON true
+    ),
+
+    judged AS MATERIALIZED (
+        SELECT
+            found.*,
+            CASE
+                WHEN found.given_id IS NOT NULL AND found.known_id IS NULL THEN 'GC306'
+                WHEN found.known_id IS NULL AND found.name IS NULL THEN 'GC304'
+                WHEN found.keyed_id <> found.known_id THEN 'GC307'
+            END AS code,
+            coalesce(
+                lag(found.place) OVER (
+                    PARTITION BY coalesce(found.known_id::text, 'new ' || found.place) ORDER BY found.place
+                ),
+                lag(found.place) OVER (
+                    PARTITION BY coalesce('key ' || found.external_id, 'none ' || found.place) ORDER BY found.place
+                )
+            ) AS earlier
+        FROM found
+    ),
+
+    first_problem AS (
+        SELECT judged.place, judged.given_id, judged.external_id, judged.keyed_id, judged.earlier, judged.code
+        FROM judged WHERE judged.code IS NOT NULL OR judged.earlier IS NOT NULL
+        ORDER BY judged.place LIMIT 1
+    )
+
+    SELECT
+        array_agg(coalesce(judged.known_id, internal.uuid_v7()) ORDER BY judged.place),
+        array_agg(judged.known_id IS NOT NULL ORDER BY judged.place),
+        (SELECT to_jsonb(first_problem) FROM first_problem)
+    INTO ids, known, v_problem
+    FROM judged;
+    CASE v_problem ->> 'code'
+        WHEN 'GC304' THEN
+            RAISE EXCEPTION 'guest %: a new guest without a name', v_problem ->> 'place'
+            USING ERRCODE = 'GC304', HINT = 'Give its name, or the guest_id or external_id of a guest that exists.';
+        WHEN 'GC306' THEN
+            RAISE EXCEPTION 'guest %: there is no guest with guest_id %', v_problem ->> 'place', v_problem ->> 'given_id'
+            USING ERRCODE = 'GC306', HINT = 'Leave guest_id out for a new guest: the answer tells its id.';
+        WHEN 'GC307' THEN
+            RAISE EXCEPTION 'guest %: external_id "%" is that of another guest',
+                v_problem ->> 'place', v_problem ->> 'external_id'
+            USING ERRCODE = 'GC307', HINT = format('It is that of guest_id %s.', v_problem ->> 'keyed_id');
+        ELSE
+            IF v_problem IS NOT NULL THEN
+                RAISE EXCEPTION 'guests % and % are the same', v_problem ->> 'earlier', v_problem ->> 'place'
+                USING ERRCODE = 'GC305', HINT = 'Give every guest_id and every external_id once.';
+            END IF;
+    END CASE;
+    -- In the order of their keys, as everybody does who locks several. FOR UPDATE, which whoever may set external_id
+    -- takes in the end: to take it only then, in another order, was a deadlock with the foreign key of bulk_send().
+    PERFORM FROM public.guests AS guest
+    WHERE guest.organization_id = p_organization_id AND guest.guest_id = ANY (ids)
+    ORDER BY guest.guest_id FOR UPDATE;
+END
+$$;
+
+COMMENT ON FUNCTION internal.resolve_guests(p_organization_id uuid, p_guests jsonb, OUT ids uuid[], OUT known boolean[]) IS 'Find and lock the guests that upsert_guests() was given, and make ids for new ones.';
+
+CREATE FUNCTION internal.retry_delay(p_attempts integer) RETURNS interval
+    LANGUAGE sql PARALLEL SAFE
+    RETURN CASE WHEN (p_attempts < 10) THEN (LEAST('01:00:00'::interval, ('00:01:00'::interval * ((2)::double precision ^ (GREATEST((p_attempts - 1), 0))::double precision))) * ((0.5)::double precision + (random() / (2)::double precision))) ELSE NULL::interval END;
+
+COMMENT ON FUNCTION internal.retry_delay(p_attempts integer) IS 'How long to wait after so many failed attempts; NULL after the last one.';
+
+CREATE FUNCTION internal.rewrap_data_keys(p_limit integer) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Wrap data keys that are under an older master again, under the active one: the keys stay, 60 bytes each change.
+   Returns how many, at most p_limit. Rows that another call has in hand are left to it. */
+DECLARE
+    v_master constant text := internal.active_master();
+    v_rewrapped bigint;
+BEGIN
+    WITH old AS MATERIALIZED (
+        SELECT
+            child.organization_id, child.key_id, child.parent_key_id, child.encrypted_key,
+            internal.key_context(
+                child.organization_id, child.key_id, child.key_type, child.purpose, child.key_version
+            ) AS context
+        FROM public.communication_encryption_keys AS child
+        WHERE child.key_type = 'data' AND child.parent_key_id <> v_master AND child.state <> 'destroyed'
+        ORDER BY child.organization_id, child.key_id
+        LIMIT p_limit
+        FOR NO KEY UPDATE SKIP LOCKED
+    ), master AS MATERIALIZED (
+        SELECT parent.parent_key_id, internal.master_key(parent.parent_key_id) AS key
+        FROM (SELECT DISTINCT old.parent_key_id FROM old) AS parent
+    ), newest AS MATERIALIZED (
+        SELECT internal.master_key(v_master) AS key
+    )
+
+    UPDATE public.communication_encryption_keys AS child
+    SET
+        parent_key_id = v_master,
+        encrypted_key = internal.aes256_gcm_encrypt(
+            newest.key, internal.aes256_gcm_decrypt(master.key, old.encrypted_key, old.context), old.context
+        )
+    FROM old
+    JOIN master ON master.parent_key_id = old.parent_key_id
+    CROSS JOIN newest
+    WHERE child.organization_id = old.organization_id AND child.key_id = old.key_id;
+    GET DIAGNOSTICS v_rewrapped = ROW_COUNT;
+    RETURN v_rewrapped;
+END
+$$;
+
+COMMENT ON FUNCTION internal.rewrap_data_keys(p_limit integer) IS 'Wrap data keys that are under an older master again, under the active one.';
+
+CREATE FUNCTION internal.roll_up_counters(p_max integer DEFAULT 1000) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Add the changes of counters to the communications they are of, at most p_max communications, and let their state
+   follow: sending when the first recipient is on its way, sent with completed_at when nobody is left to send to,
+   sending again when somebody was queued again. Returns how many changes it summed up; 0 while another call works. */
+DECLARE
+    v_summed bigint;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(hashtextextended('internal.roll_up_counters', 0)) THEN
+        RETURN 0;
+    END IF;
+    WITH changed AS MATERIALIZED ( -- all changes of one at a time: what moves out of a state moves into another
+        SELECT DISTINCT delta.organization_id, delta.communication_id
+        FROM internal.communication_counter_deltas AS delta
+        LIMIT p_max
+    ), taken AS (
+        DELETE FROM internal.communication_counter_deltas AS delta
+        USING changed
+        WHERE delta.organization_id = changed.organization_id AND delta.communication_id = changed.communication_id
+        RETURNING delta.organization_id, delta.communication_id, delta.status, delta.delta
+    ), change AS (
+        SELECT
+            taken.organization_id, taken.communication_id, count(*) AS taken,
+            coalesce(sum(taken.delta) FILTER (WHERE taken.status = 'total'), 0) AS total,
+            coalesce(sum(taken.delta) FILTER (WHERE taken.status = 'queued'), 0) AS queued,
+            coalesce(sum(taken.delta) FILTER (WHERE taken.status = 'sending'), 0) AS sending,
+            coalesce(sum(taken.delta) FILTER (WHERE taken.status = 'unknown'), 0) AS unknown,
+            coalesce(sum(taken.delta) FILTER (WHERE taken.status = 'sent'), 0) AS sent,
+            coalesce(sum(taken.delta) FILTER (WHERE taken.status = 'deferred'), 0) AS deferred,
+            coalesce(sum(taken.delta) FILTER (WHERE taken.status = 'delivered'), 0) AS delivered,
+            coalesce(sum(taken.delta) FILTER (WHERE taken.status = 'opened'), 0) AS opened,
+            coalesce(sum(taken.delta) FILTER (WHERE taken.status = 'clicked'), 0) AS clicked,
+            coalesce(sum(taken.delta) FILTER (WHERE taken.status = 'failed'), 0) AS failed,
+            coalesce(sum(taken.delta) FILTER (WHERE taken.status = 'bounced'), 0) AS bounced,
+            coalesce(sum(taken.delta) FILTER (WHERE taken.status = 'complained'), 0) AS complained,
+            coalesce(sum(taken.delta) FILTER (WHERE taken.status = 'suppressed'), 0) AS suppressed,
+            coalesce(sum(taken.delta) FILTER (WHERE taken.status = 'cancelled'), 0) AS cancelled
+        FROM taken
+        GROUP BY taken.organization_id, taken.communication_id
+        ORDER BY taken.organization_id, taken.communication_id
+    ), summed AS (
+        UPDATE public.guest_communications AS message
+        SET total_recipients = message.total_recipients + change.total,
+            queued_count = message.queued_count + change.queued,
+            sending_count = message.sending_count + change.sending,
+            unknown_count = message.unknown_count + change.unknown,
+            sent_count = message.sent_count + change.sent,
+            deferred_count = message.deferred_count + change.deferred,
+            delivered_count = message.delivered_count + change.delivered,
+            opened_count = message.opened_count + change.opened,
+            clicked_count = message.clicked_count + change.clicked,
+            failed_count = message.failed_count + change.failed,
+            bounced_count = message.bounced_count + change.bounced,
+            complained_count = message.complained_count + change.complained,
+            suppressed_count = message.suppressed_count + change.suppressed,
+            cancelled_count = message.cancelled_count + change.cancelled,
+            status = CASE
+                WHEN message.status NOT IN ('scheduled', 'sending', 'sent') THEN message.status
+                WHEN message.queued_count + change.queued + message.sending_count + change.sending = 0 THEN 'sent'
+                WHEN message.queued_count + change.queued < message.total_recipients + change.total THEN 'sending'
+                ELSE message.status
+            END,
+            completed_at = CASE
+                WHEN message.queued_count + change.queued + message.sending_count + change.sending = 0
+                    THEN coalesce(message.completed_at, clock_timestamp())
+            END
+        FROM change
+        WHERE message.organization_id = change.organization_id AND message.id = change.communication_id
+            AND message.created_at = internal.uuid_v7_time(change.communication_id)
+        RETURNING change.taken
+    )
+    SELECT coalesce(sum(summed.taken), 0) INTO v_summed FROM summed;
+    RETURN v_summed;
+END
+$$;
+
+COMMENT ON FUNCTION internal.roll_up_counters(p_max integer) IS 'Add the changes of counters to their communications and let the state of these follow; for a job.';
+
+CREATE FUNCTION internal.rotate_data_keys(p_before timestamp with time zone, p_limit integer) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Give organizations whose key of fields has been active since p_before or longer a new one; the old one still
+   decrypts. Returns how many, at most p_limit. Rows that another call has in hand are left to it. */
+DECLARE
+    v_made bigint;
+BEGIN
+    WITH old AS MATERIALIZED (
+        SELECT one.organization_id, one.key_id
+        FROM public.communication_encryption_keys AS one
+        WHERE
+            one.key_type = 'data' AND one.purpose = 'fields' AND one.state = 'active'
+            AND one.activated_at <= p_before
+        ORDER BY one.organization_id, one.key_id
+        LIMIT p_limit
+        FOR NO KEY UPDATE SKIP LOCKED
+    ), retired AS (
+        UPDATE public.communication_encryption_keys AS one
+        SET state = 'decrypt_only', retired_at = clock_timestamp()
+        FROM old
+        WHERE one.organization_id = old.organization_id AND one.key_id = old.key_id
+        RETURNING one.organization_id, one.purpose, one.key_version
+    )
+
+    SELECT count(internal.make_data_key(retired.organization_id, retired.purpose, retired.key_version + 1))
+    INTO v_made
+    FROM retired;
+    RETURN v_made;
+END
+$$;
+
+COMMENT ON FUNCTION internal.rotate_data_keys(p_before timestamp with time zone, p_limit integer) IS 'Give organizations whose key of fields is older a new one; the old one still decrypts.';
+
+CREATE FUNCTION internal.rotate_master(p_before timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Make a new master if the active one has been that since p_before or longer. Returns how many it made, 0 or 1.
+   The trigger of the table retires the one before. */
+DECLARE
+    v_made bigint;
+BEGIN
+    PERFORM internal.active_master(); -- the first is made there
+    PERFORM pg_advisory_xact_lock(hashtextextended('internal.active_master', 0));
+    INSERT INTO public.communication_encryption_keys (key_id, key_type, encrypted_key, key_version)
+    SELECT
+        'master_key_' || (newest.key_version + 1)::text || to_char(clock_timestamp(), '_YYYYMMDD'), 'master',
+        public.encrypt_key(public.generate_random_key()), newest.key_version + 1
+    FROM public.communication_encryption_keys AS newest
+    WHERE
+        newest.organization_id = '00000000-0000-0000-0000-000000000000' AND newest.key_type = 'master'
+        AND newest.state = 'active' AND newest.activated_at <= p_before;
+    GET DIAGNOSTICS v_made = ROW_COUNT;
+    RETURN v_made;
+END
+$$;
+
+COMMENT ON FUNCTION internal.rotate_master(p_before timestamp with time zone) IS 'Make a new master if the active one is older.';
+
+CREATE FUNCTION internal.seal_encryption_key() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Accept only a key that opens, and bind it to its row.
+   A new key of the platform comes from encrypt_key(), wrapped for no row: it is sealed again for this one, the key
+   that was active before it is retired, and the audit notes it. Of a master not even the value stays: whoever made
+   it with generate_random_key() may have seen it, so the row gets another one, which nobody has.
+   A data key, and any key that changes, must open as it is.
+   Raises GC210 if it does not, GC211 if its master cannot be had, GC203 without a key-encryption key. */
+DECLARE
+    v_context constant bytea := internal.key_context(
+        NEW.organization_id, NEW.key_id, NEW.key_type, NEW.purpose, NEW.key_version
+    );
+    v_key bytea;
+BEGIN
+    IF NEW.encrypted_key IS NULL THEN
+        RETURN NEW; -- destroyed, or refused by a CHECK
+    ELSIF NEW.key_type = 'data' THEN
+        v_key := internal.aes256_gcm_decrypt(
+            internal.master_key(NEW.parent_key_id), NEW.encrypted_key, v_context
+        );
+    ELSIF TG_OP = 'UPDATE' THEN
+        v_key := internal.unwrap_key(NEW.encrypted_key, v_context);
+    ELSE
+        v_key := internal.unwrap_key(NEW.encrypted_key, convert_to('guestcomms key without a row', 'UTF8'));
+        IF NEW.key_type = 'master' THEN
+            v_key := public.generate_random_key();
+        END IF;
+        NEW.encrypted_key := internal.wrap_key(v_key, v_context);
+        UPDATE public.communication_encryption_keys AS older
+        SET state = 'decrypt_only', retired_at = clock_timestamp()
+        WHERE
+            older.organization_id = NEW.organization_id AND older.key_type = NEW.key_type
+            AND older.purpose = NEW.purpose AND older.state = 'active';
+        PERFORM internal.record_security_event(
+            NULL, 'key_change', SESSION_USER, NULL, true,
+            jsonb_build_object('key_id', NEW.key_id, 'key_type', NEW.key_type, 'key_version', NEW.key_version)
+        );
+    END IF;
+    RETURN NEW;
+EXCEPTION WHEN SQLSTATE 'GC202' THEN
+    RAISE EXCEPTION 'the value of key "%" does not open under the key that should wrap it', NEW.key_id
+    USING ERRCODE = 'GC210', HINT = 'Insert encrypt_key(generate_random_key()), made on this cluster.';
+END
+$$;
+
+COMMENT ON FUNCTION internal.seal_encryption_key() IS 'Trigger: refuses (GC210) a key that does not open, binds a new one to its row and retires the one before.';
+
+CREATE FUNCTION internal.settle_batch(p_batch public.communication_batch_queue, p_served integer) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+/* End the lease of a chunk, whose row the caller has locked: ready again if a recipient is due, scheduled for the
+   first one that will be, deleted if nobody is left. p_served recipients were handed out: the chunk goes back by as
+   many places, so that organizations take turns in the middle of a chunk, too. It then begins with its first
+   recipient that is still queued: what is done is not read again. Attempts and last error become those of p_batch.
+   Returns ready, scheduled or deleted. */
+DECLARE
+    v_first uuid;
+    v_run_at timestamptz;
+    v_state text := 'ready';
+BEGIN
+    SELECT queued.id, queued.next_attempt_at INTO v_first, v_run_at
+    FROM public.communication_recipients AS queued
+    WHERE queued.organization_id = p_batch.organization_id
+        AND queued.communication_created_at = p_batch.communication_created_at
+        AND queued.id BETWEEN p_batch.first_recipient_id AND p_batch.last_recipient_id
+        AND queued.status = 'queued'
+    ORDER BY queued.id
+    LIMIT 1;
+    IF v_first IS NULL THEN
+        DELETE FROM public.communication_batch_queue AS done
+        WHERE done.organization_id = p_batch.organization_id AND done.batch_id = p_batch.batch_id;
+        RETURN 'deleted';
+    END IF;
+    IF v_run_at > clock_timestamp() THEN
+        SELECT min(coalesce(queued.next_attempt_at, '-infinity')) INTO v_run_at
+        FROM public.communication_recipients AS queued
+        WHERE queued.organization_id = p_batch.organization_id
+            AND queued.communication_created_at = p_batch.communication_created_at
+            AND queued.id BETWEEN v_first AND p_batch.last_recipient_id
+            AND queued.status = 'queued';
+    END IF;
+    IF v_run_at > clock_timestamp() THEN
+        v_state := 'scheduled';
+    END IF;
+    UPDATE public.communication_batch_queue AS rest
+    SET state = v_state,
+        run_at = greatest(v_run_at, p_batch.run_at),
+        fair_rank = greatest(
+            p_batch.fair_rank + p_served,
+            pg_sequence_last_value(format('internal.queue_front_%s', p_batch.priority)::regclass)
+        ),
+        first_recipient_id = v_first,
+        lease_token = NULL, leased_by = NULL, leased_at = NULL, handed_out = NULL, lease_until = NULL,
+        attempts = p_batch.attempts, last_error = p_batch.last_error
+    WHERE rest.organization_id = p_batch.organization_id AND rest.batch_id = p_batch.batch_id;
+    RETURN v_state;
+END
+$$;
+
+COMMENT ON FUNCTION internal.settle_batch(p_batch public.communication_batch_queue, p_served integer) IS 'End the lease of a chunk: ready again, scheduled, or deleted when nobody in it is queued any more.';
+
+CREATE FUNCTION internal.start_sending(p_communication public.guest_communications) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* The state of a locked communication that has got recipients: scheduled or sending. If nobody of them may be written
+   to, internal.roll_up_counters() finds that nobody is left. */
+DECLARE
+    v_status CONSTANT text := CASE WHEN p_communication.scheduled_for > now() THEN 'scheduled' ELSE 'sending' END;
+BEGIN
+    IF v_status <> p_communication.status THEN
+        UPDATE public.guest_communications AS message
+        SET status = v_status, started_at = coalesce(message.started_at, now()), completed_at = NULL
+        WHERE
+            message.organization_id = p_communication.organization_id AND message.id = p_communication.id
+            AND message.created_at = p_communication.created_at;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION internal.start_sending(p_communication public.guest_communications) IS 'The state of a communication that has got recipients.';
+
+CREATE FUNCTION internal.statement_deltas(p_taker text) RETURNS TABLE(user_oid oid, query_id bigint, query_text text, calls bigint, total_ms double precision, row_count bigint)
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* What pg_stat_statements counted in this database since the same taker last looked: one row per statement that
+       clients called. The first look counts from when statistics began; so does one after they were reset. */
+    WITH counted AS MATERIALIZED (
+        SELECT
+            statement.userid, statement.queryid, statement.query, statement.stats_since, statement.calls,
+            statement.total_exec_time, statement.rows
+        FROM extensions.pg_stat_statements AS statement
+        JOIN pg_database AS database ON database.oid = statement.dbid
+        WHERE database.datname = current_database() AND statement.toplevel AND statement.queryid IS NOT NULL
+    ),
+
+    changed AS (
+        SELECT
+            counted.userid, counted.queryid, counted.query, counted.calls - coalesce(before.calls, 0) AS calls,
+            counted.total_exec_time - coalesce(before.total_ms, 0) AS total_ms,
+            counted.rows - coalesce(before.row_count, 0) AS row_count
+        FROM counted
+        LEFT JOIN internal.statement_totals AS before
+            ON before.taker = p_taker AND before.user_oid = counted.userid AND before.query_id = counted.queryid
+            AND before.stats_since = counted.stats_since
+        WHERE counted.calls > coalesce(before.calls, 0)
+    ),
+
+    noted AS (
+        INSERT INTO internal.statement_totals AS total (
+            taker, user_oid, query_id, stats_since, calls, total_ms, row_count
+        )
+        SELECT
+            p_taker, counted.userid, counted.queryid, counted.stats_since, counted.calls, counted.total_exec_time,
+            counted.rows
+        FROM counted
+        JOIN changed ON changed.userid = counted.userid AND changed.queryid = counted.queryid
+        ORDER BY counted.userid, counted.queryid
+        ON CONFLICT (taker, user_oid, query_id) DO UPDATE
+        SET
+            stats_since = excluded.stats_since, calls = excluded.calls, total_ms = excluded.total_ms,
+            row_count = excluded.row_count
+    ),
+
+    forgotten AS (
+        DELETE FROM internal.statement_totals AS total
+        WHERE
+            total.taker = p_taker
+            AND NOT EXISTS (
+                SELECT FROM counted WHERE counted.userid = total.user_oid AND counted.queryid = total.query_id
+            )
+    )
+
+    SELECT changed.userid, changed.queryid, changed.query, changed.calls, changed.total_ms, changed.row_count FROM changed
+$$;
+
+COMMENT ON FUNCTION internal.statement_deltas(p_taker text) IS 'What pg_stat_statements counted since the same taker last looked, one row per statement that clients called.';
+
+CREATE FUNCTION internal.status_rank(p_status text) RETURNS smallint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (CASE p_status WHEN 'queued'::text THEN 0 WHEN 'cancelled'::text THEN 1 WHEN 'suppressed'::text THEN 2 WHEN 'sending'::text THEN 10 WHEN 'unknown'::text THEN 15 WHEN 'sent'::text THEN 20 WHEN 'deferred'::text THEN 25 WHEN 'delivered'::text THEN 30 WHEN 'opened'::text THEN 40 WHEN 'clicked'::text THEN 50 WHEN 'failed'::text THEN 60 WHEN 'bounced'::text THEN 70 WHEN 'complained'::text THEN 80 ELSE NULL::integer END)::smallint;
+
+COMMENT ON FUNCTION internal.status_rank(p_status text) IS 'How far a message is: of two reported states the higher rank stays. unsubscribed has none: it only sets its time.';
+
+CREATE FUNCTION internal.suppress_queued(p_organization_id uuid, p_channel text, p_address_hash bytea, p_reason text, p_guest_id uuid DEFAULT NULL::uuid, p_consented_purpose text DEFAULT NULL::text) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+/* Take queued messages to an address out of the queue, and count them. Returns how many there were.
+   p_guest_id names a guest who may have had the address earlier; p_consented_purpose leaves alone everything but
+   messages that rest on consent for that purpose. Rows are locked in the order of their keys, like everywhere.
+   What another transaction queues meanwhile is found by the gates when it is claimed. */
+DECLARE
+    v_suppressed bigint;
+BEGIN
+    WITH found AS (
+        SELECT recipient.id, recipient.communication_created_at
+        FROM public.communication_recipients AS recipient
+        WHERE
+            recipient.organization_id = p_organization_id
+            AND recipient.guest_id IN (
+                SELECT guest.guest_id FROM internal.guests_at(p_organization_id, p_channel, p_address_hash) AS guest
+                UNION ALL
+                SELECT p_guest_id
+            )
+        UNION
+        SELECT recipient.id, recipient.communication_created_at
+        FROM public.communication_recipients AS recipient
+        WHERE
+            recipient.organization_id = p_organization_id
+            AND recipient.guest_id IS NULL AND recipient.address_hash = p_address_hash
+    ),
+    locked AS MATERIALIZED (
+        SELECT recipient.id, recipient.communication_created_at
+        FROM found
+        JOIN public.communication_recipients AS recipient
+            ON recipient.organization_id = p_organization_id AND recipient.id = found.id
+                AND recipient.communication_created_at = found.communication_created_at
+        WHERE
+            recipient.status = 'queued' AND recipient.channel = p_channel
+            AND recipient.address_hash = p_address_hash
+            AND (
+                p_consented_purpose IS NULL
+                OR recipient.lawful_basis = 'consent' AND p_consented_purpose = (
+                    SELECT communication.purpose FROM public.guest_communications AS communication
+                    WHERE
+                        communication.organization_id = p_organization_id
+                        AND communication.id = recipient.communication_id
+                        AND communication.created_at = recipient.communication_created_at
+                )
+            )
+        ORDER BY recipient.id
+        FOR NO KEY UPDATE OF recipient
+    ),
+    suppressed AS (
+        UPDATE public.communication_recipients AS recipient
+        SET status = 'suppressed', suppression_reason = p_reason, suppressed_at = clock_timestamp()
+        FROM locked
+        WHERE
+            recipient.organization_id = p_organization_id AND recipient.id = locked.id
+            AND recipient.communication_created_at = locked.communication_created_at
+        RETURNING recipient.communication_id
+    ),
+    counted AS (
+        INSERT INTO internal.communication_counter_deltas (organization_id, communication_id, status, delta)
+        SELECT p_organization_id, suppressed.communication_id, change.status, change.sign * count(*)
+        FROM suppressed CROSS JOIN (VALUES ('queued', -1), ('suppressed', 1)) AS change (status, sign)
+        GROUP BY suppressed.communication_id, change.status, change.sign
+    )
+    SELECT count(*) INTO v_suppressed FROM suppressed;
+    RETURN v_suppressed;
+END
+$$;
+
+COMMENT ON FUNCTION internal.suppress_queued(p_organization_id uuid, p_channel text, p_address_hash bytea, p_reason text, p_guest_id uuid, p_consented_purpose text) IS 'Take queued messages to an address out of the queue, and count them.';
+
+CREATE FUNCTION internal.template_problem(p_channel text, p_subject text, p_body text, p_body_text text, p_compiled jsonb) RETURNS text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Why these texts do not compile, or that they compile to something else than p_compiled; NULL: all is well. */
+DECLARE
+    v_compiled jsonb;
+BEGIN
+    SELECT made.compiled INTO v_compiled
+    FROM internal.compile_message(p_channel, p_subject, p_body, p_body_text) AS made;
+    IF v_compiled IS DISTINCT FROM p_compiled THEN
+        RETURN 'compiles to something else than what is stored';
+    END IF;
+    RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+    RETURN SQLERRM;
+END
+$$;
+
+COMMENT ON FUNCTION internal.template_problem(p_channel text, p_subject text, p_body text, p_body_text text, p_compiled jsonb) IS 'Why texts of a template do not compile to what is stored; NULL: they do.';
+
+CREATE FUNCTION internal.tend_queue(p_max integer DEFAULT 100) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+/* Make ready what has become due, take back leases that have ended, at most p_max chunks of each; skips what others
+   work on. Claims do it once a second. Returns how many chunks it changed. */
+DECLARE
+    v_due integer;
+BEGIN
+    WITH due AS MATERIALIZED (
+        SELECT waiting.organization_id, waiting.batch_id
+        FROM public.communication_batch_queue AS waiting
+        WHERE waiting.state = 'scheduled' AND waiting.run_at <= clock_timestamp()
+        ORDER BY waiting.run_at
+        LIMIT p_max
+        FOR UPDATE SKIP LOCKED
+    )
+    UPDATE public.communication_batch_queue AS chunk
+    SET state = 'ready', fair_rank = greatest(chunk.fair_rank, internal.queue_front(chunk.priority))
+    FROM due
+    WHERE chunk.organization_id = due.organization_id AND chunk.batch_id = due.batch_id;
+    GET DIAGNOSTICS v_due = ROW_COUNT;
+    RETURN v_due + internal.reap_leases(p_max);
+END
+$$;
+
+COMMENT ON FUNCTION internal.tend_queue(p_max integer) IS 'Make ready what has become due and take back leases that have ended; claims do it once a second.';
+
+CREATE FUNCTION internal.unsubscribe_token(p_organization_id uuid, p_recipient_id uuid) RETURNS text
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* The token of one recipient. For many, call hash_pads() once and the other form of this function. */
+    SELECT internal.unsubscribe_token(pads.inner_pad, pads.outer_pad, p_organization_id, p_recipient_id)
+    FROM internal.hash_pads(p_organization_id, 'unsubscribe_tokens') AS pads
+$$;
+
+COMMENT ON FUNCTION internal.unsubscribe_token(p_organization_id uuid, p_recipient_id uuid) IS 'What the unsubscribe link of one recipient carries.';
+
+CREATE FUNCTION internal.unsubscribe_token(p_inner_pad bytea, p_outer_pad bytea, p_organization_id uuid, p_recipient_id uuid) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN translate(encode(((uuid_send(p_organization_id) || uuid_send(p_recipient_id)) || "substring"(internal.keyed_hash(p_inner_pad, p_outer_pad, (p_recipient_id)::text), 1, 16)), 'base64'::text), '+/'::text, '-_'::text);
+
+COMMENT ON FUNCTION internal.unsubscribe_token(p_inner_pad bytea, p_outer_pad bytea, p_organization_id uuid, p_recipient_id uuid) IS 'What an unsubscribe link carries, with prepared pads: organization and recipient, signed.';
 
 CREATE FUNCTION internal.unwrap_key(p_wrapped_key bytea, p_associated_data bytea) RETURNS bytea
     LANGUAGE plpython3u STABLE STRICT PARALLEL SAFE
@@ -930,29 +6878,274 @@ $$;
 
 COMMENT ON FUNCTION internal.unwrap_key(p_wrapped_key bytea, p_associated_data bytea) IS 'Decrypts what wrap_key made; refuses (GC202) a key of another key-encryption key or another row.';
 
-CREATE FUNCTION internal.uuid_v7() RETURNS uuid
-    LANGUAGE sql PARALLEL SAFE
+CREATE FUNCTION internal.validate_message() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    /* A UUIDv7 (RFC 9562): 48 bits of milliseconds, then random, so that new keys are neighbours in
-       the index. Frozen here because a column default uses it; PostgreSQL 18 brings its own. */
-    SELECT encode(
-        set_bit(
-            set_bit(
-                overlay(
-                    uuid_send(gen_random_uuid())
-                    PLACING substring(int8send((extract(EPOCH FROM clock_timestamp()) * 1000)::bigint) FROM 3)
-                    FROM 1 FOR 6
-                ),
-                52, 1
-            ),
-            53, 1
-        ),
-        'hex'
-    )::uuid
+/* Replace whatever an INSERT claims about a message by what the message shows. What a person said about its subject
+   stays true for later checks: the texts of a communication never change.
+   Raises GC300 if no communication is named, GC420 if there is no such one. */
+DECLARE
+    v_message public.guest_communications;
+    v_passed integer;
+    v_applying integer;
+BEGIN
+    PERFORM internal.require_given(jsonb_build_object('communication_id', NEW.communication_id));
+    SELECT known.* INTO v_message
+    FROM public.guest_communications AS known
+    WHERE
+        known.id = NEW.communication_id AND known.created_at = internal.uuid_v7_time(NEW.communication_id)
+        AND (NEW.organization_id IS NULL OR known.organization_id = NEW.organization_id);
+    IF v_message.id IS NULL THEN
+        RAISE EXCEPTION 'there is no communication %', NEW.communication_id
+        USING ERRCODE = 'GC420', HINT = 'Give the id that create_communication() returned.';
+    END IF;
+    IF NEW.subject_assessed_by IS NULL THEN
+        NEW.subject_line_accurate := NULL;
+        SELECT assessed.subject_line_accurate, assessed.subject_assessed_by, assessed.subject_assessed_at
+        INTO NEW.subject_line_accurate, NEW.subject_assessed_by, NEW.subject_assessed_at
+        FROM public.communication_canspam_compliance AS assessed
+        WHERE
+            assessed.organization_id = v_message.organization_id AND assessed.communication_id = v_message.id
+            AND assessed.subject_assessed_by IS NOT NULL
+        ORDER BY assessed.validation_id DESC
+        LIMIT 1;
+    END IF;
+    SELECT
+        bool_or(duty.passed) FILTER (WHERE duty.finding = 'unsubscribe_link'),
+        bool_or(duty.passed) FILTER (WHERE duty.finding = 'physical_address'),
+        bool_or(duty.passed) FILTER (WHERE duty.finding = 'clear_sender'),
+        count(*) FILTER (WHERE duty.applies AND duty.passed), count(*) FILTER (WHERE duty.applies),
+        jsonb_agg(to_jsonb(duty))
+    INTO
+        NEW.has_unsubscribe_link, NEW.has_physical_address, NEW.has_clear_sender, v_passed, v_applying, NEW.findings
+    FROM internal.message_findings(v_message, NEW.subject_line_accurate) AS duty;
+    NEW.organization_id := v_message.organization_id;
+    NEW.validation_id := internal.uuid_v7();
+    NEW.compliance_score := 100 * v_passed / v_applying;
+    NEW.validator_version := 1;
+    NEW.validation_timestamp := clock_timestamp();
+    NEW.validated_by := SESSION_USER;
+    RETURN NEW;
+END
 $$;
 
-COMMENT ON FUNCTION internal.uuid_v7() IS 'A new UUIDv7: random, ordered by time of creation.';
+COMMENT ON FUNCTION internal.validate_message() IS 'Trigger: replaces whatever an INSERT claims about a message by what the message shows.';
+
+CREATE FUNCTION internal.wanted_guests(p_communication public.guest_communications, p_guest_ids uuid[], OUT asked bigint, OUT recipient_keys uuid[], OUT guest_ids uuid[], OUT names text[], OUT addresses text[], OUT address_hashes bytea[]) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET work_mem TO '64MB'
+    AS $$
+/* Guests to be added to a communication, in the order of their keys: those named, or with NULL all that are not
+   erased, but for those it has already. asked: how many that were. Raises GC349 for ids of no guest. */
+DECLARE
+    v_unknown uuid[];
+BEGIN
+    SELECT
+        count(*), array_agg(one.guest_id) FILTER (WHERE one.is_new), array_agg(one.name) FILTER (WHERE one.is_new),
+        array_agg(one.address) FILTER (WHERE one.is_new), array_agg(one.address_hash) FILTER (WHERE one.is_new),
+        (array_agg(one.id) FILTER (WHERE one.guest_id IS NULL))[1:3]
+    INTO asked, guest_ids, names, addresses, address_hashes, v_unknown
+    FROM (
+        SELECT
+            named.id,
+            guest.guest_id,
+            guest.name,
+            CASE p_communication.message_type
+                WHEN 'email' THEN guest.email WHEN 'sms' THEN guest.phone WHEN 'push' THEN guest.push_token
+            END AS address,
+            CASE p_communication.message_type
+                WHEN 'email' THEN guest.email_hash WHEN 'sms' THEN guest.phone_hash WHEN 'push' THEN guest.push_hash
+            END AS address_hash,
+            has.recipient_key IS NULL AS is_new
+        FROM (
+            SELECT DISTINCT given.id FROM unnest(p_guest_ids) AS given (id)
+            UNION ALL
+            SELECT everybody.guest_id FROM public.guests AS everybody
+            WHERE
+                p_guest_ids IS NULL AND everybody.organization_id = p_communication.organization_id
+                AND everybody.erased_at IS NULL
+        ) AS named (id)
+        LEFT JOIN public.guests AS guest
+            ON guest.organization_id = p_communication.organization_id AND guest.guest_id = named.id
+        LEFT JOIN public.communication_recipients AS has
+            ON has.organization_id = p_communication.organization_id AND has.communication_id = p_communication.id
+                AND has.communication_created_at = p_communication.created_at AND has.recipient_key = named.id
+        ORDER BY named.id
+    ) AS one;
+    recipient_keys := guest_ids;
+    IF v_unknown IS NOT NULL THEN
+        RAISE EXCEPTION 'organization % has no guest %', p_communication.organization_id,
+            array_to_string(v_unknown, ', ', 'NULL')
+        USING ERRCODE = 'GC349', HINT = 'Nobody was queued. Make guests with upsert_guests(); leave out unknown ids.';
+    END IF;
+    IF p_guest_ids IS NOT NULL THEN
+        asked := cardinality(p_guest_ids);
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION internal.wanted_guests(p_communication public.guest_communications, p_guest_ids uuid[], OUT asked bigint, OUT recipient_keys uuid[], OUT guest_ids uuid[], OUT names text[], OUT addresses text[], OUT address_hashes bytea[]) IS 'Guests to be added to a communication: those named, or all.';
+
+CREATE FUNCTION internal.wanted_recipients(p_communication public.guest_communications, p_recipients jsonb, OUT asked bigint, OUT recipient_keys uuid[], OUT guest_ids uuid[], OUT names text[], OUT addresses text[], OUT address_hashes bytea[], OUT personalisations text[]) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET work_mem TO '64MB'
+    AS $$
+/* Recipients to be added to a communication, in the order of their keys, from the elements of a JSON array that
+   internal.check_recipients() has passed; of several with the same key the first, and none that it has already.
+   Who is no guest is known by a key made from the hash of channel and address: a UUIDv8, as which no guest is known.
+   Raises GC349 for ids of no guest. */
+DECLARE
+    v_pads record;
+    v_unknown text[];
+BEGIN
+    SELECT pads.inner_pad, pads.outer_pad INTO v_pads
+    FROM internal.address_hash_pads(p_communication.organization_id) AS pads;
+    SELECT
+        array_agg(one.recipient_key) FILTER (WHERE one.is_new), array_agg(one.guest_id) FILTER (WHERE one.is_new),
+        array_agg(one.name) FILTER (WHERE one.is_new), array_agg(one.address) FILTER (WHERE one.is_new),
+        array_agg(one.address_hash) FILTER (WHERE one.is_new),
+        array_agg(one.personalisation) FILTER (WHERE one.is_new),
+        (array_agg(one.recipient_key::text) FILTER (WHERE one.is_unknown))[1:3]
+    INTO recipient_keys, guest_ids, names, addresses, address_hashes, personalisations, v_unknown
+    FROM (
+        SELECT DISTINCT ON (keyed.recipient_key)
+            keyed.recipient_key,
+            keyed.guest_id,
+            CASE WHEN keyed.guest_id IS NULL THEN keyed.name ELSE guest.name END AS name,
+            CASE
+                WHEN keyed.guest_id IS NULL THEN keyed.address
+                ELSE CASE p_communication.message_type
+                    WHEN 'email' THEN guest.email WHEN 'sms' THEN guest.phone WHEN 'push' THEN guest.push_token
+                END
+            END AS address,
+            CASE
+                WHEN keyed.guest_id IS NULL THEN keyed.address_hash
+                ELSE CASE p_communication.message_type
+                    WHEN 'email' THEN guest.email_hash WHEN 'sms' THEN guest.phone_hash WHEN 'push' THEN guest.push_hash
+                END
+            END AS address_hash,
+            keyed.personalisation,
+            has.recipient_key IS NULL AS is_new,
+            keyed.guest_id IS NOT NULL AND guest.guest_id IS NULL AS is_unknown
+        FROM (
+            SELECT
+                hashed.*,
+                coalesce(hashed.guest_id, internal.key_of_address(hashed.address_hash)) AS recipient_key
+            FROM (
+                SELECT
+                    read.*,
+                    internal.keyed_hash(
+                        v_pads.inner_pad, v_pads.outer_pad,
+                        p_communication.message_type || ':'
+                        || internal.normalise_address(p_communication.message_type, read.address)
+                    ) AS address_hash
+                FROM internal.read_recipients(p_communication.message_type, p_recipients) AS read
+            ) AS hashed
+        ) AS keyed
+        LEFT JOIN public.guests AS guest
+            ON guest.organization_id = p_communication.organization_id AND guest.guest_id = keyed.guest_id
+        LEFT JOIN public.communication_recipients AS has
+            ON has.organization_id = p_communication.organization_id AND has.communication_id = p_communication.id
+                AND has.communication_created_at = p_communication.created_at
+                AND has.recipient_key = keyed.recipient_key
+        ORDER BY keyed.recipient_key, keyed.item
+    ) AS one;
+    IF v_unknown IS NOT NULL THEN
+        RAISE EXCEPTION 'organization % has no guest %', p_communication.organization_id,
+            array_to_string(v_unknown, ', ')
+        USING ERRCODE = 'GC349', HINT = 'Nobody was queued. Make guests with upsert_guests(); leave out unknown ids.';
+    END IF;
+    asked := jsonb_array_length(p_recipients);
+END
+$$;
+
+COMMENT ON FUNCTION internal.wanted_recipients(p_communication public.guest_communications, p_recipients jsonb, OUT asked bigint, OUT recipient_keys uuid[], OUT guest_ids uuid[], OUT names text[], OUT addresses text[], OUT address_hashes bytea[], OUT personalisations text[]) IS 'Recipients to be added to a communication, from a JSON array.';
+
+CREATE FUNCTION internal.why_month_is_kept(p_data_class text, p_from timestamp with time zone, p_until timestamp with time zone, p_before timestamp with time zone) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Why a month of communications or of reports cannot be dropped; NULL: it can. Not in SQL: between two calls a
+   partition may go, and PostgreSQL 17 does not notice that for the plan of such a function. */
+BEGIN
+    RETURN CASE
+        WHEN p_data_class = 'guest_communications' AND (
+            EXISTS (
+                SELECT FROM public.guest_communications AS message
+                WHERE
+                    message.created_at >= p_from AND message.created_at < p_until
+                    AND (
+                        message.status IN ('scheduled', 'sending')
+                        OR greatest(message.scheduled_for, message.completed_at, message.cancelled_at) >= p_before
+                    )
+            )
+            OR EXISTS (
+                SELECT FROM public.communication_batch_queue AS chunk
+                WHERE chunk.communication_created_at >= p_from AND chunk.communication_created_at < p_until
+            )
+            OR EXISTS (
+                SELECT FROM public.communication_recipients AS recipient
+                WHERE
+                    recipient.communication_created_at >= p_from AND recipient.communication_created_at < p_until
+                    AND recipient.status IN ('queued', 'sending')
+            )
+        ) THEN 'messages are not sent yet, or were sent lately'
+        WHEN EXISTS (
+            SELECT FROM public.legal_holds AS hold
+            WHERE
+                hold.lifted_at IS NULL
+                AND CASE p_data_class
+                    WHEN 'delivery_status' THEN EXISTS (
+                        SELECT FROM public.delivery_status AS report
+                        LEFT JOIN public.communication_recipients AS recipient
+                            ON report.organization_id = recipient.organization_id
+                                AND report.recipient_id = recipient.id
+                                AND report.communication_created_at = recipient.communication_created_at
+                        WHERE
+                            report.organization_id = hold.organization_id
+                            AND report.created_at >= p_from AND report.created_at < p_until
+                            AND (hold.communication_id IS NULL OR report.communication_id = hold.communication_id)
+                            AND (hold.guest_id IS NULL OR recipient.guest_id = hold.guest_id)
+                    )
+                    ELSE EXISTS (
+                        SELECT FROM public.guest_communications AS message
+                        LEFT JOIN public.communication_recipients AS recipient
+                            ON message.organization_id = recipient.organization_id
+                                AND message.id = recipient.communication_id
+                                AND message.created_at = recipient.communication_created_at
+                                AND recipient.guest_id = hold.guest_id
+                        WHERE
+                            message.organization_id = hold.organization_id
+                            AND message.created_at >= p_from AND message.created_at < p_until
+                            AND (hold.communication_id IS NULL OR message.id = hold.communication_id)
+                            AND (hold.guest_id IS NULL OR recipient.id IS NOT NULL)
+                    )
+                END
+        ) THEN 'a legal hold'
+    END;
+END
+$$;
+
+COMMENT ON FUNCTION internal.why_month_is_kept(p_data_class text, p_from timestamp with time zone, p_until timestamp with time zone, p_before timestamp with time zone) IS 'Why a month of communications or of reports cannot be dropped; NULL: it can.';
+
+CREATE FUNCTION internal.without_literals(p_query text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+    /* A statement with ? in place of strings and numbers. pg_stat_statements puts $1 there itself, except when a
+       statement's entry was evicted while it ran: then it stores the text as it came, with whatever data is in it. */
+    SELECT regexp_replace(
+        regexp_replace(p_query, $re$'([^']|'')*'|\$([a-z_]*)\$.*?\$\2\$$re$, '?', 'gi'),
+        '(?<![[:alnum:]_$.])[0-9]+(\.[0-9]+)?', '?', 'g'
+    )
+$_$;
+
+COMMENT ON FUNCTION internal.without_literals(p_query text) IS 'A statement with ? in place of strings and numbers.';
 
 CREATE FUNCTION internal.wrap_key(p_key bytea, p_associated_data bytea) RETURNS bytea
     LANGUAGE plpython3u STRICT PARALLEL SAFE
@@ -1002,6 +7195,295 @@ END
 $$;
 
 COMMENT ON FUNCTION internal.write_recovery_point() IS 'Trigger: writes the restore point and replaces whatever the INSERT claimed about it.';
+
+CREATE FUNCTION public.acknowledge_worker_count(p_supervisor text, p_batch_id text) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Say that a scale_workers message was obeyed; it and those before it become acknowledged, payload says by whom and
+   when. Again it changes nothing. Returns the number of workers. Raises GC300 without a supervisor, GC367 if there is
+   no such message. */
+DECLARE
+    v_wish public.communication_batch_queue;
+BEGIN
+    IF p_supervisor IS NULL THEN
+        RAISE EXCEPTION 'p_supervisor is missing' USING ERRCODE = 'GC300', HINT = 'Say who obeyed the message.';
+    END IF;
+    SELECT wish.* INTO v_wish
+    FROM public.communication_batch_queue AS wish
+    WHERE wish.organization_id = '00000000-0000-0000-0000-000000000000' AND wish.batch_id = p_batch_id
+        AND wish.operation_type = 'scale_workers';
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no scale_workers message "%"', p_batch_id
+        USING ERRCODE = 'GC367', HINT = 'wanted_workers() names the newest.';
+    END IF;
+    UPDATE public.communication_batch_queue AS earlier
+    SET state = 'acknowledged',
+        payload = earlier.payload
+        || jsonb_build_object('acknowledged_by', p_supervisor, 'acknowledged_at', clock_timestamp())
+    WHERE earlier.organization_id = '00000000-0000-0000-0000-000000000000'
+        AND earlier.operation_type = 'scale_workers' AND earlier.state = 'ready'
+        AND (earlier.created_at, earlier.batch_id) <= (v_wish.created_at, v_wish.batch_id);
+    RETURN (v_wish.payload ->> 'worker_count')::integer;
+END
+$$;
+
+COMMENT ON FUNCTION public.acknowledge_worker_count(p_supervisor text, p_batch_id text) IS 'Say that a scale_workers message was obeyed; it and those before it become acknowledged.';
+
+CREATE FUNCTION public.apply_data_retention(p_dry_run boolean DEFAULT false) RETURNS TABLE(rule text, action text, affected bigint, kept bigint, detail text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '2s'
+    AS $$
+/* Do what communication_data_retention says, one rule after the other, and write down there what was done. Returns a
+   row per enabled rule: how many rows, or months, it was about, how many were kept although they are old, and why.
+   A rule that fails changes nothing, says so, and does not keep the others from being applied. With p_dry_run nothing
+   changes and nothing is written down. One run at a time: a second one returns nothing.
+   Raises GC300 for NULL. */
+DECLARE
+    v_rule public.communication_data_retention;
+    v_before timestamptz;
+BEGIN
+    PERFORM internal.require_given(jsonb_build_object('p_dry_run', p_dry_run));
+    IF NOT pg_try_advisory_xact_lock(hashtextextended('apply_data_retention', 0)) THEN
+        RETURN;
+    END IF;
+    FOR v_rule IN
+        SELECT known.* FROM public.communication_data_retention AS known
+        WHERE known.enabled
+        ORDER BY array_position('{archive,anonymise,drop_partition,delete}', known.action), known.rule DESC
+    LOOP
+        rule := v_rule.rule;
+        action := v_rule.action;
+        v_before := now() - v_rule.retention_period;
+        BEGIN
+            SELECT done.affected, done.kept, CASE WHEN done.kept > 0 THEN done.detail END
+            INTO affected, kept, detail
+            FROM (
+                SELECT archived.* FROM internal.archive_communications(v_before, p_dry_run) AS archived
+                WHERE v_rule.action = 'archive'
+                UNION ALL
+                SELECT anonymised.* FROM internal.anonymise_recipients(v_before, p_dry_run) AS anonymised
+                WHERE v_rule.action = 'anonymise'
+                UNION ALL
+                SELECT dropped.* FROM internal.drop_months(v_rule.data_class, v_before, p_dry_run) AS dropped
+                WHERE v_rule.action = 'drop_partition'
+                UNION ALL
+                SELECT deleted.* FROM internal.delete_old_rows(v_rule.data_class, v_before, p_dry_run) AS deleted
+                WHERE v_rule.action = 'delete'
+            ) AS done;
+        EXCEPTION WHEN OTHERS THEN
+            affected := 0;
+            kept := NULL;
+            detail := format('failed, nothing changed: %s (%s)', SQLERRM, SQLSTATE);
+        END;
+        IF NOT p_dry_run THEN
+            UPDATE public.communication_data_retention AS known
+            SET
+                last_run_at = clock_timestamp(),
+                last_result = jsonb_build_object('affected', affected, 'kept', kept, 'detail', detail)
+            WHERE known.rule = v_rule.rule;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION public.apply_data_retention(p_dry_run boolean) IS 'Do what communication_data_retention says, rule by rule, and write down what was done.';
+
+CREATE FUNCTION public.archive_template(p_organization_id uuid, p_template_id uuid) RETURNS timestamp with time zone
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* No new message uses the template from now on; those that were made from it go on. Returns since
+   when it is archived, the same again for a repeated call.
+   Raises GC300 for NULL, GC326 for an unknown template. */
+DECLARE
+    v_template public.message_templates;
+BEGIN
+    PERFORM public.enter_tenant(p_organization_id);
+    v_template := internal.lock_template(p_organization_id, p_template_id);
+    IF v_template.archived_at IS NULL THEN
+        UPDATE public.message_templates AS template SET archived_at = now()
+        WHERE template.organization_id = p_organization_id AND template.template_id = p_template_id
+        RETURNING template.archived_at INTO v_template.archived_at;
+    END IF;
+    RETURN v_template.archived_at;
+END
+$$;
+
+COMMENT ON FUNCTION public.archive_template(p_organization_id uuid, p_template_id uuid) IS 'Let no new message use a template.';
+
+CREATE FUNCTION public.assess_risk(p_organization_id uuid, p_event_type text, p_user_id text, p_ip_address inet, p_success boolean) RETURNS TABLE(risk_level text, score integer, reasons text[])
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* How dangerous an event is that happens now, from what the audit knows. Points are added up: from 20 on it is
+   medium, from 40 high, from 70 critical.
+     10  it failed
+     20  it is of a kind that opens doors or carries data out (the list below)
+     20  3 failures of this user within 15 minutes, 40 from the 10th on
+     20  5 failures from this address within 15 minutes, for whatever organization, 40 from the 20th on
+     20  they were failures of 5 or more users: one password tried on many
+     40  it succeeded after 5 or more failures of this user: a guess that hit
+     15  this user succeeded before in 90 days, but never from this address
+     10  it is night (0 to 5 o'clock) where the organization is
+   A set of rules that anybody can read and argue with, no model: it finds guessing and strange places, not a thief
+   who behaves like the owner. Raises GC300 for NULL in p_event_type or p_success. */
+#variable_conflict use_column
+DECLARE
+    v_organization_id constant uuid := coalesce(p_organization_id, '00000000-0000-0000-0000-000000000000');
+    v_now constant timestamptz := clock_timestamp();
+    v_user_failures bigint;
+    v_address_failures bigint;
+    v_address_users bigint;
+    v_hour integer;
+BEGIN
+    IF p_event_type IS NULL OR p_success IS NULL THEN
+        RAISE EXCEPTION '% is NULL', CASE WHEN p_event_type IS NULL THEN 'p_event_type' ELSE 'p_success' END
+        USING ERRCODE = 'GC300', HINT = 'Say what happened, and whether it succeeded.';
+    END IF;
+    -- At most 100 of each are counted: an attack must not make its own detection slow.
+    SELECT count(*) INTO v_user_failures
+    FROM (
+        SELECT FROM public.communication_security_audit AS audit
+        WHERE
+            audit.organization_id = v_organization_id AND audit.user_id = p_user_id AND NOT audit.success
+            AND audit.created_at > v_now - interval '15 minutes'
+        LIMIT 100
+    ) AS failure;
+    SELECT count(*), count(DISTINCT failure.user_id) INTO v_address_failures, v_address_users
+    FROM (
+        SELECT audit.user_id FROM public.communication_security_audit AS audit
+        WHERE
+            audit.ip_address = p_ip_address AND NOT audit.success
+            AND audit.created_at > v_now - interval '15 minutes'
+        LIMIT 100
+    ) AS failure;
+    SELECT extract(HOUR FROM v_now AT TIME ZONE organization.time_zone)::integer INTO v_hour
+    FROM public.organizations AS organization WHERE organization.organization_id = v_organization_id;
+
+    SELECT coalesce(sum(fact.points), 0)::integer, coalesce(array_agg(fact.reason ORDER BY fact.place), '{}')
+    INTO score, reasons
+    FROM (
+        VALUES
+        (1, NOT p_success, 10, 'it failed'),
+        (
+            2, p_event_type IN (
+                'permission_denied', 'cross_tenant_access', 'data_export', 'data_erasure', 'key_change',
+                'key_rotation', 'login_binding', 'configuration_change'
+            ), 20, 'it opens doors or carries data out'
+        ),
+        (3, v_user_failures >= 3, 20, 'failures of this user'),
+        (4, v_user_failures >= 10, 20, 'many failures of this user'),
+        (5, v_address_failures >= 5, 20, 'failures from this address'),
+        (6, v_address_failures >= 20, 20, 'many failures from this address'),
+        (7, v_address_users >= 5, 20, 'failures of several users from this address'),
+        (8, p_success AND v_user_failures >= 5, 40, 'success after failures'),
+        (
+            9, p_ip_address IS NOT NULL AND EXISTS (
+                SELECT FROM public.communication_security_audit AS audit
+                WHERE
+                    audit.organization_id = v_organization_id AND audit.user_id = p_user_id AND audit.success
+                    AND audit.created_at > v_now - interval '90 days'
+            ) AND NOT EXISTS (
+                SELECT FROM public.communication_security_audit AS audit
+                WHERE
+                    audit.organization_id = v_organization_id AND audit.user_id = p_user_id AND audit.success
+                    AND audit.ip_address = p_ip_address AND audit.created_at > v_now - interval '90 days'
+            ), 15, 'a new address'
+        ),
+        (10, v_hour < 5, 10, 'at night')
+    ) AS fact (place, holds, points, reason)
+    WHERE fact.holds;
+    risk_level := CASE
+        WHEN score >= 70 THEN 'critical' WHEN score >= 40 THEN 'high' WHEN score >= 20 THEN 'medium' ELSE 'low'
+    END;
+    RETURN NEXT;
+END
+$$;
+
+COMMENT ON FUNCTION public.assess_risk(p_organization_id uuid, p_event_type text, p_user_id text, p_ip_address inet, p_success boolean) IS 'How dangerous an event is that happens now: level, score and the reasons for it.';
+
+CREATE TABLE public.communication_canspam_compliance (
+    organization_id uuid NOT NULL,
+    validation_id uuid NOT NULL,
+    communication_id uuid NOT NULL,
+    has_unsubscribe_link boolean NOT NULL,
+    has_physical_address boolean NOT NULL,
+    has_clear_sender boolean NOT NULL,
+    subject_line_accurate boolean,
+    subject_assessed_by text,
+    subject_assessed_at timestamp with time zone,
+    compliance_score smallint NOT NULL,
+    findings jsonb NOT NULL,
+    validator_version integer NOT NULL,
+    validation_timestamp timestamp with time zone NOT NULL,
+    validated_by name DEFAULT SESSION_USER NOT NULL,
+    CONSTRAINT communication_canspam_compliance_compliance_score_check CHECK (((compliance_score >= 0) AND (compliance_score <= 100))),
+    CONSTRAINT communication_canspam_compliance_findings_check CHECK ((jsonb_typeof(findings) = 'array'::text)),
+    CONSTRAINT communication_canspam_compliance_subject CHECK ((num_nonnulls(subject_line_accurate, subject_assessed_by, subject_assessed_at) = ANY (ARRAY[0, 3]))),
+    CONSTRAINT communication_canspam_compliance_subject_assessed_by_check CHECK (((length(subject_assessed_by) >= 1) AND (length(subject_assessed_by) <= 200))),
+    CONSTRAINT communication_canspam_compliance_validator_version_check CHECK ((validator_version >= 1))
+);
+
+ALTER TABLE ONLY public.communication_canspam_compliance FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.communication_canspam_compliance IS 'Checks of messages against 15 USC 7704. Every value is computed from the message, whatever an INSERT claims.';
+
+COMMENT ON COLUMN public.communication_canspam_compliance.organization_id IS 'The tenant, that of the communication.';
+
+COMMENT ON COLUMN public.communication_canspam_compliance.validation_id IS 'The check, a UUIDv7.';
+
+COMMENT ON COLUMN public.communication_canspam_compliance.communication_id IS 'The communication that was checked.';
+
+COMMENT ON COLUMN public.communication_canspam_compliance.has_unsubscribe_link IS 'Every recipient gets a working way out in the message.';
+
+COMMENT ON COLUMN public.communication_canspam_compliance.has_physical_address IS 'The sender''s postal address is in the message.';
+
+COMMENT ON COLUMN public.communication_canspam_compliance.has_clear_sender IS 'The sender is named, and an e-mail has a proper from address.';
+
+COMMENT ON COLUMN public.communication_canspam_compliance.subject_line_accurate IS 'What a person said about the subject; NULL: nobody has assessed it, and no program can.';
+
+COMMENT ON COLUMN public.communication_canspam_compliance.subject_assessed_by IS 'That person.';
+
+COMMENT ON COLUMN public.communication_canspam_compliance.subject_assessed_at IS 'When.';
+
+COMMENT ON COLUMN public.communication_canspam_compliance.compliance_score IS 'Per cent of the duties that apply to the message and can be checked.';
+
+COMMENT ON COLUMN public.communication_canspam_compliance.findings IS 'Every check: applies, passed, and why.';
+
+COMMENT ON COLUMN public.communication_canspam_compliance.validator_version IS 'The version of the rules.';
+
+COMMENT ON COLUMN public.communication_canspam_compliance.validation_timestamp IS 'When it was checked.';
+
+COMMENT ON COLUMN public.communication_canspam_compliance.validated_by IS 'The login that had it checked.';
+
+CREATE FUNCTION public.assess_subject_line(p_organization_id uuid, p_communication_id uuid, p_is_accurate boolean, p_assessed_by text) RETURNS public.communication_canspam_compliance
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* What a person says about the subject of a message, which no program can tell (15 USC 7704(a)(2)). The message is
+   checked again with it; returns that check.
+   Raises GC300 for NULL, GC420 if the organization has no such communication, GC422 without a readable name. */
+DECLARE
+    v_checked public.communication_canspam_compliance;
+BEGIN
+    PERFORM public.enter_tenant(p_organization_id);
+    PERFORM internal.require_given(
+        jsonb_build_object('p_is_accurate', p_is_accurate, 'p_assessed_by', p_assessed_by)
+    );
+    PERFORM internal.require_text('p_assessed_by', p_assessed_by, 200, 'GC422');
+    INSERT INTO public.communication_canspam_compliance AS checked (
+        organization_id, communication_id, subject_line_accurate, subject_assessed_by, subject_assessed_at
+    )
+    VALUES (p_organization_id, p_communication_id, p_is_accurate, p_assessed_by, clock_timestamp())
+    RETURNING checked.* INTO v_checked;
+    RETURN v_checked;
+END
+$$;
+
+COMMENT ON FUNCTION public.assess_subject_line(p_organization_id uuid, p_communication_id uuid, p_is_accurate boolean, p_assessed_by text) IS 'What a named person says about the subject of a message; it is checked again with it.';
 
 CREATE TABLE public.communication_backups (
     backup_id text NOT NULL,
@@ -1145,7 +7627,8 @@ CREATE FUNCTION public.bind_login(p_organization_id uuid, p_login name) RETURNS 
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-/* Let a login act for an organization, as from its next statement. Binding twice is binding once.
+/* Let a login act for an organization, as from its next statement. Binding twice is binding once, and
+   the audit notes it.
    Raises GC002 if the login does not exist or is none of an application, GC003 if the organization does not. */
 BEGIN
     PERFORM internal.require_login(p_login, 'comms_app');
@@ -1156,35 +7639,984 @@ BEGIN
     INSERT INTO internal.organization_logins (organization_id, login)
     VALUES (p_organization_id, p_login)
     ON CONFLICT DO NOTHING;
+    IF FOUND THEN
+        PERFORM internal.record_security_event(
+            p_organization_id, 'login_binding', SESSION_USER, NULL, true, jsonb_build_object('bound', p_login)
+        );
+    END IF;
 END
 $$;
 
 COMMENT ON FUNCTION public.bind_login(p_organization_id uuid, p_login name) IS 'Let a login of the application act for an organization.';
 
-CREATE TABLE public.organizations (
-    organization_id uuid DEFAULT internal.uuid_v7() NOT NULL,
-    name text NOT NULL,
-    state text DEFAULT 'active'::text NOT NULL,
-    time_zone text DEFAULT 'UTC'::text NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT organizations_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
-    CONSTRAINT organizations_state_check CHECK ((state = ANY (ARRAY['active'::text, 'suspended'::text, 'closed'::text]))),
-    CONSTRAINT organizations_time_zone_check CHECK (((length(time_zone) >= 1) AND (length(time_zone) <= 64)))
+CREATE FUNCTION public.blocking_queries() RETURNS TABLE(blocked_pid integer, blocked_user name, blocked_query text, waiting interval, blocking_pid integer, blocking_user name, blocking_application text, blocking_state text, blocking_since interval, blocking_query text)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Who waits for a lock, and for whom: one row per pair, longest wait first. A blocking_pid of 0 is a prepared
+   transaction. blocking_query is the last one of an idle session. Raises GC132 for a caller who may not see the
+   sessions of others. */
+BEGIN
+    PERFORM internal.require_statistics();
+    RETURN QUERY
+    SELECT
+        blocked.pid, blocked.usename, blocked.query, clock_timestamp() - lock.waits_since, holder.pid,
+        blocking.usename, blocking.application_name, blocking.state, now() - blocking.xact_start, blocking.query
+    FROM pg_stat_activity AS blocked
+    JOIN (
+        SELECT wanted.pid, min(wanted.waitstart) AS waits_since FROM pg_locks AS wanted
+        WHERE NOT wanted.granted GROUP BY wanted.pid
+    ) AS lock ON lock.pid = blocked.pid
+    CROSS JOIN LATERAL unnest(pg_blocking_pids(blocked.pid)) AS holder (pid)
+    LEFT JOIN pg_stat_activity AS blocking ON blocking.pid = holder.pid
+    ORDER BY lock.waits_since, holder.pid;
+END
+$$;
+
+COMMENT ON FUNCTION public.blocking_queries() IS 'Who waits for a lock, and for whom; longest wait first.';
+
+CREATE FUNCTION public.bulk_send(p_organization_id uuid, p_communication_id uuid, p_guest_ids uuid[] DEFAULT NULL::uuid[], p_recipients jsonb DEFAULT NULL::jsonb, p_all_guests boolean DEFAULT false, p_idempotency_key text DEFAULT NULL::text, OUT accepted bigint, OUT suppressed jsonb, OUT duplicates bigint, OUT chunks bigint) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Queue a communication for guests, for recipients {"guest_id" | "email" | "phone" | "device", "name",
+   "personalisation"}, or for all guests: one of the three, up to 100,000 a call, in as many calls as it takes.
+   Returns accepted: queued; suppressed: kept as not to be sent, by reason; duplicates: named twice, or queued by an
+   earlier call, which changes nothing; chunks of the queue. All or nothing. A repeated call with the same key gets
+   the same answer.
+   Raises GC300 for what is missing, GC340 and GC341 for the key, GC342 for an unknown communication, GC347 for one
+   that was cancelled, GC348 for none or two of the three or too many, GC349 for unknown guests, GC350 for an element
+   that cannot be, GC351 for a variable that is missing, GC352 if the organization is not active. */
+DECLARE
+    v_communication public.guest_communications;
+    v_before jsonb;
+    v_wanted record;
+BEGIN
+    PERFORM public.enter_tenant(p_organization_id);
+    IF (p_guest_ids IS NOT NULL)::integer + (p_recipients IS NOT NULL)::integer
+        + (p_all_guests IS TRUE)::integer <> 1 THEN
+        RAISE EXCEPTION 'bulk_send() takes one of p_guest_ids, p_recipients and p_all_guests'
+        USING ERRCODE = 'GC348', HINT = 'Name the recipients in one way; call again for others.';
+    ELSIF cardinality(p_guest_ids) > 100000 THEN
+        RAISE EXCEPTION '% guests in one call', cardinality(p_guest_ids)
+        USING ERRCODE = 'GC348', HINT = 'Give up to 100000 a call, in as many calls as it takes.';
+    END IF;
+    v_before := internal.begin_idempotent(
+        p_organization_id, p_idempotency_key, 'bulk_send',
+        CASE WHEN p_idempotency_key IS NOT NULL THEN sha256(
+            uuid_send(coalesce(p_communication_id, '00000000-0000-0000-0000-000000000000'))
+            || coalesce(array_send(p_guest_ids), convert_to(coalesce(p_recipients::text, 'all guests'), 'UTF8'))
+        ) END
+    );
+    IF v_before IS NULL THEN
+        v_communication := internal.communication(p_organization_id, p_communication_id, true);
+        PERFORM internal.check_sendable(v_communication);
+        IF p_recipients IS NULL THEN
+            IF cardinality(v_communication.variables) > 0 THEN
+                RAISE EXCEPTION 'the message has variables: %', array_to_string(v_communication.variables, ', ')
+                USING ERRCODE = 'GC351', HINT = 'Give p_recipients: guest_id and personalisation of each.';
+            END IF;
+            SELECT found.*, NULL::text[] AS personalisations INTO v_wanted
+            FROM internal.wanted_guests(v_communication, p_guest_ids) AS found;
+        ELSE
+            PERFORM internal.check_recipients(v_communication.message_type, v_communication.variables, p_recipients);
+            SELECT found.* INTO v_wanted FROM internal.wanted_recipients(v_communication, p_recipients) AS found;
+        END IF;
+        SELECT jsonb_build_object(
+            'accepted', made.accepted, 'suppressed', made.suppressed, 'chunks', made.chunks,
+            'duplicates', v_wanted.asked - coalesce(cardinality(v_wanted.recipient_keys), 0)
+        ) INTO v_before
+        FROM internal.enqueue(
+            v_communication, v_wanted.recipient_keys, v_wanted.guest_ids, v_wanted.names, v_wanted.addresses,
+            v_wanted.address_hashes, v_wanted.personalisations
+        ) AS made;
+        IF cardinality(v_wanted.recipient_keys) > 0 THEN
+            PERFORM internal.start_sending(v_communication);
+        END IF;
+        PERFORM internal.finish_idempotent(p_organization_id, p_idempotency_key, v_before);
+    END IF;
+    accepted := (v_before -> 'accepted')::bigint;
+    suppressed := v_before -> 'suppressed';
+    duplicates := (v_before -> 'duplicates')::bigint;
+    chunks := (v_before -> 'chunks')::bigint;
+END
+$$;
+
+COMMENT ON FUNCTION public.bulk_send(p_organization_id uuid, p_communication_id uuid, p_guest_ids uuid[], p_recipients jsonb, p_all_guests boolean, p_idempotency_key text, OUT accepted bigint, OUT suppressed jsonb, OUT duplicates bigint, OUT chunks bigint) IS 'Queue a communication for guests or other recipients: accepted, suppressed by reason, duplicates, chunks.';
+
+CREATE FUNCTION public.can_contact(p_organization_id uuid, p_address text, p_channel text, p_purpose text, p_lawful_basis text DEFAULT 'consent'::text, p_category text DEFAULT 'commercial'::text, OUT allowed boolean, OUT reason text) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Whether an address may be written to now for a purpose, and if not, why: by the same gates that are asked when
+   messages are queued and sent. Where several guests share the address, what forbids it for one forbids it. Says
+   nothing about later: the gates are asked again.
+   Raises GC300 for NULL, GC400 to GC402 for channel, address and purpose, GC409 for another basis or category. */
+DECLARE
+    v_hash bytea;
+BEGIN
+    PERFORM public.enter_tenant(p_organization_id);
+    v_hash := internal.consent_subject(p_organization_id, p_address, p_channel, p_purpose);
+    PERFORM internal.require_given(
+        jsonb_build_object('p_lawful_basis', p_lawful_basis, 'p_category', p_category)
+    );
+    IF
+        p_lawful_basis NOT IN ('consent', 'contract', 'legitimate_interest', 'legal_obligation')
+        OR p_category NOT IN ('transactional', 'commercial')
+    THEN
+        RAISE EXCEPTION 'there is no % message on the basis of "%"', left(p_category, 100), left(p_lawful_basis, 100)
+        USING ERRCODE = 'GC409',
+            HINT = 'transactional or commercial; consent, contract, legitimate_interest or legal_obligation.';
+    END IF;
+    SELECT min(gate.suppression_reason) INTO reason
+    FROM (
+        SELECT
+            coalesce(array_agg(guest.guest_id), ARRAY[NULL]::uuid[]) AS guest_ids,
+            coalesce(array_agg(v_hash) FILTER (WHERE guest.guest_id IS NOT NULL), ARRAY[v_hash]) AS hashes
+        FROM internal.guests_at(p_organization_id, p_channel, v_hash) AS guest
+    ) AS asked
+    CROSS JOIN LATERAL internal.contact_gates(
+        p_organization_id, p_channel, p_category, p_purpose, p_lawful_basis, asked.guest_ids, asked.hashes
+    ) AS gate;
+    allowed := reason IS NULL;
+END
+$$;
+
+COMMENT ON FUNCTION public.can_contact(p_organization_id uuid, p_address text, p_channel text, p_purpose text, p_lawful_basis text, p_category text, OUT allowed boolean, OUT reason text) IS 'Whether an address may be written to now for a purpose, and if not, why.';
+
+CREATE FUNCTION public.cancel_communication(p_organization_id uuid, p_communication_id uuid, OUT cancelled bigint, OUT in_flight bigint, OUT done bigint) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Cancel a communication: whoever is still queued gets nothing; what is in the hands of a worker is left. Returns how
+   many recipients are cancelled, in flight, and past sending or suppressed. Repeated, it changes nothing more.
+   Raises GC300 if the id is NULL, GC342 if the organization has no such communication, GC347 if nobody is left to
+   cancel for: it was sent. */
+DECLARE
+    v_communication public.guest_communications;
+    v_cancelled bigint;
+BEGIN
+    PERFORM public.enter_tenant(p_organization_id);
+    v_communication := internal.communication(p_organization_id, p_communication_id, true);
+    IF v_communication.status = 'sent' THEN
+        RAISE EXCEPTION 'communication % was sent at %', p_communication_id, v_communication.completed_at
+        USING ERRCODE = 'GC347', HINT = 'Nothing is queued that could be cancelled.';
+    END IF;
+    IF v_communication.status <> 'cancelled' THEN
+        UPDATE public.guest_communications AS message SET status = 'cancelled', cancelled_at = now()
+        WHERE
+            message.organization_id = p_organization_id AND message.id = p_communication_id
+            AND message.created_at = v_communication.created_at;
+    END IF;
+    -- Chunks before recipients, each in the order of its key: as claims do. A leased one is ended by its worker.
+    PERFORM FROM public.communication_batch_queue AS waiting
+    WHERE
+        waiting.organization_id = p_organization_id AND waiting.communication_id = p_communication_id
+        AND waiting.state IN ('scheduled', 'ready')
+    ORDER BY waiting.batch_id
+    FOR UPDATE;
+    DELETE FROM public.communication_batch_queue AS chunk
+    WHERE
+        chunk.organization_id = p_organization_id AND chunk.communication_id = p_communication_id
+        AND chunk.state IN ('scheduled', 'ready');
+    -- Locked by one statement and changed by another: joined, of a partition that was never analysed, they would be
+    -- read once for every recipient.
+    PERFORM FROM public.communication_recipients AS queued
+    WHERE
+        queued.organization_id = p_organization_id AND queued.communication_id = p_communication_id
+        AND queued.communication_created_at = v_communication.created_at AND queued.status = 'queued'
+    ORDER BY queued.id
+    FOR NO KEY UPDATE;
+    UPDATE public.communication_recipients AS recipient SET status = 'cancelled', cancelled_at = now()
+    WHERE
+        recipient.organization_id = p_organization_id AND recipient.communication_id = p_communication_id
+        AND recipient.communication_created_at = v_communication.created_at AND recipient.status = 'queued';
+    GET DIAGNOSTICS v_cancelled = ROW_COUNT;
+    IF v_cancelled > 0 THEN
+        INSERT INTO internal.communication_counter_deltas (organization_id, communication_id, status, delta)
+        VALUES
+        (p_organization_id, p_communication_id, 'queued', - v_cancelled),
+        (p_organization_id, p_communication_id, 'cancelled', v_cancelled);
+    END IF;
+    SELECT progress.cancelled, progress.sending, progress.total - progress.cancelled - progress.sending - progress.queued
+    INTO cancelled, in_flight, done
+    FROM public.communication_progress(p_organization_id, p_communication_id) AS progress;
+END
+$$;
+
+COMMENT ON FUNCTION public.cancel_communication(p_organization_id uuid, p_communication_id uuid, OUT cancelled bigint, OUT in_flight bigint, OUT done bigint) IS 'Cancel a communication: whoever is still queued gets nothing; what is being sent is left.';
+
+CREATE FUNCTION public.check_communication_system_health() RETURNS TABLE(check_name text, status text, value text, threshold text, what_to_do text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* One row per check of the running system, from live facts only, with the caller's own rights. Each check is
+       a function internal.health_<check>(), or one of readiness where the question is the same; one that cannot
+       be evaluated, for whatever reason, is unknown. */
+    SELECT wanted.name, judged.status, judged.value, judged.threshold, judged.what_to_do
+    FROM (
+        VALUES
+        (1, 'sending', 'health_'), (2, 'queue_age', 'health_'), (3, 'queue_depth', 'health_'),
+        (4, 'leases', 'health_'), (5, 'dead_letters', 'health_'), (6, 'unknown_recipients', 'health_'),
+        (7, 'unmatched_events', 'health_'), (8, 'counters', 'health_'), (9, 'integrity', 'health_'),
+        (10, 'subject_requests', 'health_'), (11, 'partitions_ahead', 'health_'),
+        (12, 'default_partitions', 'health_'), (13, 'jobs', 'health_'), (14, 'maintenance', 'health_'), (15, 'metrics', 'health_'),
+        (16, 'response_times', 'health_'), (17, 'cache_hit', 'health_'), (18, 'oldest_transaction', 'health_'),
+        (19, 'blocked_sessions', 'health_'), (20, 'pools', 'health_'), (21, 'connections', 'readiness_'),
+        (22, 'transaction_ids', 'readiness_')
+    ) AS wanted (place, name, kind)
+    CROSS JOIN LATERAL internal.judge(wanted.kind || wanted.name) AS judged
+    ORDER BY wanted.place
+$$;
+
+COMMENT ON FUNCTION public.check_communication_system_health() IS 'How the running system is: one row per check, with status pass, warn, fail or unknown, and what to do.';
+
+CREATE FUNCTION public.check_rate_limit(p_organization_id uuid, p_identifier text, p_endpoint text, p_cost integer DEFAULT 1) RETURNS TABLE(allowed boolean, remaining bigint, request_limit bigint, retry_after interval)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Count a request and say whether it may go on: windows of fixed length, the limits are in rate_limit_rules.
+   Returns what remains in the window, and after a refusal in what time to come again. A refusal is a row and no
+   error, so that it is counted; the first one of a window goes to the audit. What was refused uses nothing up.
+   Call it in a transaction of its own: until that ends, the next caller with the same identifier waits.
+   Raises GC001 for an organization that the login is not bound to, GC453 for a value that cannot be counted,
+   GC454 if there is no rule. */
+DECLARE
+    v_now constant timestamptz := clock_timestamp();
+    v_rule internal.rate_limit_rules;
+    v_row public.communication_rate_limits;
+BEGIN
+    PERFORM public.enter_tenant(p_organization_id);
+    IF coalesce(length(p_identifier), 0) NOT BETWEEN 1 AND 200 OR coalesce(length(p_endpoint), 0) NOT BETWEEN 1 AND 200
+        OR coalesce(p_cost, 0) NOT BETWEEN 1 AND 1000000 THEN
+        RAISE EXCEPTION 'identifier %, endpoint % and cost % cannot be counted',
+            quote_nullable(left(p_identifier, 50)), quote_nullable(left(p_endpoint, 50)), coalesce(p_cost::text, 'NULL')
+        USING ERRCODE = 'GC453', HINT = 'Give names of 1 to 200 characters and a cost of 1 to 1000000.';
+    END IF;
+    SELECT rule.* INTO v_rule
+    FROM internal.rate_limit_rules AS rule
+    WHERE
+        rule.organization_id IN (p_organization_id, '00000000-0000-0000-0000-000000000000')
+        AND rule.endpoint IN (p_endpoint, '*')
+    ORDER BY rule.endpoint = p_endpoint DESC, rule.organization_id = p_organization_id DESC
+    LIMIT 1;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no rule limits endpoint "%"', p_endpoint
+        USING ERRCODE = 'GC454', HINT = 'Insert one for * into internal.rate_limit_rules.';
+    END IF;
+    INSERT INTO public.communication_rate_limits AS counter (
+        organization_id, identifier, endpoint, window_start, window_end, request_limit, request_count,
+        refused_count, last_allowed
+    )
+    SELECT
+        p_organization_id, p_identifier, p_endpoint, span.start, span.start + v_rule.window_length,
+        v_rule.request_limit, p_cost, CASE WHEN p_cost > v_rule.request_limit THEN p_cost ELSE 0 END,
+        p_cost <= v_rule.request_limit
+    FROM date_bin(v_rule.window_length, v_now, '2000-01-01 00:00:00+00') AS span (start)
+    ON CONFLICT ON CONSTRAINT communication_rate_limits_pkey DO UPDATE
+    SET
+        window_end = excluded.window_end, request_limit = excluded.request_limit,
+        request_count = counter.request_count + p_cost,
+        refused_count = counter.refused_count + CASE
+            WHEN counter.request_count - counter.refused_count + p_cost > excluded.request_limit THEN p_cost ELSE 0
+        END,
+        last_allowed = counter.request_count - counter.refused_count + p_cost <= excluded.request_limit
+    RETURNING counter.* INTO v_row;
+    allowed := v_row.last_allowed;
+    remaining := greatest(v_row.request_limit - (v_row.request_count - v_row.refused_count), 0);
+    request_limit := v_row.request_limit;
+    retry_after := CASE WHEN allowed THEN interval '0' ELSE greatest(v_row.window_end - v_now, interval '0') END;
+    IF NOT allowed AND v_row.refused_count = p_cost THEN
+        PERFORM internal.record_security_event(
+            p_organization_id, 'rate_limit_exceeded', p_identifier, NULL, false,
+            jsonb_build_object('endpoint', p_endpoint, 'limit', v_row.request_limit)
+        );
+    END IF;
+    RETURN NEXT;
+END
+$$;
+
+COMMENT ON FUNCTION public.check_rate_limit(p_organization_id uuid, p_identifier text, p_endpoint text, p_cost integer) IS 'Count a request and say whether it may go on; a refusal is a row and is counted.';
+
+CREATE FUNCTION public.claim_batches(p_worker text, p_max integer DEFAULT 1, p_lease interval DEFAULT '00:01:00'::interval, p_messages integer DEFAULT 100) RETURNS TABLE(organization_id uuid, batch_id text, communication_id uuid, lease_token uuid, lease_until timestamp with time zone, recipient_ids uuid[])
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+/* Lease up to p_max chunks to a worker, most urgent first, organizations in turn, and hand out up to p_messages
+   recipients of each: a row for each chunk. Commit before you send; then answer with complete_batch() or fail_batch()
+   before lease_until. What nobody answers for becomes unknown and is not sent again: fewer p_messages, fewer of them.
+   Recipients that may not be written to any more are suppressed here, those with quiet hours postponed; those who came
+   back from a worker after their communication was cancelled are cancelled, too.
+   Nothing while sending is frozen. A chunk of an organization that is not active is put off by 5 minutes.
+   Raises GC360 for a worker without name, p_max or p_messages outside of 1 to 100 or 1000, and a lease outside of
+   1 second to 1 hour. */
+DECLARE
+    v_next record;
+    v_batch public.communication_batch_queue;
+    v_message record;
+    v_ids uuid[];
+    v_guests uuid[];
+    v_hashes bytea[];
+    v_second bigint := extract(EPOCH FROM clock_timestamp());
+    v_tended boolean := false;
+    v_tries integer := p_max + 50; -- a call ends soon, even if whole chunks are suppressed or postponed
+BEGIN
+    IF length(p_worker) BETWEEN 1 AND 200 AND p_max BETWEEN 1 AND 100 AND p_messages BETWEEN 1 AND 1000
+        AND p_lease BETWEEN interval '1 second' AND interval '1 hour'
+    THEN
+        NULL;
+    ELSE
+        RAISE EXCEPTION 'worker "%" cannot claim % chunks of % messages for %', p_worker, p_max, p_messages, p_lease
+        USING ERRCODE = 'GC360',
+            HINT = 'Give a name, 1 to 100 chunks, a lease from 1 second to 1 hour, and 1 to 1000 messages.';
+    END IF;
+    IF (SELECT state.frozen FROM internal.sending_state AS state) THEN
+        RETURN;
+    END IF;
+    -- Once a second some claim tends the queue, and looks from its very beginning.
+    IF pg_sequence_last_value('internal.queue_tended'::regclass) IS DISTINCT FROM v_second THEN
+        PERFORM setval('internal.queue_tended'::regclass, v_second);
+        PERFORM internal.tend_queue();
+        v_tended := true;
+    END IF;
+    WHILE p_max > 0 AND v_tries > 0 LOOP
+        v_tries := v_tries - 1;
+        -- Behind the front of each priority, not from its beginning: there lie the dead rows of earlier claims, as
+        -- long as some transaction may see them. What is missed so is found once a second, or at the end.
+        SELECT next.chunk, next.place, level.front INTO v_next
+        FROM (
+            SELECT
+                number.priority::smallint AS priority,
+                CASE
+                    WHEN NOT v_tended
+                        THEN pg_sequence_last_value(format('internal.queue_front_%s', number.priority)::regclass)
+                END AS front
+            FROM generate_series(1, 9) AS number (priority)
+            OFFSET 0 -- one priority after the other, until one has a chunk
+        ) AS level
+        CROSS JOIN LATERAL (
+            SELECT ready AS chunk, ready.ctid AS place
+            FROM public.communication_batch_queue AS ready
+            WHERE ready.state = 'ready' AND ready.operation_type = 'send'
+                AND ready.priority = level.priority AND ready.fair_rank >= coalesce(level.front, -1)
+            ORDER BY ready.fair_rank, ready.organization_id, ready.batch_id
+            LIMIT 1
+            FOR UPDATE SKIP LOCKED
+        ) AS next
+        LIMIT 1;
+        IF NOT FOUND THEN
+            EXIT WHEN v_tended;
+            PERFORM internal.tend_queue();
+            v_tended := true;
+            CONTINUE;
+        END IF;
+        v_batch := v_next.chunk;
+        -- A hundred dead rows are read faster than a sequence is set.
+        IF v_batch.fair_rank > coalesce(v_next.front, 0) + 100 AND NOT v_tended THEN
+            PERFORM setval(format('internal.queue_front_%s', v_batch.priority)::regclass, v_batch.fair_rank);
+        END IF;
+        SELECT organization.state, organization.time_zone, message.status, message.message_type, message.message_category,
+            message.purpose, message.lawful_basis, message.window_from, message.window_until
+        INTO STRICT v_message
+        FROM public.guest_communications AS message
+        JOIN public.organizations AS organization ON organization.organization_id = message.organization_id
+        WHERE message.organization_id = v_batch.organization_id AND message.id = v_batch.communication_id
+            AND message.created_at = v_batch.communication_created_at;
+        IF v_message.state <> 'active' THEN
+            UPDATE public.communication_batch_queue AS chunk
+            SET state = 'scheduled', run_at = clock_timestamp() + interval '5 minutes'
+            WHERE chunk.ctid = v_next.place;
+            CONTINUE;
+        END IF;
+        v_batch.leased_at := clock_timestamp();
+        SELECT array_agg(slice.id), array_agg(slice.guest_id), array_agg(slice.address_hash)
+        INTO v_ids, v_guests, v_hashes
+        FROM (
+            SELECT queued.id, queued.guest_id, queued.address_hash
+            FROM public.communication_recipients AS queued
+            WHERE queued.organization_id = v_batch.organization_id
+                AND queued.communication_created_at = v_batch.communication_created_at
+                AND queued.id BETWEEN v_batch.first_recipient_id AND v_batch.last_recipient_id
+                AND queued.status = 'queued'
+                AND (queued.next_attempt_at IS NULL OR queued.next_attempt_at <= v_batch.leased_at)
+            ORDER BY queued.id
+            LIMIT p_messages
+            FOR NO KEY UPDATE SKIP LOCKED
+        ) AS slice;
+        WITH judged AS MATERIALIZED (
+            SELECT
+                v_ids[gate.item] AS id, gate.suppression_reason, gate.consent_event_id,
+                CASE
+                    WHEN gate.suppression_reason IS NULL
+                        AND (v_message.window_from IS NOT NULL OR gate.quiet_from IS NOT NULL)
+                        THEN nullif(
+                            internal.next_allowed_at(
+                                v_batch.leased_at, gate.time_zone, v_message.window_from, v_message.window_until,
+                                gate.quiet_from, gate.quiet_until
+                            ),
+                            v_batch.leased_at
+                        )
+                END AS not_before
+            FROM internal.contact_gates(
+                v_batch.organization_id, v_message.message_type, v_message.message_category, v_message.purpose,
+                v_message.lawful_basis, v_guests, v_hashes
+            ) AS gate
+        ), moved AS (
+            UPDATE public.communication_recipients AS recipient
+            SET status = verdict.status,
+                attempts = recipient.attempts + (verdict.status = 'sending')::integer,
+                sending_at = CASE WHEN verdict.status = 'sending' THEN v_batch.leased_at END,
+                permitted_at = v_batch.leased_at,
+                next_attempt_at = judged.not_before,
+                consent_event_id = coalesce(judged.consent_event_id, recipient.consent_event_id),
+                suppression_reason = CASE WHEN verdict.status = 'suppressed' THEN judged.suppression_reason END,
+                cancelled_at = CASE WHEN verdict.status = 'cancelled' THEN v_batch.leased_at END,
+                suppressed_at = CASE WHEN verdict.status = 'suppressed' THEN v_batch.leased_at END
+            FROM judged
+            CROSS JOIN LATERAL (
+                SELECT CASE
+                    WHEN v_message.status = 'cancelled' THEN 'cancelled'
+                    WHEN judged.suppression_reason IS NOT NULL THEN 'suppressed'
+                    WHEN judged.not_before IS NOT NULL THEN 'queued'
+                    ELSE 'sending'
+                END
+            ) AS verdict (status)
+            WHERE recipient.organization_id = v_batch.organization_id AND recipient.id = judged.id
+                AND recipient.communication_created_at = v_batch.communication_created_at
+            RETURNING recipient.id, recipient.status
+        ), counted AS (
+            INSERT INTO internal.communication_counter_deltas (organization_id, communication_id, status, delta)
+            SELECT v_batch.organization_id, v_batch.communication_id, change.status, change.delta
+            FROM (
+                SELECT moved.status, count(*) AS delta FROM moved WHERE moved.status <> 'queued' GROUP BY moved.status
+                UNION ALL
+                SELECT 'queued', -count(*) FROM moved WHERE moved.status <> 'queued' HAVING count(*) > 0
+            ) AS change
+        )
+        SELECT array_agg(moved.id ORDER BY moved.id) INTO v_ids FROM moved WHERE moved.status = 'sending';
+        IF v_ids IS NULL THEN
+            PERFORM internal.settle_batch(v_batch, 1);
+            CONTINUE;
+        END IF;
+        UPDATE public.communication_batch_queue AS chunk
+        SET state = 'leased', lease_token = gen_random_uuid(), leased_by = p_worker, leased_at = v_batch.leased_at,
+            handed_out = cardinality(v_ids), lease_until = v_batch.leased_at + p_lease
+        WHERE chunk.ctid = v_next.place
+        RETURNING chunk.lease_token, chunk.lease_until INTO STRICT v_batch.lease_token, v_batch.lease_until;
+        organization_id := v_batch.organization_id;
+        batch_id := v_batch.batch_id;
+        communication_id := v_batch.communication_id;
+        lease_token := v_batch.lease_token;
+        lease_until := v_batch.lease_until;
+        recipient_ids := v_ids;
+        RETURN NEXT;
+        p_max := p_max - 1;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION public.claim_batches(p_worker text, p_max integer, p_lease interval, p_messages integer) IS 'Lease chunks of messages to a worker and hand out what may be sent now: a row for each chunk.';
+
+CREATE FUNCTION public.close_data_subject_request(p_organization_id uuid, p_request_id uuid, p_outcome text, p_reason text DEFAULT NULL::text) RETURNS public.data_subject_requests
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Close a request of a data subject: fulfilled, refused (with the reason that the person was given, Art 12(4)) or
+   withdrawn. An erasure is fulfilled only once the guest is erased. Returns the request.
+   Raises GC300 for NULL, GC424 if there is no such open request, GC425 for another outcome, an unreadable reason, a
+   refusal without one, or an erasure that has not happened. */
+DECLARE
+    v_request public.data_subject_requests;
+BEGIN
+    PERFORM public.enter_tenant(p_organization_id);
+    PERFORM internal.require_given(jsonb_build_object('p_outcome', p_outcome));
+    PERFORM internal.require_text('p_reason', p_reason, 500, 'GC425');
+    IF p_outcome NOT IN ('fulfilled', 'refused', 'withdrawn') OR p_outcome = 'refused' AND p_reason IS NULL THEN
+        RAISE EXCEPTION 'a request cannot be closed as "%" without more', left(p_outcome, 100)
+        USING ERRCODE = 'GC425', HINT = 'fulfilled, withdrawn, or refused with p_reason.';
+    END IF;
+    v_request := internal.require_open_request(p_organization_id, p_request_id);
+    IF v_request.kind = 'erasure' AND p_outcome = 'fulfilled' AND EXISTS (
+        SELECT FROM public.guests AS guest
+        WHERE
+            guest.organization_id = p_organization_id AND guest.guest_id = v_request.guest_id
+            AND guest.erased_at IS NULL
+    ) THEN
+        RAISE EXCEPTION 'guest % is not erased', v_request.guest_id
+        USING ERRCODE = 'GC425', HINT = 'Call erase_guest() first.';
+    END IF;
+    UPDATE public.data_subject_requests AS request
+    SET outcome = p_outcome, outcome_reason = p_reason, closed_at = clock_timestamp(), closed_by = SESSION_USER
+    WHERE request.organization_id = p_organization_id AND request.request_id = p_request_id
+    RETURNING request.* INTO v_request;
+    RETURN v_request;
+END
+$$;
+
+COMMENT ON FUNCTION public.close_data_subject_request(p_organization_id uuid, p_request_id uuid, p_outcome text, p_reason text) IS 'Close a request of a data subject: fulfilled, refused with a reason, or withdrawn.';
+
+CREATE FUNCTION public.collect_performance_metrics() RETURNS TABLE(source text, metrics bigint, error text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Measure, and note it in communication_performance_metrics: a job calls this each minute. One row per source, which
+   is a function internal.measure_<source>(); one that fails says why, and the others are noted all the same.
+   Averages per function are those of all calls (pg_stat_statements); P95 and P99 are those of probe calls, see
+   internal.measure_probes(), because nothing in PostgreSQL keeps the times of single calls. */
+BEGIN
+    FOREACH source IN ARRAY ARRAY[
+        'statements', 'probes', 'percentiles', 'sessions', 'database', 'queue', 'sizes'
+    ] LOOP
+        BEGIN
+            EXECUTE format(
+                'INSERT INTO public.communication_performance_metrics'
+                ' (metric_name, labels, metric_value, metric_timestamp)'
+                ' SELECT metric_name, labels, metric_value, measured_at FROM internal.%I()', 'measure_' || source
+            );
+            GET DIAGNOSTICS metrics = ROW_COUNT;
+            error := NULL;
+        EXCEPTION WHEN OTHERS THEN
+            metrics := 0;
+            error := SQLERRM;
+        END;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION public.collect_performance_metrics() IS 'Measure, and note it in communication_performance_metrics; one row per source says how many or why not.';
+
+CREATE FUNCTION public.communication_progress(p_organization_id uuid, p_communication_id uuid) RETURNS TABLE(status text, scheduled_for timestamp with time zone, total bigint, queued bigint, sending bigint, unknown bigint, sent bigint, deferred bigint, delivered bigint, opened bigint, clicked bigint, failed bigint, bounced bigint, complained bigint, suppressed bigint, cancelled bigint)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+/* How many recipients of a communication are in which state, exactly: the counters and the changes that are not yet
+   added to them. Raises GC300 if the id is NULL, GC342 if the organization has no such communication. */
+#variable_conflict use_column
+BEGIN
+    PERFORM public.enter_tenant(p_organization_id);
+    RETURN QUERY
+    SELECT
+        message.status, message.scheduled_for,
+        message.total_recipients + change.total, message.queued_count + change.queued,
+        message.sending_count + change.sending, message.unknown_count + change.unknown,
+        message.sent_count + change.sent, message.deferred_count + change.deferred,
+        message.delivered_count + change.delivered, message.opened_count + change.opened,
+        message.clicked_count + change.clicked, message.failed_count + change.failed,
+        message.bounced_count + change.bounced, message.complained_count + change.complained,
+        message.suppressed_count + change.suppressed, message.cancelled_count + change.cancelled
+    FROM public.guest_communications AS message
+    CROSS JOIN (
+        SELECT
+            coalesce(sum(open.delta) FILTER (WHERE open.status = 'total'), 0)::bigint AS total,
+            coalesce(sum(open.delta) FILTER (WHERE open.status = 'queued'), 0)::bigint AS queued,
+            coalesce(sum(open.delta) FILTER (WHERE open.status = 'sending'), 0)::bigint AS sending,
+            coalesce(sum(open.delta) FILTER (WHERE open.status = 'unknown'), 0)::bigint AS unknown,
+            coalesce(sum(open.delta) FILTER (WHERE open.status = 'sent'), 0)::bigint AS sent,
+            coalesce(sum(open.delta) FILTER (WHERE open.status = 'deferred'), 0)::bigint AS deferred,
+            coalesce(sum(open.delta) FILTER (WHERE open.status = 'delivered'), 0)::bigint AS delivered,
+            coalesce(sum(open.delta) FILTER (WHERE open.status = 'opened'), 0)::bigint AS opened,
+            coalesce(sum(open.delta) FILTER (WHERE open.status = 'clicked'), 0)::bigint AS clicked,
+            coalesce(sum(open.delta) FILTER (WHERE open.status = 'failed'), 0)::bigint AS failed,
+            coalesce(sum(open.delta) FILTER (WHERE open.status = 'bounced'), 0)::bigint AS bounced,
+            coalesce(sum(open.delta) FILTER (WHERE open.status = 'complained'), 0)::bigint AS complained,
+            coalesce(sum(open.delta) FILTER (WHERE open.status = 'suppressed'), 0)::bigint AS suppressed,
+            coalesce(sum(open.delta) FILTER (WHERE open.status = 'cancelled'), 0)::bigint AS cancelled
+        FROM internal.communication_counter_deltas AS open
+        WHERE open.organization_id = p_organization_id AND open.communication_id = p_communication_id
+    ) AS change
+    WHERE
+        message.organization_id = p_organization_id AND message.id = p_communication_id
+        AND message.created_at = internal.uuid_v7_time(p_communication_id);
+    IF NOT FOUND THEN
+        PERFORM internal.communication(p_organization_id, p_communication_id); -- says what was wrong
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION public.communication_progress(p_organization_id uuid, p_communication_id uuid) IS 'How many recipients of a communication are in which state, exactly.';
+
+CREATE FUNCTION public.complete_batch(p_organization_id uuid, p_batch_id text, p_lease_token uuid, p_results jsonb) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+/* Answer for a leased chunk and end the lease. p_results is an array with an object for each recipient: recipient_id,
+   outcome, and with
+     sent: provider, and provider_message_id if the provider has a name for it;
+     temporary: error_code, error_message: queued again after internal.retry_delay(), at last a dead letter;
+     permanent: error_code, error_message: failed;
+     unknown: error_code, error_message: may have been sent, is not sent again by itself;
+     not_attempted: queued again at once, as if it had not been handed out.
+   A recipient without a result is unknown. One that an event has already moved on keeps the higher state.
+   Returns what became of the chunk: ready, scheduled (some are to be sent later) or deleted (nobody is left).
+   Raises GC361 if the lease is not held (any more): nothing is changed, tell what you know with
+   record_delivery_events(); GC362 if p_results is not usable or names a recipient twice or one that was not
+   handed out under this lease. */
+DECLARE
+    v_batch public.communication_batch_queue;
+    v_now timestamptz := clock_timestamp();
+    v_given integer;
+    v_done uuid[];
+    v_exhausted uuid[];
+BEGIN
+    SELECT mine.* INTO v_batch
+    FROM public.communication_batch_queue AS mine
+    WHERE mine.organization_id = p_organization_id AND mine.batch_id = p_batch_id
+        AND mine.lease_token = p_lease_token
+    FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the lease of batch "%" is not held with this token', p_batch_id
+        USING ERRCODE = 'GC361',
+            HINT = 'It ended and its messages are unknown; record_delivery_events() takes what is known of them.';
+    END IF;
+    IF jsonb_typeof(p_results) IS DISTINCT FROM 'array' THEN
+        RAISE EXCEPTION 'the results of batch "%" are no array: %', p_batch_id, left(p_results::text, 100)
+        USING ERRCODE = 'GC362', HINT = 'Give an array of objects with recipient_id and outcome.';
+    END IF;
+    -- In the order of the key, as events do: who waits for whom is never a circle.
+    WITH result AS MATERIALIZED (
+        SELECT * FROM internal.batch_results(p_results) AS parsed ORDER BY parsed.recipient_id
+    ), moved AS (
+        UPDATE public.communication_recipients AS recipient
+        SET status = result.status,
+            attempts = recipient.attempts - (result.outcome = 'not_attempted')::integer,
+            next_attempt_at = CASE result.outcome
+                WHEN 'temporary' THEN v_now + internal.retry_delay(recipient.attempts)
+            END,
+            sending_at = CASE WHEN result.status <> 'queued' THEN recipient.sending_at END,
+            sent_at = CASE result.status WHEN 'sent' THEN v_now END,
+            failed_at = CASE result.status WHEN 'failed' THEN v_now END,
+            unknown_at = CASE result.status WHEN 'unknown' THEN v_now END,
+            provider = coalesce(result.provider, recipient.provider),
+            provider_message_id = coalesce(result.provider_message_id, recipient.provider_message_id),
+            error_code = result.error_code,
+            error_message = result.error_message
+        FROM result
+        WHERE recipient.organization_id = p_organization_id AND recipient.id = result.recipient_id
+            AND recipient.communication_created_at = v_batch.communication_created_at
+            AND recipient.status = 'sending' AND recipient.sending_at = v_batch.leased_at
+        RETURNING recipient.id, recipient.status, result.outcome, recipient.next_attempt_at,
+            result.provider, result.provider_message_id
+    ), named AS (
+        INSERT INTO internal.provider_messages (organization_id, provider, provider_message_id, recipient_id)
+        SELECT p_organization_id, moved.provider, moved.provider_message_id, moved.id
+        FROM moved
+        WHERE moved.provider_message_id IS NOT NULL AND moved.provider IS NOT NULL
+        ORDER BY moved.provider, moved.provider_message_id
+        ON CONFLICT DO NOTHING
+    ), counted AS (
+        INSERT INTO internal.communication_counter_deltas (organization_id, communication_id, status, delta)
+        SELECT p_organization_id, v_batch.communication_id, change.status, change.delta
+        FROM (
+            SELECT moved.status, count(*) AS delta FROM moved GROUP BY moved.status
+            UNION ALL
+            SELECT 'sending', -count(*) FROM moved HAVING count(*) > 0
+        ) AS change
+    )
+    SELECT
+        (SELECT count(*) FROM result), array_agg(moved.id),
+        array_agg(moved.id) FILTER (WHERE moved.outcome = 'temporary' AND moved.next_attempt_at IS NULL)
+    INTO v_given, v_done, v_exhausted
+    FROM moved;
+    IF v_batch.handed_out <> v_given OR v_given <> coalesce(cardinality(v_done), 0) THEN
+        PERFORM internal.complete_late(v_batch, p_results, coalesce(v_done, '{}'));
+    END IF;
+    IF v_exhausted IS NOT NULL THEN
+        PERFORM internal.bury_recipients(v_batch, 'attempts_exhausted', NULL, v_exhausted);
+    END IF;
+    IF EXISTS (
+        SELECT FROM internal.unmatched_delivery_events AS waiting
+        WHERE waiting.claimed_organization = p_organization_id
+    ) THEN
+        PERFORM internal.match_delivery_events(
+            p_organization_id,
+            (SELECT array_agg(result.recipient_id) FROM internal.batch_results(p_results) AS result)
+        );
+    END IF;
+    RETURN internal.settle_batch(v_batch, v_batch.handed_out);
+END
+$$;
+
+COMMENT ON FUNCTION public.complete_batch(p_organization_id uuid, p_batch_id text, p_lease_token uuid, p_results jsonb) IS 'Answer for a leased chunk: what became of each recipient. Ends the lease; refused (GC361) after it was lost.';
+
+CREATE FUNCTION public.compliance_report(p_from timestamp with time zone, p_until timestamp with time zone) RETURNS TABLE(organization_id uuid, measure text, value numeric)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* What happened from p_from until before p_until, counted per organization: consents, withdrawals, suppressions,
+   commercial messages and their checks, erasures, requests and holds. Measures that are 0 are left out.
+   Raises GC300 for NULL, GC421 for what is no period. */
+BEGIN
+    PERFORM internal.require_period(p_from, p_until);
+    RETURN QUERY
+    SELECT counted.organization_id, counted.measure, counted.value
+    FROM (
+        SELECT
+            happened.organization_id,
+            CASE happened.event WHEN 'given' THEN 'consents_given' ELSE 'consents_withdrawn' END AS measure,
+            count(*)::numeric AS value
+        FROM public.communication_gdpr_consent_events AS happened
+        WHERE happened.recorded_at >= p_from AND happened.recorded_at < p_until
+        GROUP BY 1, 2
+        UNION ALL
+        SELECT bar.organization_id, 'suppressions_' || bar.reason, count(*)
+        FROM public.suppressions AS bar
+        WHERE bar.created_at >= p_from AND bar.created_at < p_until
+        GROUP BY 1, 2
+        UNION ALL
+        SELECT sent.organization_id, tally.measure, tally.value
+        FROM (
+            SELECT
+                message.organization_id, count(*) AS commercial,
+                count(*) FILTER (WHERE checked.compliance_score IS NULL) AS unchecked,
+                count(*) FILTER (WHERE checked.compliance_score < 80) AS below_80,
+                round(avg(checked.compliance_score), 1) AS average
+            FROM public.guest_communications AS message
+            LEFT JOIN LATERAL (
+                SELECT last_check.compliance_score
+                FROM public.communication_canspam_compliance AS last_check
+                WHERE
+                    last_check.organization_id = message.organization_id
+                    AND last_check.communication_id = message.id
+                ORDER BY last_check.validation_id DESC
+                LIMIT 1
+            ) AS checked ON true
+            WHERE
+                message.created_at >= p_from AND message.created_at < p_until
+                AND message.message_category = 'commercial' AND message.status IN ('scheduled', 'sending', 'sent')
+            GROUP BY message.organization_id
+        ) AS sent
+        CROSS JOIN LATERAL (
+            VALUES
+            ('commercial_messages', sent.commercial::numeric), ('commercial_messages_unchecked', sent.unchecked),
+            ('commercial_messages_below_80', sent.below_80), ('commercial_messages_average_score', sent.average)
+        ) AS tally (measure, value)
+        UNION ALL
+        SELECT guest.organization_id, 'guests_erased', count(*)
+        FROM public.guests AS guest
+        WHERE guest.erased_at >= p_from AND guest.erased_at < p_until
+        GROUP BY 1
+        UNION ALL
+        SELECT request.organization_id, tally.measure, count(*)
+        FROM public.data_subject_requests AS request
+        CROSS JOIN LATERAL (
+            VALUES
+            ('requests_received', request.received_at >= p_from AND request.received_at < p_until),
+            ('requests_answered', request.closed_at >= p_from AND request.closed_at < p_until),
+            (
+                'requests_answered_late',
+                request.closed_at >= p_from AND request.closed_at < p_until AND request.closed_at > request.due_at
+            ),
+            ('requests_overdue_now', request.closed_at IS NULL AND request.due_at < now())
+        ) AS tally (measure, counts)
+        WHERE tally.counts
+        GROUP BY 1, 2
+        UNION ALL
+        SELECT hold.organization_id, 'legal_holds_now', count(*)
+        FROM public.legal_holds AS hold
+        WHERE hold.lifted_at IS NULL
+        GROUP BY 1
+    ) AS counted
+    WHERE counted.value > 0
+    ORDER BY 1, 2;
+END
+$$;
+
+COMMENT ON FUNCTION public.compliance_report(p_from timestamp with time zone, p_until timestamp with time zone) IS 'Consents, withdrawals, suppressions, message checks, erasures and requests of a period, per organization.';
+
+CREATE FUNCTION public.consent_gaps(p_interval interval DEFAULT '7 days'::interval) RETURNS TABLE(organization_id uuid, communication_id uuid, message_title text, recipients bigint, without_consent bigint, after_withdrawal bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Messages of the last p_interval that rest on consent and lack it: how many recipients they were sent to, for how
+   many no event proves that this address had consented to this purpose on this channel, and how many they were handed
+   to a provider after the withdrawal. No rows: every message had its consent.
+   Raises GC300 for NULL, GC421 for an interval that is negative or longer than ten years. */
+BEGIN
+    PERFORM internal.require_given(jsonb_build_object('p_interval', p_interval));
+    IF NOT isfinite(p_interval) OR p_interval NOT BETWEEN interval '0' AND interval '10 years' THEN
+        RAISE EXCEPTION '% is no interval to look back', p_interval
+        USING ERRCODE = 'GC421', HINT = 'Give an interval such as 7 days, at most 10 years.';
+    END IF;
+    RETURN QUERY
+    SELECT *
+    FROM (
+        SELECT
+            message.organization_id, message.id, message.message_title, count(*) AS recipients,
+            count(*) FILTER (WHERE proof.event_id IS NULL) AS without_consent,
+            count(*) FILTER (WHERE withdrawn.is_withdrawn) AS after_withdrawal
+        FROM public.guest_communications AS message
+        JOIN public.communication_recipients AS recipient
+            ON message.organization_id = recipient.organization_id AND message.id = recipient.communication_id
+                AND message.created_at = recipient.communication_created_at
+        LEFT JOIN public.communication_gdpr_consent_events AS proof
+            ON recipient.organization_id = proof.organization_id AND recipient.consent_event_id = proof.event_id
+                AND recipient.address_hash = proof.address_hash AND recipient.channel = proof.channel
+                AND message.purpose = proof.purpose AND proof.event = 'given'
+                AND recipient.sending_at >= proof.recorded_at
+        LEFT JOIN LATERAL (
+            SELECT true AS is_withdrawn
+            FROM public.communication_gdpr_consent_events AS ended
+            WHERE
+                ended.organization_id = recipient.organization_id AND ended.address_hash = recipient.address_hash
+                AND ended.channel = recipient.channel AND ended.purpose = message.purpose
+                AND ended.event = 'withdrawn' AND ended.recorded_at < recipient.sending_at
+                AND ended.recorded_at > proof.recorded_at
+            LIMIT 1
+        ) AS withdrawn ON true
+        WHERE
+            message.created_at > now() - p_interval AND message.lawful_basis = 'consent'
+            AND recipient.lawful_basis = 'consent' AND recipient.sending_at IS NOT NULL
+            -- Of who is anonymous nothing can be shown, for or against.
+            AND recipient.address_hash IS NOT NULL
+        GROUP BY message.organization_id, message.id, message.message_title
+    ) AS counted
+    WHERE counted.without_consent > 0 OR counted.after_withdrawal > 0
+    ORDER BY 1, 2;
+END
+$$;
+
+COMMENT ON FUNCTION public.consent_gaps(p_interval interval) IS 'Messages that rest on consent and were sent without it or after its withdrawal, with counts.';
+
+CREATE FUNCTION public.create_communication(p_organization_id uuid, p_title text, p_channel text, p_purpose text, p_template_id uuid DEFAULT NULL::uuid, p_subject text DEFAULT NULL::text, p_body text DEFAULT NULL::text, p_body_text text DEFAULT NULL::text, p_category text DEFAULT 'transactional'::text, p_lawful_basis text DEFAULT NULL::text, p_sender_name text DEFAULT NULL::text, p_sender_address text DEFAULT NULL::text, p_reply_to text DEFAULT NULL::text, p_postal_address text DEFAULT NULL::text, p_unsubscribe_url text DEFAULT NULL::text, p_scheduled_for timestamp with time zone DEFAULT NULL::timestamp with time zone, p_window_from time without time zone DEFAULT NULL::time without time zone, p_window_until time without time zone DEFAULT NULL::time without time zone, p_priority integer DEFAULT 5, p_idempotency_key text DEFAULT NULL::text) RETURNS public.guest_communications
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Make a communication, a draft until bulk_send() gives it recipients; returns its row. Its texts are those of the
+   published version of a template, or given here. Without p_lawful_basis a commercial message needs consent, a
+   transactional one rests on the contract. A repeated call with the same key returns the same communication.
+   Raises GC340 and GC341 for the key, GC343 for a value that cannot be (GC300 if it is missing), GC344 for a template
+   that cannot be used, GC345 for a commercial message without what 15 USC 7704 demands, GC346 for a moment out of
+   bounds, and what internal.compile_message() raises for texts that are no template. */
+DECLARE
+    v_before jsonb;
+    v_made public.guest_communications;
+BEGIN
+    PERFORM public.enter_tenant(p_organization_id);
+    v_before := internal.begin_idempotent(
+        p_organization_id, p_idempotency_key, 'create_communication',
+        sha256(convert_to(jsonb_build_array(
+            p_title, p_channel, p_purpose, p_template_id, p_subject, p_body, p_body_text, p_category, p_lawful_basis,
+            p_sender_name, p_sender_address, p_reply_to, p_postal_address, p_unsubscribe_url, p_scheduled_for,
+            p_window_from, p_window_until, p_priority
+        )::text, 'UTF8'))
+    );
+    IF v_before IS NOT NULL THEN
+        RETURN internal.communication(p_organization_id, (v_before ->> 'communication_id')::uuid);
+    END IF;
+
+    v_made.organization_id := p_organization_id;
+    v_made.id := internal.uuid_v7();
+    v_made.created_at := internal.uuid_v7_time(v_made.id);
+    v_made.message_title := p_title;
+    v_made.message_type := p_channel;
+    v_made.message_category := p_category;
+    v_made.purpose := p_purpose;
+    v_made.lawful_basis := coalesce(p_lawful_basis, CASE p_category WHEN 'commercial' THEN 'consent' ELSE 'contract' END);
+    v_made.template_id := p_template_id;
+    v_made.subject := p_subject;
+    v_made.body := p_body;
+    v_made.body_text := p_body_text;
+    v_made.sender_name := p_sender_name;
+    v_made.sender_address := p_sender_address;
+    v_made.reply_to := p_reply_to;
+    v_made.postal_address := p_postal_address;
+    v_made.unsubscribe_url := p_unsubscribe_url;
+    v_made.scheduled_for := p_scheduled_for;
+    v_made.window_from := p_window_from;
+    v_made.window_until := p_window_until;
+    PERFORM internal.check_communication(v_made, p_priority);
+    v_made.priority := p_priority;
+    IF p_template_id IS NULL THEN
+        SELECT made.compiled, made.variables INTO v_made.compiled, v_made.variables
+        FROM internal.compile_message(p_channel, p_subject, p_body, p_body_text) AS made;
+    ELSE
+        SELECT template.version, template.subject, template.body, template.body_text, template.compiled, template.variables
+        INTO
+            v_made.template_version, v_made.subject, v_made.body, v_made.body_text, v_made.compiled, v_made.variables
+        FROM internal.published_template(p_organization_id, p_template_id, p_channel) AS template;
+    END IF;
+
+    INSERT INTO public.guest_communications AS new (
+        organization_id, id, created_at, message_title, message_type, message_category, purpose, lawful_basis,
+        template_id, template_version, subject, body, body_text, compiled, variables, sender_name, sender_address,
+        reply_to, postal_address, unsubscribe_url, scheduled_for, window_from, window_until, priority
+    ) VALUES (
+        v_made.organization_id, v_made.id, v_made.created_at, v_made.message_title, v_made.message_type,
+        v_made.message_category, v_made.purpose, v_made.lawful_basis, v_made.template_id, v_made.template_version,
+        v_made.subject, v_made.body, v_made.body_text, v_made.compiled, v_made.variables, v_made.sender_name,
+        v_made.sender_address, v_made.reply_to, v_made.postal_address, v_made.unsubscribe_url, v_made.scheduled_for,
+        v_made.window_from, v_made.window_until, v_made.priority
+    ) RETURNING new.* INTO v_made;
+    PERFORM internal.finish_idempotent(
+        p_organization_id, p_idempotency_key, jsonb_build_object('communication_id', v_made.id)
+    );
+    RETURN v_made;
+END
+$$;
+
+COMMENT ON FUNCTION public.create_communication(p_organization_id uuid, p_title text, p_channel text, p_purpose text, p_template_id uuid, p_subject text, p_body text, p_body_text text, p_category text, p_lawful_basis text, p_sender_name text, p_sender_address text, p_reply_to text, p_postal_address text, p_unsubscribe_url text, p_scheduled_for timestamp with time zone, p_window_from time without time zone, p_window_until time without time zone, p_priority integer, p_idempotency_key text) IS 'Make a communication from a template or from texts: a draft until bulk_send() gives it recipients.';
+
+CREATE TABLE public.consent_texts (
+    organization_id uuid NOT NULL,
+    version text NOT NULL,
+    body text NOT NULL,
+    sha256 bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    created_by name DEFAULT SESSION_USER NOT NULL,
+    CONSTRAINT consent_texts_body_check CHECK (((length(body) >= 1) AND (length(body) <= 100000))),
+    CONSTRAINT consent_texts_sha256_check CHECK ((length(sha256) = 32)),
+    CONSTRAINT consent_texts_version_check CHECK (((length(version) >= 1) AND (length(version) <= 100)))
 );
 
-ALTER TABLE ONLY public.organizations FORCE ROW LEVEL SECURITY;
+ALTER TABLE ONLY public.consent_texts FORCE ROW LEVEL SECURITY;
 
-COMMENT ON TABLE public.organizations IS 'The tenants. Made by create_organization(); a tenant sees its own row only.';
+COMMENT ON TABLE public.consent_texts IS 'The words that people consented to, by version; never changed. Made by create_consent_text().';
 
-COMMENT ON COLUMN public.organizations.organization_id IS 'The tenant key, first column of every tenant table.';
+COMMENT ON COLUMN public.consent_texts.organization_id IS 'The tenant.';
 
-COMMENT ON COLUMN public.organizations.name IS 'Its name, for people.';
+COMMENT ON COLUMN public.consent_texts.version IS 'What the application calls it, such as 2026-03 or newsletter-de-2.';
 
-COMMENT ON COLUMN public.organizations.state IS 'active; suspended: nothing is sent; closed: kept for its records.';
+COMMENT ON COLUMN public.consent_texts.body IS 'Exactly what was shown.';
 
-COMMENT ON COLUMN public.organizations.time_zone IS 'IANA name; quiet hours and sending windows are meant in it.';
+COMMENT ON COLUMN public.consent_texts.sha256 IS 'SHA-256 of the text in UTF-8.';
 
-COMMENT ON COLUMN public.organizations.created_at IS 'When it was made.';
+COMMENT ON COLUMN public.consent_texts.created_at IS 'When it was made known.';
+
+COMMENT ON COLUMN public.consent_texts.created_by IS 'The login that did so.';
+
+CREATE FUNCTION public.create_consent_text(p_organization_id uuid, p_version text, p_body text) RETURNS public.consent_texts
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Make known the exact words that people will consent to, under a version of the caller's choice, and return them
+   with their checksum. The same words again return the same row.
+   Raises GC300 for NULL, GC404 for an unreadable version or text, or if the version has other words already. */
+DECLARE
+    v_text public.consent_texts;
+BEGIN
+    PERFORM public.enter_tenant(p_organization_id);
+    PERFORM internal.require_given(jsonb_build_object('p_version', p_version, 'p_body', p_body));
+    PERFORM internal.require_text('p_version', p_version, 100, 'GC404');
+    PERFORM internal.require_text('p_body', p_body, 100000, 'GC404');
+    INSERT INTO public.consent_texts (organization_id, version, body, sha256)
+    VALUES (p_organization_id, p_version, p_body, sha256(convert_to(p_body, 'UTF8')))
+    ON CONFLICT DO NOTHING;
+    SELECT known.* INTO STRICT v_text
+    FROM public.consent_texts AS known
+    WHERE known.organization_id = p_organization_id AND known.version = p_version;
+    IF v_text.body <> p_body THEN
+        RAISE EXCEPTION 'version "%" has other words', p_version
+        USING ERRCODE = 'GC404', HINT = 'Words that people consented to never change: give new ones a new version.';
+    END IF;
+    RETURN v_text;
+END
+$$;
+
+COMMENT ON FUNCTION public.create_consent_text(p_organization_id uuid, p_version text, p_body text) IS 'Make known the exact words that people will consent to, under a version.';
 
 CREATE FUNCTION public.create_organization(p_organization_id uuid, p_name text, p_time_zone text DEFAULT 'UTC'::text, p_logins name[] DEFAULT '{}'::name[]) RETURNS public.organizations
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1193,11 +8625,16 @@ CREATE FUNCTION public.create_organization(p_organization_id uuid, p_name text, 
 /* Make an organization and bind logins to it.
    p_organization_id is the idempotency key: a repeated call with the same values returns the row it
    made, one with other values raises GC004. NULL makes a new id, and then a retry makes a second one.
-   Raises GC005 for a time zone that PostgreSQL does not know, GC002 for an unknown login. */
+   Raises GC005 for a time zone that PostgreSQL does not know, GC002 for an unknown login, GC006 for
+   the nil UUID. */
 DECLARE
     v_organization public.organizations;
     v_login name;
 BEGIN
+    IF p_organization_id = '00000000-0000-0000-0000-000000000000' THEN
+        RAISE EXCEPTION 'the nil UUID is no organization'
+        USING ERRCODE = 'GC006', HINT = 'Rows of the platform itself carry it. Take another id, or NULL for a new one.';
+    END IF;
     IF NOT EXISTS (SELECT FROM pg_timezone_names WHERE name = p_time_zone) THEN
         RAISE EXCEPTION 'there is no time zone "%"', p_time_zone
         USING ERRCODE = 'GC005', HINT = 'Give an IANA name such as Europe/Berlin, or UTC.';
@@ -1224,6 +8661,134 @@ $$;
 
 COMMENT ON FUNCTION public.create_organization(p_organization_id uuid, p_name text, p_time_zone text, p_logins name[]) IS 'Make an organization and bind logins to it; the id is the idempotency key.';
 
+CREATE FUNCTION public.create_template(p_organization_id uuid, p_name text, p_channel text, p_subject text, p_body text, p_body_text text DEFAULT NULL::text) RETURNS TABLE(template_id uuid, version integer)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Write a draft: version 1 under a new name, else the next version. With the texts of the newest
+   version it makes none and returns that one, so a call may be repeated. publish_template() checks the
+   texts' tags; messages can use a version from then on.
+   Raises GC300 for NULL, GC323 for a name that is empty, too long or not one line, GC321 and GC322 for
+   texts and channel, GC324 if the name is of another channel, GC325 if it is archived. */
+DECLARE
+    v_template public.message_templates;
+    v_newest public.message_template_versions;
+BEGIN
+    PERFORM public.enter_tenant(p_organization_id);
+    IF p_name IS NULL THEN
+        RAISE EXCEPTION 'p_name is NULL' USING ERRCODE = 'GC300', HINT = 'Name the template.';
+    ELSIF length(p_name) NOT BETWEEN 1 AND 200 OR p_name ~ '[\x01-\x1f\x7f-\x9f]' OR p_name <> btrim(p_name) THEN
+        RAISE EXCEPTION '"%" is no name for a template', left(p_name, 250)
+        USING ERRCODE = 'GC323', HINT = 'A name has 1 to 200 characters, on one line, and no blanks around it.';
+    END IF;
+    PERFORM internal.check_message_texts(p_channel, p_subject, p_body, p_body_text);
+    INSERT INTO public.message_templates (organization_id, name, channel)
+    VALUES (p_organization_id, p_name, p_channel)
+    ON CONFLICT (organization_id, name) DO NOTHING;
+    SELECT named.* INTO STRICT v_template
+    FROM public.message_templates AS named
+    WHERE named.organization_id = p_organization_id AND named.name = p_name
+    FOR NO KEY UPDATE;
+    IF v_template.channel <> p_channel THEN
+        RAISE EXCEPTION 'template "%" is for %', p_name, v_template.channel
+        USING ERRCODE = 'GC324', HINT = format('Take another name for %s.', p_channel);
+    ELSIF v_template.archived_at IS NOT NULL THEN
+        RAISE EXCEPTION 'template "%" is archived', p_name
+        USING ERRCODE = 'GC325', HINT = 'Take another name.';
+    END IF;
+    SELECT newest.* INTO v_newest
+    FROM public.message_template_versions AS newest
+    WHERE newest.organization_id = p_organization_id AND newest.template_id = v_template.template_id
+    ORDER BY newest.version DESC LIMIT 1;
+    IF (v_newest.subject, v_newest.body, v_newest.body_text) IS DISTINCT FROM (p_subject, p_body, p_body_text) THEN
+        v_newest.version := coalesce(v_newest.version, 0) + 1;
+        INSERT INTO public.message_template_versions (
+            organization_id, template_id, version, subject, body, body_text
+        )
+        VALUES (p_organization_id, v_template.template_id, v_newest.version, p_subject, p_body, p_body_text);
+    END IF;
+    RETURN QUERY SELECT v_template.template_id, v_newest.version;
+END
+$$;
+
+COMMENT ON FUNCTION public.create_template(p_organization_id uuid, p_name text, p_channel text, p_subject text, p_body text, p_body_text text) IS 'Write a draft of a template: the first version of a new name, or the next one.';
+
+CREATE FUNCTION public.encrypt_key(p_key bytea) RETURNS bytea
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* A key under the key-encryption key of the machine, to be inserted into communication_encryption_keys.
+   This function does not know the row that it is for, so it wraps for no row at all: a value of it opens
+   nowhere but in the trigger of that table, which seals the key again for its row.
+   Raises GC300 for NULL, GC201 for another length than 32 bytes, GC203 if the key-encryption key cannot be read. */
+BEGIN
+    IF p_key IS NULL THEN
+        RAISE EXCEPTION 'p_key is NULL'
+        USING ERRCODE = 'GC300', HINT = 'Write encrypt_key(generate_random_key()).';
+    END IF;
+    RETURN internal.wrap_key(p_key, convert_to('guestcomms key without a row', 'UTF8'));
+END
+$$;
+
+COMMENT ON FUNCTION public.encrypt_key(p_key bytea) IS 'A key wrapped under the key-encryption key of the machine, to be inserted into communication_encryption_keys.';
+
+CREATE FUNCTION public.encryption_status() RETURNS TABLE(organization_id uuid, key_type text, purpose text, keys bigint, active_version integer, active_since timestamp with time zone, active_age interval, under_old_master bigint, state text, finding text, remedy text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* One row for the key-encryption key of the machine that answers, and one for each organization, key type and
+   purpose; what needs somebody comes first. state: ok; attention: works, but something is to be done; failed:
+   what it encrypted cannot be read here. Proven by opening every key, a quarter of a millisecond each. */
+#variable_conflict use_column
+DECLARE
+    v_nobody constant uuid := uuid '00000000-0000-0000-0000-000000000000';
+    v_problem constant text := internal.key_encryption_problem();
+BEGIN
+    RETURN QUERY
+    WITH summary AS (
+        SELECT
+            one.organization_id, one.key_type, one.purpose, count(*) AS keys,
+            max(one.key_version) FILTER (WHERE one.state = 'active') AS active_version,
+            max(one.activated_at) FILTER (WHERE one.state = 'active') AS active_since,
+            count(*) FILTER (WHERE one.state <> 'destroyed' AND master.state <> 'active') AS under_old_master,
+            min(internal.key_problem(one)) AS problem
+        FROM public.communication_encryption_keys AS one
+        LEFT JOIN public.communication_encryption_keys AS master
+            ON master.organization_id = v_nobody AND master.key_id = one.parent_key_id
+        GROUP BY one.organization_id, one.key_type, one.purpose
+        UNION ALL
+        SELECT v_nobody, 'key_encryption', 'keys', 1, NULL, NULL, 0, v_problem
+    ), judged AS (
+        SELECT
+            summary.*, now() - summary.active_since AS active_age,
+            CASE
+                WHEN summary.problem IS NOT NULL THEN 1
+                WHEN summary.under_old_master > 0 THEN 2
+                WHEN summary.key_type = 'master' AND now() - summary.active_since > interval '35 days' THEN 3
+                ELSE 4
+            END AS verdict
+        FROM summary
+    )
+
+    SELECT
+        judged.organization_id, judged.key_type, judged.purpose, judged.keys, judged.active_version,
+        judged.active_since, judged.active_age, judged.under_old_master,
+        (ARRAY['failed', 'attention', 'attention', 'ok'])[judged.verdict],
+        (ARRAY[
+            judged.problem, 'keys are under a master that was replaced', 'the master is older than 35 days', NULL
+        ])[judged.verdict],
+        (ARRAY[
+            'Restore the key-encryption key from escrow, see docs/security.md.',
+            'SELECT * FROM rotate_encryption_keys(''master''), until nothing remains.',
+            'SELECT * FROM rotate_encryption_keys(''master'').', NULL
+        ])[judged.verdict]
+    FROM judged
+    ORDER BY judged.verdict, judged.key_type DESC, judged.organization_id, judged.purpose;
+END
+$$;
+
+COMMENT ON FUNCTION public.encryption_status() IS 'Which keys there are, whether they open on this machine, and what is to be done about them.';
+
 CREATE FUNCTION public.enter_tenant(p_organization_id uuid) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1233,7 +8798,9 @@ CREATE FUNCTION public.enter_tenant(p_organization_id uuid) RETURNS void
    Raises GC001 if the login is not bound to the organization, whether or not that exists. */
 BEGIN
     PERFORM set_config('app.organization_id', coalesce(p_organization_id::text, ''), true);
-    IF internal.current_organization() IS NULL THEN
+    IF internal.current_organization() IS NULL
+        OR p_organization_id = '00000000-0000-0000-0000-000000000000' -- the platform's rows are no tenant's
+    THEN
         RAISE EXCEPTION 'login "%" may not act for organization %', SESSION_USER, p_organization_id
         USING ERRCODE = 'GC001',
             HINT = 'Somebody of operations binds it with bind_login(organization_id, login).';
@@ -1243,75 +8810,2190 @@ $$;
 
 COMMENT ON FUNCTION public.enter_tenant(p_organization_id uuid) IS 'Enter an organization for the rest of the transaction; refuses (GC001) a login that is not bound to it.';
 
+CREATE FUNCTION public.erase_guest(p_organization_id uuid, p_guest_id uuid, OUT messages_suppressed bigint, OUT messages_anonymised bigint, OUT consents_ended bigint) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Erase a guest (GDPR Art 17): the guest and the messages stay as rows without personal data, so that counts stay
+   true; what is queued is suppressed; consent ends; preferences go. Addresses that no other guest has are suppressed
+   by their keyed hash, so that an old list does not bring the person back. Returns how many messages were suppressed
+   and made anonymous and how many consents ended; erasing again finds what was queued beside the first time.
+   Raises GC300 for NULL, GC410 for an unknown guest, GC426 while a legal hold is on the guest, on a message to the
+   guest or on all of the organization. */
+DECLARE
+    v_guest public.guests;
+    v_channels text[];
+    v_hashes bytea[];
+    v_hold uuid;
+BEGIN
+    PERFORM public.enter_tenant(p_organization_id);
+    v_guest := internal.require_guest(p_organization_id, p_guest_id);
+    v_hold := internal.hold_on_guest(p_organization_id, p_guest_id);
+    IF v_hold IS NOT NULL THEN
+        RAISE EXCEPTION 'legal hold % forbids to erase guest %', v_hold, p_guest_id
+        USING ERRCODE = 'GC426', HINT = 'Refuse the request for now (Art 17(3)(e)), or lift the hold.';
+    END IF;
+
+    SELECT array_agg(mine.channel), array_agg(mine.address_hash) INTO v_channels, v_hashes
+    FROM (
+        SELECT own.channel, own.address_hash
+        FROM (
+            VALUES ('email', v_guest.email_hash), ('sms', v_guest.phone_hash), ('push', v_guest.push_hash)
+        ) AS own (channel, address_hash)
+        UNION
+        SELECT earlier.channel, earlier.address_hash
+        FROM public.communication_recipients AS earlier
+        WHERE earlier.organization_id = p_organization_id AND earlier.guest_id = p_guest_id
+    ) AS mine
+    WHERE
+        mine.address_hash IS NOT NULL
+        AND NOT EXISTS (
+            SELECT FROM internal.guests_at(p_organization_id, mine.channel, mine.address_hash) AS other
+            WHERE other.guest_id <> p_guest_id
+        );
+
+    WITH locked AS MATERIALIZED (
+        SELECT recipient.id, recipient.communication_created_at, recipient.status
+        FROM public.communication_recipients AS recipient
+        JOIN (
+            SELECT named.id, named.communication_created_at
+            FROM public.communication_recipients AS named
+            WHERE named.organization_id = p_organization_id AND named.guest_id = p_guest_id
+            UNION ALL
+            SELECT unnamed.id, unnamed.communication_created_at
+            FROM public.communication_recipients AS unnamed
+            WHERE
+                unnamed.organization_id = p_organization_id AND unnamed.guest_id IS NULL
+                AND unnamed.address_hash = ANY (v_hashes)
+        ) AS mine ON recipient.id = mine.id AND recipient.communication_created_at = mine.communication_created_at
+        WHERE
+            recipient.organization_id = p_organization_id
+            AND (recipient.status = 'queued' OR internal.is_personal(recipient))
+        ORDER BY recipient.id
+        FOR UPDATE OF recipient
+    ),
+    erased AS (
+        UPDATE public.communication_recipients AS recipient
+        SET
+            status = CASE recipient.status WHEN 'queued' THEN 'suppressed' ELSE recipient.status END,
+            suppression_reason
+            = CASE recipient.status WHEN 'queued' THEN 'guest_erased' ELSE recipient.suppression_reason END,
+            suppressed_at
+            = CASE recipient.status WHEN 'queued' THEN clock_timestamp() ELSE recipient.suppressed_at END,
+            recipient_key = gen_random_uuid(), recipient_name = NULL, recipient_email = NULL, recipient_phone = NULL,
+            recipient_device = NULL, address_hash = NULL, personalisation = NULL, personalisation_key_version = NULL,
+            error_message = NULL
+        FROM locked
+        WHERE
+            recipient.organization_id = p_organization_id AND recipient.id = locked.id
+            AND recipient.communication_created_at = locked.communication_created_at
+        RETURNING recipient.communication_id, recipient.id, locked.status AS earlier_status
+    ),
+    counted AS (
+        INSERT INTO internal.communication_counter_deltas (organization_id, communication_id, status, delta)
+        SELECT p_organization_id, erased.communication_id, change.status, change.sign * count(*)
+        FROM erased CROSS JOIN (VALUES ('queued', -1), ('suppressed', 1)) AS change (status, sign)
+        WHERE erased.earlier_status = 'queued'
+        GROUP BY erased.communication_id, change.status, change.sign
+    ),
+    reported AS (
+        UPDATE public.delivery_status AS report
+        SET error_message = NULL
+        FROM erased
+        WHERE
+            report.organization_id = p_organization_id AND report.recipient_id = erased.id
+            AND report.error_message IS NOT NULL
+    )
+    SELECT count(*) FILTER (WHERE erased.earlier_status = 'queued'), count(*)
+    INTO messages_suppressed, messages_anonymised
+    FROM erased;
+
+    SELECT coalesce(sum(
+        internal.end_consent(
+            p_organization_id, mine.channel, mine.address_hash, NULL, '{"method": "request", "source": "erase_guest"}'
+        )
+    ), 0)
+    INTO consents_ended
+    FROM unnest(v_channels, v_hashes) AS mine (channel, address_hash);
+    UPDATE public.communication_gdpr_consent AS consent
+    SET guest_email = NULL, guest_id = NULL
+    WHERE
+        consent.organization_id = p_organization_id AND consent.address_hash = ANY (v_hashes)
+        AND num_nonnulls(consent.guest_email, consent.guest_id) > 0;
+    INSERT INTO public.suppressions AS known (organization_id, channel, address_hash, reason)
+    SELECT p_organization_id, mine.channel, mine.address_hash, 'erased'
+    FROM unnest(v_channels, v_hashes) AS mine (channel, address_hash)
+    ORDER BY mine.channel, mine.address_hash
+    ON CONFLICT (organization_id, channel, address_hash) DO UPDATE
+    SET scope = 'all', expires_at = NULL
+    WHERE known.scope <> 'all' OR known.expires_at IS NOT NULL;
+
+    DELETE FROM public.communication_preferences AS wishes
+    WHERE wishes.organization_id = p_organization_id AND wishes.guest_id = p_guest_id;
+    UPDATE public.guests AS guest
+    SET
+        external_id = NULL, name = NULL, email = NULL, phone = NULL, push_token = NULL, email_hash = NULL,
+        phone_hash = NULL, push_hash = NULL, language = NULL, time_zone = NULL, updated_at = clock_timestamp(),
+        erased_at = clock_timestamp()
+    WHERE
+        guest.organization_id = p_organization_id AND guest.guest_id = p_guest_id AND guest.erased_at IS NULL;
+    PERFORM internal.record_security_event(
+        p_organization_id, 'guest_erased', p_details => jsonb_build_object('guest_id', p_guest_id)
+    );
+    -- The log outlives a restore to an earlier moment, after which this has to be done again.
+    RAISE LOG 'erased guest % of organization %', p_guest_id, p_organization_id;
+END
+$$;
+
+COMMENT ON FUNCTION public.erase_guest(p_organization_id uuid, p_guest_id uuid, OUT messages_suppressed bigint, OUT messages_anonymised bigint, OUT consents_ended bigint) IS 'Erase a guest (GDPR Art 17): rows stay without personal data, suppressions stay as keyed hashes.';
+
+CREATE TABLE public.communication_query_performance (
+    query_hash bigint NOT NULL,
+    query_text text NOT NULL,
+    execution_time_ms double precision NOT NULL,
+    rows_affected double precision NOT NULL,
+    calls bigint NOT NULL,
+    plan jsonb,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT communication_query_performance_calls_check CHECK ((calls >= 1)),
+    CONSTRAINT communication_query_performance_execution_time_ms_check CHECK ((execution_time_ms >= (0)::double precision)),
+    CONSTRAINT communication_query_performance_rows_affected_check CHECK ((rows_affected >= (0)::double precision))
+)
+PARTITION BY RANGE (created_at);
+
+COMMENT ON TABLE public.communication_query_performance IS 'Statements that were slow, by explain_slow_queries(), in monthly partitions; kept two months.';
+
+COMMENT ON COLUMN public.communication_query_performance.query_hash IS 'queryid of pg_stat_statements.';
+
+COMMENT ON COLUMN public.communication_query_performance.query_text IS 'The statement, with $1 in place of values.';
+
+COMMENT ON COLUMN public.communication_query_performance.execution_time_ms IS 'Average of a call since explain_slow_queries() last looked.';
+
+COMMENT ON COLUMN public.communication_query_performance.rows_affected IS 'Rows returned or changed by a call, average.';
+
+COMMENT ON COLUMN public.communication_query_performance.calls IS 'Calls since it last looked.';
+
+COMMENT ON COLUMN public.communication_query_performance.plan IS 'EXPLAIN (GENERIC_PLAN) as seen across all tenants; NULL where a statement cannot be explained.';
+
+COMMENT ON COLUMN public.communication_query_performance.created_at IS 'When it was noted.';
+
+CREATE FUNCTION public.explain_slow_queries(p_threshold_ms double precision DEFAULT 100) RETURNS SETOF public.communication_query_performance
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Note the statements that took p_threshold_ms or more on average since the last call, with their plans, and return
+   what was noted. A job calls it every ten minutes. Texts have no literals; utility statements, whose literals
+   pg_stat_statements keeps, are left out. Raises GC300 for NULL, GC133 for a negative threshold. */
+BEGIN
+    IF p_threshold_ms IS NULL THEN
+        RAISE EXCEPTION 'p_threshold_ms is NULL'
+        USING ERRCODE = 'GC300', HINT = 'Give milliseconds, such as 100.';
+    END IF;
+    IF NOT p_threshold_ms BETWEEN 0 AND 86400000 THEN
+        RAISE EXCEPTION 'p_threshold_ms is %', p_threshold_ms
+        USING ERRCODE = 'GC133', HINT = 'Give 0 to 86400000 milliseconds.';
+    END IF;
+    RETURN QUERY
+    INSERT INTO public.communication_query_performance AS noted (
+        query_hash, query_text, execution_time_ms, rows_affected, calls, plan
+    )
+    SELECT
+        slow.query_id, slow.masked, slow.total_ms / slow.calls, slow.row_count / slow.calls, slow.calls,
+        CASE WHEN slow.masked = slow.query_text THEN internal.generic_plan(slow.query_text) END
+    FROM (
+        SELECT
+            deltas.query_id, deltas.query_text, internal.without_literals(deltas.query_text) AS masked,
+            sum(deltas.calls)::bigint AS calls, sum(deltas.total_ms) AS total_ms,
+            sum(deltas.row_count)::double precision AS row_count
+        FROM internal.statement_deltas('slow') AS deltas
+        WHERE deltas.query_text ~* '^\s*(SELECT|INSERT|UPDATE|DELETE|MERGE|WITH)\M'
+        GROUP BY deltas.query_id, deltas.query_text
+    ) AS slow
+    WHERE slow.total_ms / slow.calls >= p_threshold_ms
+    ON CONFLICT DO NOTHING
+    RETURNING noted.*;
+END
+$$;
+
+COMMENT ON FUNCTION public.explain_slow_queries(p_threshold_ms double precision) IS 'Note the statements that were slow since the last call, with their plans, in communication_query_performance.';
+
+CREATE FUNCTION public.export_guest_data(p_organization_id uuid, p_guest_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Everything that is known of a guest, as JSON (GDPR Art 15 and 20): what was given, wishes, consent with its words
+   and its proof, suppressions, every message with its variables and reports, and requests.
+   Raises GC300 for NULL, GC410 for an unknown guest. */
+DECLARE
+    v_guest public.guests;
+BEGIN
+    PERFORM public.enter_tenant(p_organization_id);
+    v_guest := internal.require_guest(p_organization_id, p_guest_id);
+    PERFORM internal.record_security_event(
+        p_organization_id, 'guest_exported', p_details => jsonb_build_object('guest_id', p_guest_id)
+    );
+    RETURN (
+        WITH addresses (channel, address_hash) AS (
+            VALUES ('email', v_guest.email_hash), ('sms', v_guest.phone_hash), ('push', v_guest.push_hash)
+        )
+        SELECT jsonb_build_object(
+            'format', 'guestcomms-guest-data/1',
+            'exported_at', clock_timestamp(),
+            'guest', to_jsonb(v_guest) - ARRAY['email_hash', 'phone_hash', 'push_hash', 'name_search', 'email_search'],
+            'preferences', (
+                SELECT coalesce(jsonb_agg(to_jsonb(wishes) ORDER BY wishes.channel), '[]')
+                FROM public.communication_preferences AS wishes
+                WHERE wishes.organization_id = p_organization_id AND wishes.guest_id = p_guest_id
+            ),
+            'consent', (
+                SELECT coalesce(jsonb_agg(
+                    to_jsonb(proof) - 'address_hash' || jsonb_build_object('consent_text', words.body)
+                    ORDER BY proof.event_id
+                ), '[]')
+                FROM addresses
+                JOIN public.communication_gdpr_consent_events AS proof
+                    ON proof.organization_id = p_organization_id AND addresses.address_hash = proof.address_hash
+                        AND addresses.channel = proof.channel
+                LEFT JOIN public.consent_texts AS words
+                    ON proof.organization_id = words.organization_id AND proof.consent_version = words.version
+            ),
+            'suppressions', (
+                SELECT coalesce(jsonb_agg(to_jsonb(bar) - 'address_hash' ORDER BY bar.channel), '[]')
+                FROM addresses
+                JOIN public.suppressions AS bar
+                    ON bar.organization_id = p_organization_id AND addresses.address_hash = bar.address_hash
+                        AND addresses.channel = bar.channel
+            ),
+            'messages', (
+                SELECT coalesce(jsonb_agg(
+                    jsonb_strip_nulls(
+                        to_jsonb(recipient)
+                        - ARRAY['address_hash', 'recipient_key', 'personalisation', 'personalisation_key_version']
+                    ) || jsonb_build_object(
+                        'title', message.message_title, 'subject', message.subject, 'body', message.body,
+                        'purpose', message.purpose, 'reports', reports.list,
+                        'variables', CASE WHEN recipient.personalisation IS NOT NULL THEN convert_from(
+                            internal.aes256_gcm_decrypt(
+                                internal.field_key_of(p_organization_id, recipient.personalisation_key_version),
+                                recipient.personalisation,
+                                internal.field_context(
+                                    p_organization_id, 'communication_recipients.personalisation', recipient.id,
+                                    recipient.personalisation_key_version
+                                )
+                            ), 'UTF8'
+                        )::jsonb END
+                    )
+                    ORDER BY recipient.id
+                ), '[]')
+                FROM public.communication_recipients AS recipient
+                JOIN public.guest_communications AS message
+                    ON recipient.organization_id = message.organization_id
+                        AND recipient.communication_id = message.id
+                        AND recipient.communication_created_at = message.created_at
+                CROSS JOIN LATERAL (
+                    SELECT
+                        jsonb_agg(
+                            jsonb_build_object('status', report.status, 'occurred_at', report.occurred_at)
+                            ORDER BY report.occurred_at
+                        ) AS list
+                    FROM public.delivery_status AS report
+                    WHERE report.organization_id = p_organization_id AND report.recipient_id = recipient.id
+                ) AS reports
+                WHERE recipient.organization_id = p_organization_id AND recipient.guest_id = p_guest_id
+            ),
+            'requests', (
+                SELECT coalesce(jsonb_agg(to_jsonb(request) ORDER BY request.request_id), '[]')
+                FROM public.data_subject_requests AS request
+                WHERE request.organization_id = p_organization_id AND request.guest_id = p_guest_id
+            )
+        )
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.export_guest_data(p_organization_id uuid, p_guest_id uuid) IS 'Everything that is known of a guest, as JSON (GDPR Art 15 and 20).';
+
+CREATE FUNCTION public.extend_data_subject_request(p_organization_id uuid, p_request_id uuid, p_reason text) RETURNS public.data_subject_requests
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Take two months more for a complex request, once and within the first month, as GDPR Art 12(3) allows to who tells
+   the person why. Returns the request.
+   Raises GC300 for NULL, GC424 if there is no such open request, GC425 for an unreadable reason, or if the request
+   was extended before or is overdue. */
+DECLARE
+    v_request public.data_subject_requests;
+BEGIN
+    PERFORM public.enter_tenant(p_organization_id);
+    PERFORM internal.require_given(jsonb_build_object('p_reason', p_reason));
+    PERFORM internal.require_text('p_reason', p_reason, 500, 'GC425');
+    v_request := internal.require_open_request(p_organization_id, p_request_id);
+    IF v_request.extension_reason IS NOT NULL OR v_request.due_at < clock_timestamp() THEN
+        RAISE EXCEPTION 'request % was due at % and cannot be extended any more', p_request_id, v_request.due_at
+        USING ERRCODE = 'GC425', HINT = 'It is extended once, within the first month. Answer it.';
+    END IF;
+    UPDATE public.data_subject_requests AS request
+    SET due_at = request.received_at + interval '3 months', extension_reason = p_reason
+    WHERE request.organization_id = p_organization_id AND request.request_id = p_request_id
+    RETURNING request.* INTO v_request;
+    RETURN v_request;
+END
+$$;
+
+COMMENT ON FUNCTION public.extend_data_subject_request(p_organization_id uuid, p_request_id uuid, p_reason text) IS 'Take two months more for a request, once, with a reason (GDPR Art 12(3)).';
+
+CREATE FUNCTION public.extend_lease(p_organization_id uuid, p_batch_id text, p_lease_token uuid, p_lease interval DEFAULT '00:01:00'::interval) RETURNS timestamp with time zone
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Extend the lease of a chunk from now on; returns until when. Raises GC360 for a lease outside of 1 second to 1 hour,
+   GC361 if the lease is not held (any more): stop sending this chunk. */
+DECLARE
+    v_lease_until timestamptz;
+BEGIN
+    IF p_lease IS NULL OR p_lease NOT BETWEEN interval '1 second' AND interval '1 hour' THEN
+        RAISE EXCEPTION 'a lease of % is not possible', p_lease
+        USING ERRCODE = 'GC360', HINT = 'Give an interval from 1 second to 1 hour.';
+    END IF;
+    UPDATE public.communication_batch_queue AS mine
+    SET lease_until = clock_timestamp() + p_lease
+    WHERE mine.organization_id = p_organization_id AND mine.batch_id = p_batch_id
+        AND mine.lease_token = p_lease_token
+    RETURNING mine.lease_until INTO v_lease_until;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the lease of batch "%" is not held with this token', p_batch_id
+        USING ERRCODE = 'GC361', HINT = 'Stop sending it; record_delivery_events() takes what is known of its messages.';
+    END IF;
+    RETURN v_lease_until;
+END
+$$;
+
+COMMENT ON FUNCTION public.extend_lease(p_organization_id uuid, p_batch_id text, p_lease_token uuid, p_lease interval) IS 'Extend the lease of a chunk from now on; refused (GC361) after it was lost.';
+
+CREATE FUNCTION public.fail_batch(p_organization_id uuid, p_batch_id text, p_lease_token uuid, p_reason text, p_retry boolean DEFAULT true) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+/* Give a leased chunk back of which nothing was sent. With p_retry it is tried again after internal.retry_delay(),
+   max_attempts times; without, or after those, everybody in it who is queued becomes a dead letter.
+   Returns scheduled, or dead. Raises GC300 without a reason or p_retry, GC361 if the lease is not held (any more). */
+DECLARE
+    v_batch public.communication_batch_queue;
+BEGIN
+    IF p_reason IS NULL OR p_retry IS NULL THEN
+        RAISE EXCEPTION '% is missing', CASE WHEN p_reason IS NULL THEN 'p_reason' ELSE 'p_retry' END
+        USING ERRCODE = 'GC300', HINT = 'Say why the chunk failed, and whether it is worth another attempt.';
+    END IF;
+    SELECT mine.* INTO v_batch
+    FROM public.communication_batch_queue AS mine
+    WHERE mine.organization_id = p_organization_id AND mine.batch_id = p_batch_id
+        AND mine.lease_token = p_lease_token
+    FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the lease of batch "%" is not held with this token', p_batch_id
+        USING ERRCODE = 'GC361', HINT = 'It ended and its messages are unknown.';
+    END IF;
+    v_batch.attempts := v_batch.attempts + 1;
+    v_batch.last_error := left(p_reason, 4000);
+    WITH handed_out AS MATERIALIZED (
+        SELECT sending.id
+        FROM public.communication_recipients AS sending
+        WHERE sending.organization_id = v_batch.organization_id
+            AND sending.communication_created_at = v_batch.communication_created_at
+            AND sending.id BETWEEN v_batch.first_recipient_id AND v_batch.last_recipient_id
+            AND sending.status = 'sending' AND sending.sending_at = v_batch.leased_at
+        ORDER BY sending.id
+        FOR NO KEY UPDATE
+    ), moved AS (
+        UPDATE public.communication_recipients AS recipient
+        SET status = 'queued', sending_at = NULL, attempts = recipient.attempts - 1
+        FROM handed_out
+        WHERE recipient.organization_id = v_batch.organization_id AND recipient.id = handed_out.id
+            AND recipient.communication_created_at = v_batch.communication_created_at
+        RETURNING recipient.id
+    )
+    INSERT INTO internal.communication_counter_deltas (organization_id, communication_id, status, delta)
+    SELECT v_batch.organization_id, v_batch.communication_id, change.status, change.delta
+    FROM (SELECT count(*) AS moved FROM moved) AS back
+    CROSS JOIN LATERAL (VALUES ('sending', -back.moved), ('queued', back.moved)) AS change (status, delta)
+    WHERE back.moved > 0;
+    IF p_retry AND v_batch.attempts < v_batch.max_attempts THEN
+        UPDATE public.communication_batch_queue AS chunk
+        SET state = 'scheduled', run_at = clock_timestamp() + internal.retry_delay(least(v_batch.attempts, 9)),
+            attempts = v_batch.attempts, last_error = v_batch.last_error,
+            lease_token = NULL, leased_by = NULL, leased_at = NULL, handed_out = NULL, lease_until = NULL
+        WHERE chunk.organization_id = p_organization_id AND chunk.batch_id = p_batch_id;
+        RETURN 'scheduled';
+    END IF;
+    PERFORM internal.bury_recipients(
+        v_batch, CASE WHEN p_retry THEN 'attempts_exhausted' ELSE 'rejected' END, v_batch.last_error
+    );
+    PERFORM internal.settle_batch(v_batch, 0);
+    RETURN 'dead';
+END
+$$;
+
+COMMENT ON FUNCTION public.fail_batch(p_organization_id uuid, p_batch_id text, p_lease_token uuid, p_reason text, p_retry boolean) IS 'Give a leased chunk back of which nothing was sent: to be tried again later, or as a dead letter.';
+
+CREATE FUNCTION public.freeze_sending(p_reason text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Stop all sending: from the commit on nothing is claimed until thaw_sending(). What workers have claimed before they
+   still send and answer for. Returns false, and keeps the first reason, if it was frozen already.
+   Raises GC366 without a reason of 1 to 500 characters. */
+BEGIN
+    IF p_reason IS NULL OR length(btrim(p_reason)) NOT BETWEEN 1 AND 500 THEN
+        RAISE EXCEPTION 'sending cannot be frozen for the reason "%"', left(p_reason, 100)
+        USING ERRCODE = 'GC366', HINT = 'Say in 1 to 500 characters why: whoever thaws it has to judge.';
+    END IF;
+    UPDATE internal.sending_state AS state
+    SET frozen = true, reason = p_reason, changed_at = clock_timestamp(), changed_by = SESSION_USER
+    WHERE NOT state.frozen;
+    RETURN FOUND;
+END
+$$;
+
+COMMENT ON FUNCTION public.freeze_sending(p_reason text) IS 'Stop all sending until thaw_sending(); false if it was stopped already.';
+
+CREATE FUNCTION public.generate_random_key() RETURNS bytea
+    LANGUAGE sql PARALLEL SAFE
+    RETURN sha256(((uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())) || uuid_send(gen_random_uuid())));
+
+COMMENT ON FUNCTION public.generate_random_key() IS '32 random bytes, a key for AES-256 or HMAC-SHA256.';
+
+CREATE FUNCTION public.get_connection_metrics(OUT max bigint, OUT used bigint, OUT active bigint, OUT idle bigint, OUT idle_in_transaction bigint, OUT waiting_for_lock bigint, OUT used_percent numeric, OUT pool_max bigint, OUT pool_active bigint, OUT pool_waiting bigint) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Sessions of clients now, against what the server takes; and the pools of all machines as their agents reported
+   them in the last minute (NULL: none did). Raises GC132 for a caller who may not see the sessions of others. */
+BEGIN
+    PERFORM internal.require_statistics();
+    max := current_setting('max_connections')::bigint;
+    SELECT
+        count(*), count(*) FILTER (WHERE session.state = 'active'), count(*) FILTER (WHERE session.state = 'idle'),
+        count(*) FILTER (WHERE session.state LIKE 'idle in transaction%'),
+        count(*) FILTER (WHERE session.wait_event_type = 'Lock')
+    INTO used, active, idle, idle_in_transaction, waiting_for_lock
+    FROM pg_stat_activity AS session WHERE session.backend_type = 'client backend';
+    used_percent := round(100.0 * used / max, 1);
+    SELECT sum(wanted.max_connections) INTO pool_max FROM public.communication_pool_config AS wanted;
+    SELECT sum(load.active), sum(load.waiting) INTO pool_active, pool_waiting
+    FROM internal.pool_loads AS load WHERE load.reported_at > now() - interval '1 minute';
+END
+$$;
+
+COMMENT ON FUNCTION public.get_connection_metrics(OUT max bigint, OUT used bigint, OUT active bigint, OUT idle bigint, OUT idle_in_transaction bigint, OUT waiting_for_lock bigint, OUT used_percent numeric, OUT pool_max bigint, OUT pool_active bigint, OUT pool_waiting bigint) IS 'Sessions of clients now, against what the server takes, and what the pools report.';
+
+CREATE FUNCTION public.get_metrics_summary(p_minutes integer DEFAULT 60) RETURNS TABLE(metric_name text, labels jsonb, measurements bigint, average double precision, minimum double precision, maximum double precision, p95 double precision, p99 double precision, latest double precision, increase double precision, latest_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* What was measured in the last p_minutes, one row per metric and labels. p95 and p99 are those of the measurements:
+   of single calls for probe_ms, of minutes for the others. increase is what counts for a metric that ends in _total.
+   Raises GC300 for NULL, GC133 for minutes that are not 1 to 89280 (62 days: older ones are dropped). */
+BEGIN
+    IF p_minutes IS NULL THEN
+        RAISE EXCEPTION 'p_minutes is NULL'
+        USING ERRCODE = 'GC300', HINT = 'Give minutes, such as 60.';
+    END IF;
+    IF p_minutes NOT BETWEEN 1 AND 89280 THEN
+        RAISE EXCEPTION 'p_minutes is %', p_minutes
+        USING ERRCODE = 'GC133', HINT = 'Give 1 to 89280 minutes.';
+    END IF;
+    RETURN QUERY
+    SELECT
+        summed.metric_name, summed.labels, summed.measurements, summed.average, summed.minimum, summed.maximum,
+        summed.percentiles[1], summed.percentiles[2], summed.latest, summed.latest - summed.earliest, summed.latest_at
+    FROM (
+        SELECT
+            metric.metric_name, metric.labels, count(*) AS measurements, avg(metric.metric_value) AS average,
+            min(metric.metric_value) AS minimum, max(metric.metric_value) AS maximum,
+            percentile_cont(ARRAY[0.95, 0.99]) WITHIN GROUP (ORDER BY metric.metric_value) AS percentiles,
+            (array_agg(metric.metric_value ORDER BY metric.metric_timestamp DESC))[1] AS latest,
+            (array_agg(metric.metric_value ORDER BY metric.metric_timestamp))[1] AS earliest,
+            max(metric.metric_timestamp) AS latest_at
+        FROM public.communication_performance_metrics AS metric
+        WHERE metric.metric_timestamp > now() - make_interval(mins => p_minutes)
+        GROUP BY metric.metric_name, metric.labels
+    ) AS summed
+    ORDER BY summed.metric_name, summed.labels;
+END
+$$;
+
+COMMENT ON FUNCTION public.get_metrics_summary(p_minutes integer) IS 'What was measured in the last minutes: average, extremes, percentiles and the latest value of each metric.';
+
+CREATE FUNCTION public.index_usage() RETURNS TABLE(table_name text, index_name text, scans bigint, rows_read bigint, rows_fetched bigint, index_bytes bigint, last_scan timestamp with time zone, is_unique boolean, counted_since timestamp with time zone)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* How often every index of ours was used, least used first; an index of a partitioned table is the sum of those of
+       its partitions. One that is not unique and was not used in a month that is typical costs more than it gives:
+       a unique one guards its key, used or not. Statistics count from counted_since, on this machine alone. */
+    SELECT
+        format('%I.%I', namespace.nspname, root_table.relname), root.relname::text,
+        sum(pg_stat_get_numscans(leaf.indexrelid))::bigint, sum(pg_stat_get_tuples_returned(leaf.indexrelid))::bigint,
+        sum(pg_stat_get_tuples_fetched(leaf.indexrelid))::bigint, sum(pg_relation_size(leaf.indexrelid))::bigint,
+        max(pg_stat_get_lastscan(leaf.indexrelid)), bool_and(leaf.indisunique), max(database.stats_reset)
+    FROM pg_index AS leaf
+    JOIN pg_class AS leaf_class ON leaf_class.oid = leaf.indexrelid AND leaf_class.relkind = 'i'
+    JOIN pg_class AS root ON root.oid = coalesce(pg_partition_root(leaf.indexrelid), leaf.indexrelid)
+    JOIN pg_index AS root_index ON root_index.indexrelid = root.oid
+    JOIN pg_class AS root_table ON root_table.oid = root_index.indrelid
+    JOIN pg_namespace AS namespace ON namespace.oid = root_table.relnamespace
+    JOIN pg_stat_database AS database ON database.datname = current_database()
+    WHERE namespace.nspname IN ('public', 'internal') AND root_table.relkind IN ('r', 'p', 'm')
+    GROUP BY namespace.nspname, root_table.relname, root.relname
+    ORDER BY 3, 6 DESC, 1, 2
+$$;
+
+COMMENT ON FUNCTION public.index_usage() IS 'How often every index was used, least used first; of a partitioned table the sum over its partitions.';
+
+CREATE TABLE public.legal_holds (
+    organization_id uuid NOT NULL,
+    hold_id uuid DEFAULT internal.uuid_v7() NOT NULL,
+    guest_id uuid,
+    communication_id uuid,
+    reason text NOT NULL,
+    placed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    placed_by name DEFAULT SESSION_USER NOT NULL,
+    lifted_at timestamp with time zone,
+    lifted_by name,
+    CONSTRAINT legal_holds_lifted CHECK (((lifted_at IS NULL) = (lifted_by IS NULL))),
+    CONSTRAINT legal_holds_of_one_thing CHECK ((num_nonnulls(guest_id, communication_id) <= 1)),
+    CONSTRAINT legal_holds_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500)))
+);
+
+ALTER TABLE ONLY public.legal_holds FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.legal_holds IS 'What must be kept for a dispute (GDPR Art 17(3)(e)): neither erasure nor retention touches it.';
+
+COMMENT ON COLUMN public.legal_holds.organization_id IS 'The tenant.';
+
+COMMENT ON COLUMN public.legal_holds.hold_id IS 'The hold, a UUIDv7.';
+
+COMMENT ON COLUMN public.legal_holds.guest_id IS 'Everything about this guest …';
+
+COMMENT ON COLUMN public.legal_holds.communication_id IS '… or everything about this communication; neither: all of the organization.';
+
+COMMENT ON COLUMN public.legal_holds.reason IS 'Which dispute.';
+
+COMMENT ON COLUMN public.legal_holds.placed_at IS 'Since when.';
+
+COMMENT ON COLUMN public.legal_holds.placed_by IS 'The login that placed it.';
+
+COMMENT ON COLUMN public.legal_holds.lifted_at IS 'Until when; NULL: it holds.';
+
+COMMENT ON COLUMN public.legal_holds.lifted_by IS 'The login that lifted it.';
+
+CREATE FUNCTION public.lift_legal_hold(p_organization_id uuid, p_hold_id uuid) RETURNS public.legal_holds
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* End a legal hold; returns it. Lifting it again changes nothing.
+   Raises GC300 for NULL, GC427 if the organization has no such hold. */
+DECLARE
+    v_hold public.legal_holds;
+BEGIN
+    PERFORM public.enter_tenant(p_organization_id);
+    PERFORM internal.require_given(jsonb_build_object('p_hold_id', p_hold_id));
+    UPDATE public.legal_holds AS hold
+    SET lifted_at = coalesce(hold.lifted_at, clock_timestamp()), lifted_by = coalesce(hold.lifted_by, SESSION_USER)
+    WHERE hold.organization_id = p_organization_id AND hold.hold_id = p_hold_id
+    RETURNING hold.* INTO v_hold;
+    IF v_hold.hold_id IS NULL THEN
+        RAISE EXCEPTION 'organization % has no legal hold %', p_organization_id, p_hold_id
+        USING ERRCODE = 'GC427', HINT = 'Give the id that place_legal_hold() returned.';
+    END IF;
+    RETURN v_hold;
+END
+$$;
+
+COMMENT ON FUNCTION public.lift_legal_hold(p_organization_id uuid, p_hold_id uuid) IS 'End a legal hold.';
+
+CREATE FUNCTION public.list_communications(p_organization_id uuid, p_status text DEFAULT NULL::text, p_type text DEFAULT NULL::text, p_from timestamp with time zone DEFAULT NULL::timestamp with time zone, p_to timestamp with time zone DEFAULT NULL::timestamp with time zone, p_after uuid DEFAULT NULL::uuid, p_limit integer DEFAULT 50) RETURNS TABLE(id uuid, created_at timestamp with time zone, message_title text, message_type text, message_category text, purpose text, status text, scheduled_for timestamp with time zone, total_recipients bigint, sent_count bigint, delivered_count bigint, failed_count bigint, suppressed_count bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+/* Communications of an organization, newest first, made from p_from on and before p_to, without archived ones. The next
+   page: p_after is the id of the last row. Counters follow within a minute, communication_progress() is exact.
+   Raises GC390 for a page of other than 1 to 500 rows, GC391 for an unknown status or type. */
+BEGIN
+    PERFORM public.enter_tenant(p_organization_id);
+    IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 500 THEN
+        RAISE EXCEPTION 'a page cannot have % rows', p_limit
+        USING ERRCODE = 'GC390', HINT = 'Give p_limit from 1 to 500, and take the next page with p_after.';
+    ELSIF p_status NOT IN ('draft', 'scheduled', 'sending', 'sent', 'cancelled') THEN
+        RAISE EXCEPTION 'a communication is never "%"', p_status
+        USING ERRCODE = 'GC391', HINT = 'Give draft, scheduled, sending, sent or cancelled, or NULL for all.';
+    ELSIF p_type NOT IN ('email', 'sms', 'push', 'in_app') THEN
+        RAISE EXCEPTION 'there is no channel "%"', p_type
+        USING ERRCODE = 'GC391', HINT = 'Give email, sms, push or in_app, or NULL for all.';
+    END IF;
+    RETURN QUERY
+    SELECT
+        message.id, message.created_at, message.message_title, message.message_type, message.message_category,
+        message.purpose, message.status, message.scheduled_for, message.total_recipients, message.sent_count,
+        message.delivered_count, message.failed_count, message.suppressed_count
+    FROM public.guest_communications AS message
+    WHERE
+        message.organization_id = p_organization_id
+        AND message.created_at >= coalesce(p_from, '-infinity')
+        AND message.created_at < coalesce(p_to, 'infinity')
+        AND (message.created_at, message.id) < (
+            coalesce(internal.uuid_v7_time(p_after), 'infinity'),
+            coalesce(p_after, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+        )
+        AND (p_status IS NULL OR message.status = p_status)
+        AND (p_type IS NULL OR message.message_type = p_type)
+        AND NOT message.is_archived
+    ORDER BY message.created_at DESC, message.id DESC
+    LIMIT p_limit;
+END
+$$;
+
+COMMENT ON FUNCTION public.list_communications(p_organization_id uuid, p_status text, p_type text, p_from timestamp with time zone, p_to timestamp with time zone, p_after uuid, p_limit integer) IS 'Communications of an organization, newest first, page by page.';
+
+CREATE FUNCTION public.list_recipients(p_organization_id uuid, p_communication_id uuid, p_status text DEFAULT NULL::text, p_after uuid DEFAULT NULL::uuid, p_limit integer DEFAULT 50) RETURNS TABLE(recipient_key uuid, id uuid, guest_id uuid, recipient_name text, recipient_email text, recipient_phone text, status text, suppression_reason text, error_code text, attempts smallint, created_at timestamp with time zone, sent_at timestamp with time zone, delivered_at timestamp with time zone, opened_at timestamp with time zone, clicked_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+/* Recipients of a communication in the order of their keys, page by page: p_after is the recipient_key of the last row.
+   Complete and without overlap, whatever changes meanwhile. Nothing for an unknown communication.
+   Raises GC390 for a page of other than 1 to 500 rows, GC391 for an unknown status. */
+BEGIN
+    PERFORM public.enter_tenant(p_organization_id);
+    IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 500 THEN
+        RAISE EXCEPTION 'a page cannot have % rows', p_limit
+        USING ERRCODE = 'GC390', HINT = 'Give p_limit from 1 to 500, and take the next page with p_after.';
+    ELSIF p_status IS NOT NULL AND internal.status_rank(p_status) IS NULL THEN
+        RAISE EXCEPTION 'a recipient is never "%"', p_status
+        USING ERRCODE = 'GC391', HINT = 'Give a status such as queued, sent or delivered, or NULL for all.';
+    END IF;
+    RETURN QUERY
+    SELECT
+        recipient.recipient_key, recipient.id, recipient.guest_id, recipient.recipient_name, recipient.recipient_email,
+        recipient.recipient_phone, recipient.status, recipient.suppression_reason, recipient.error_code,
+        recipient.attempts, recipient.created_at, recipient.sent_at, recipient.delivered_at, recipient.opened_at,
+        recipient.clicked_at
+    FROM public.communication_recipients AS recipient
+    WHERE
+        recipient.organization_id = p_organization_id AND recipient.communication_id = p_communication_id
+        AND recipient.communication_created_at = internal.uuid_v7_time(p_communication_id)
+        AND recipient.recipient_key > coalesce(p_after, '00000000-0000-0000-0000-000000000000')
+        AND (p_status IS NULL OR recipient.status = p_status)
+    ORDER BY recipient.recipient_key
+    LIMIT p_limit;
+END
+$$;
+
+COMMENT ON FUNCTION public.list_recipients(p_organization_id uuid, p_communication_id uuid, p_status text, p_after uuid, p_limit integer) IS 'Recipients of a communication with their states, page by page.';
+
+CREATE FUNCTION public.log_security_event(p_organization_id uuid, p_event_type text, p_user_id text DEFAULT NULL::text, p_ip_address inet DEFAULT NULL::inet, p_success boolean DEFAULT true, p_details jsonb DEFAULT '{}'::jsonb, p_risk_level text DEFAULT NULL::text) RETURNS public.communication_security_audit
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Add an event to the audit and return it with the level of risk that it got, see assess_risk(). NULL for the
+   organization is an event of the platform, such as a login that failed before anybody knew whose it was.
+   p_risk_level can only make it worse. An event that was written cannot be changed or taken back, but it is part of
+   the transaction: what must stay although the rest is rolled back is logged in a transaction of its own.
+   Raises GC001 for an organization that the login is not bound to, GC300 for NULL, GC451 for a name, an address, a
+   level or details that the audit does not take. */
+BEGIN
+    IF p_organization_id IS NOT NULL THEN
+        PERFORM public.enter_tenant(p_organization_id);
+    END IF;
+    RETURN internal.record_security_event(
+        p_organization_id, p_event_type, p_user_id, p_ip_address, p_success, p_details, p_risk_level
+    );
+EXCEPTION WHEN check_violation THEN
+    RAISE EXCEPTION 'the audit does not take this event: %', SQLERRM
+    USING ERRCODE = 'GC451',
+        HINT = 'Event types are lower_case, levels low, medium, high or critical, details an object of at most 10 kB.';
+END
+$$;
+
+COMMENT ON FUNCTION public.log_security_event(p_organization_id uuid, p_event_type text, p_user_id text, p_ip_address inet, p_success boolean, p_details jsonb, p_risk_level text) IS 'Add an event to the security audit; returns it with its level of risk.';
+
+CREATE FUNCTION public.open_data_subject_request(p_organization_id uuid, p_guest_id uuid, p_kind text, p_received_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_note text DEFAULT NULL::text) RETURNS public.data_subject_requests
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Write down what a guest asked for (access, rectification, erasure, restriction, portability, objection), received
+   then (NULL: now) and due a month later (GDPR Art 12(3)). While such a request is open, another one of the same kind
+   returns it. Does nothing of what is asked. Returns the request.
+   Raises GC300 for NULL, GC410 for an unknown guest, GC423 for another kind, an unreadable note or a moment in the
+   future or more than a year ago. */
+DECLARE
+    v_received_at constant timestamptz := coalesce(p_received_at, clock_timestamp());
+    v_request public.data_subject_requests;
+BEGIN
+    PERFORM public.enter_tenant(p_organization_id);
+    PERFORM internal.require_given(jsonb_build_object('p_kind', p_kind));
+    PERFORM internal.require_text('p_note', p_note, 2000, 'GC423');
+    IF p_kind NOT IN ('access', 'rectification', 'erasure', 'restriction', 'portability', 'objection') THEN
+        RAISE EXCEPTION 'there is no request of kind "%"', left(p_kind, 100)
+        USING ERRCODE = 'GC423', HINT = 'access, rectification, erasure, restriction, portability or objection.';
+    ELSIF v_received_at NOT BETWEEN clock_timestamp() - interval '1 year' AND clock_timestamp() THEN
+        RAISE EXCEPTION 'a request cannot have been received at %', p_received_at
+        USING ERRCODE = 'GC423', HINT = 'Give a moment of the last year, or NULL for now.';
+    END IF;
+    PERFORM internal.require_guest(p_organization_id, p_guest_id);
+    SELECT open_one.* INTO v_request
+    FROM public.data_subject_requests AS open_one
+    WHERE
+        open_one.organization_id = p_organization_id AND open_one.guest_id = p_guest_id
+        AND open_one.kind = p_kind AND open_one.closed_at IS NULL;
+    IF NOT FOUND THEN
+        INSERT INTO public.data_subject_requests AS request (
+            organization_id, guest_id, kind, received_at, due_at, note
+        )
+        VALUES (
+            p_organization_id, p_guest_id, p_kind, v_received_at, v_received_at + interval '1 month', p_note
+        )
+        RETURNING request.* INTO v_request;
+    END IF;
+    RETURN v_request;
+END
+$$;
+
+COMMENT ON FUNCTION public.open_data_subject_request(p_organization_id uuid, p_guest_id uuid, p_kind text, p_received_at timestamp with time zone, p_note text) IS 'Write down what a guest asked for under GDPR Art 15 to 22; due within a month.';
+
+CREATE FUNCTION public.perform_communication_maintenance() RETURNS TABLE(step text, status text, result text, seconds double precision)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* What has to be done from time to time, step by step: partitions for the next months, counters summed up, retention,
+   control messages that were obeyed, statistics of partitioned tables. One row per step: done or failed, and what it
+   did or why not; a step that fails is undone and the others still run. Whether it failed is noted as a metric, for
+   the health check. A job calls it every night; by hand it does no harm.
+   The statements are those below: @plpgsql_check_options: security_warnings = false */
+DECLARE
+    v_statement text;
+    v_began_at timestamptz;
+BEGIN
+    FOR step, v_statement IN
+        VALUES
+        ('partitions', 'SELECT internal.maintain_partitions()'),
+        ('counters', 'SELECT internal.roll_up_counters()'),
+        ('retention', 'SELECT string_agg(rule::text, '' '') FROM public.apply_data_retention() AS rule'),
+        ('control_messages', 'SELECT internal.purge_control_messages()'),
+        ('statistics', 'SELECT internal.analyze_partitioned()')
+    LOOP
+        v_began_at := clock_timestamp();
+        BEGIN
+            EXECUTE v_statement INTO result;
+            status := 'done';
+        EXCEPTION WHEN OTHERS THEN
+            status := 'failed';
+            result := SQLERRM;
+        END;
+        seconds := extract(EPOCH FROM clock_timestamp() - v_began_at);
+        INSERT INTO public.communication_performance_metrics (metric_name, labels, metric_value)
+        VALUES ('maintenance_failed', jsonb_build_object('step', step), (status = 'failed')::integer);
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION public.perform_communication_maintenance() IS 'What has to be done from time to time; one row per step says what it did, or why it failed.';
+
+CREATE FUNCTION public.place_legal_hold(p_organization_id uuid, p_reason text, p_guest_id uuid DEFAULT NULL::uuid, p_communication_id uuid DEFAULT NULL::uuid) RETURNS public.legal_holds
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Keep what a dispute needs: everything about a guest, everything about a communication, or with neither all of the
+   organization. Until lift_legal_hold() neither erasure nor retention touches it. Returns the hold.
+   Raises GC300 without a reason, GC410 for an unknown guest, GC420 for an unknown communication, GC427 for both at
+   once or an unreadable reason. */
+DECLARE
+    v_hold public.legal_holds;
+BEGIN
+    PERFORM public.enter_tenant(p_organization_id);
+    PERFORM internal.require_given(jsonb_build_object('p_reason', p_reason));
+    PERFORM internal.require_text('p_reason', p_reason, 500, 'GC427');
+    IF num_nonnulls(p_guest_id, p_communication_id) = 2 THEN
+        RAISE EXCEPTION 'a hold is on a guest or on a communication, not on both'
+        USING ERRCODE = 'GC427', HINT = 'Place two holds.';
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtextextended('legal_holds:' || p_organization_id::text, 0));
+    IF p_guest_id IS NOT NULL AND NOT EXISTS (
+        SELECT FROM public.guests AS known
+        WHERE known.organization_id = p_organization_id AND known.guest_id = p_guest_id AND known.erased_at IS NULL
+    ) THEN
+        RAISE EXCEPTION 'organization % has no guest %', p_organization_id, p_guest_id
+        USING ERRCODE = 'GC410', HINT = 'Give the id that upsert_guests() returned; an erased guest is gone.';
+    ELSIF p_communication_id IS NOT NULL AND NOT EXISTS (
+        SELECT FROM public.guest_communications AS known
+        WHERE
+            known.organization_id = p_organization_id AND known.id = p_communication_id
+            AND known.created_at = internal.uuid_v7_time(p_communication_id)
+    ) THEN
+        RAISE EXCEPTION 'organization % has no communication %', p_organization_id, p_communication_id
+        USING ERRCODE = 'GC420', HINT = 'Give the id that create_communication() returned.';
+    END IF;
+    INSERT INTO public.legal_holds AS hold (organization_id, guest_id, communication_id, reason)
+    VALUES (p_organization_id, p_guest_id, p_communication_id, p_reason)
+    RETURNING hold.* INTO v_hold;
+    RETURN v_hold;
+END
+$$;
+
+COMMENT ON FUNCTION public.place_legal_hold(p_organization_id uuid, p_reason text, p_guest_id uuid, p_communication_id uuid) IS 'Keep what a dispute needs: a guest, a communication or all of the organization.';
+
+CREATE FUNCTION public.publish_template(p_organization_id uuid, p_template_id uuid, p_version integer DEFAULT NULL::integer) RETURNS TABLE(template_id uuid, version integer, variables text[])
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Check and compile a version, the newest one by default, and let new messages use it. An older
+   version that was published before can be put back in the same way. Returns the version and the
+   variables that a message has to give.
+   Raises GC300 for NULL, GC320 with part, line and column for what is wrong in a text, GC325 for an
+   archived template, GC326 for an unknown template, GC327 for an unknown version. */
+DECLARE
+    v_template public.message_templates;
+    v_version public.message_template_versions;
+BEGIN
+    PERFORM public.enter_tenant(p_organization_id);
+    v_template := internal.lock_template(p_organization_id, p_template_id);
+    IF v_template.archived_at IS NOT NULL THEN
+        RAISE EXCEPTION 'template "%" is archived', v_template.name
+        USING ERRCODE = 'GC325', HINT = 'Write a new one under another name.';
+    END IF;
+    SELECT wanted.* INTO v_version
+    FROM public.message_template_versions AS wanted
+    WHERE
+        wanted.organization_id = p_organization_id AND wanted.template_id = p_template_id
+        AND wanted.version = coalesce(p_version, wanted.version)
+    ORDER BY wanted.version DESC LIMIT 1;
+    IF v_version.version IS NULL THEN
+        RAISE EXCEPTION 'template "%" has no version %', v_template.name, p_version
+        USING ERRCODE = 'GC327', HINT = 'Leave p_version out for the newest one.';
+    END IF;
+    IF v_version.published_at IS NULL THEN
+        SELECT made.compiled, made.variables INTO v_version.compiled, v_version.variables
+        FROM internal.compile_message(
+            v_template.channel, v_version.subject, v_version.body, v_version.body_text
+        ) AS made;
+        UPDATE public.message_template_versions AS draft
+        SET
+            compiled = v_version.compiled, variables = v_version.variables,
+            published_at = now(), published_by = SESSION_USER
+        WHERE
+            draft.organization_id = p_organization_id AND draft.template_id = p_template_id
+            AND draft.version = v_version.version;
+    END IF;
+    UPDATE public.message_templates AS template
+    SET published_version = v_version.version
+    WHERE
+        template.organization_id = p_organization_id AND template.template_id = p_template_id
+        AND template.published_version IS DISTINCT FROM v_version.version;
+    RETURN QUERY SELECT p_template_id, v_version.version, v_version.variables;
+END
+$$;
+
+COMMENT ON FUNCTION public.publish_template(p_organization_id uuid, p_template_id uuid, p_version integer) IS 'Check and compile a version of a template; new messages use it from now on.';
+
+CREATE FUNCTION public.record_consent(p_organization_id uuid, p_address text, p_channel text, p_purpose text, p_consent_version text, p_method text, p_given_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_source text DEFAULT NULL::text, p_ip_address inet DEFAULT NULL::inet, p_user_agent text DEFAULT NULL::text, p_actor text DEFAULT NULL::text) RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Write down that somebody consented: to which words (GC403 if they are unknown), for which address, channel and
+   purpose, how and when (NULL: now). Returns the event, which is the proof; a repeated call with the same p_given_at
+   returns the same one. It holds as from now unless it was withdrawn later than it was given, and then lifts what
+   the same person's unsubscribing or erasure put on the address; an import lifts nothing, and nothing lifts a bounce
+   or a complaint.
+   Raises GC300 for NULL, GC400 to GC402 for channel, address and purpose, GC405 for the proof, GC406 for a moment
+   in the future or before 2000. */
+DECLARE
+    v_now constant timestamptz := clock_timestamp();
+    v_given_at constant timestamptz := coalesce(p_given_at, v_now);
+    v_hash bytea;
+    v_guest public.guests;
+    v_event_id uuid;
+BEGIN
+    PERFORM public.enter_tenant(p_organization_id);
+    v_hash := internal.consent_subject(p_organization_id, p_address, p_channel, p_purpose);
+    PERFORM internal.require_given(jsonb_build_object('p_consent_version', p_consent_version));
+    PERFORM internal.check_proof(p_method, p_source, p_user_agent, p_actor);
+    IF v_given_at > v_now OR v_given_at < '2000-01-01 00:00:00+00' THEN
+        RAISE EXCEPTION 'consent cannot have been given at %', p_given_at
+        USING ERRCODE = 'GC406', HINT = 'Give a moment in the past, or NULL for now.';
+    ELSIF NOT EXISTS (
+        SELECT FROM public.consent_texts AS known
+        WHERE known.organization_id = p_organization_id AND known.version = p_consent_version
+    ) THEN
+        RAISE EXCEPTION 'there is no consent text of version "%"', left(p_consent_version, 100)
+        USING ERRCODE = 'GC403', HINT = 'Make its words known with create_consent_text(), then record the consent.';
+    END IF;
+    SELECT known.consent_event_id INTO v_event_id
+    FROM public.communication_gdpr_consent AS known
+    WHERE
+        known.organization_id = p_organization_id AND known.address_hash = v_hash AND known.channel = p_channel
+        AND known.purpose = p_purpose AND known.consent_given AND known.consent_version = p_consent_version
+        AND known.given_at = p_given_at;
+    IF FOUND THEN
+        RETURN v_event_id;
+    END IF;
+    SELECT guest.* INTO v_guest FROM internal.guests_at(p_organization_id, p_channel, v_hash) AS guest LIMIT 1;
+    INSERT INTO public.communication_gdpr_consent_events (
+        organization_id, address_hash, channel, purpose, event, guest_id, consent_version, method, source, ip_address,
+        user_agent, actor, occurred_at
+    )
+    VALUES (
+        p_organization_id, v_hash, p_channel, p_purpose, 'given', v_guest.guest_id, p_consent_version, p_method,
+        p_source, p_ip_address, p_user_agent, p_actor, v_given_at
+    )
+    RETURNING event_id INTO v_event_id;
+    INSERT INTO public.communication_gdpr_consent AS known (
+        organization_id, address_hash, channel, purpose, consent_event_id, guest_id, guest_email, consent_given,
+        consent_version, given_at
+    )
+    VALUES (
+        p_organization_id, v_hash, p_channel, p_purpose, v_event_id, v_guest.guest_id,
+        CASE WHEN p_channel = 'email' THEN coalesce(v_guest.email, btrim(p_address)) END, true,
+        p_consent_version, v_given_at
+    )
+    ON CONFLICT (organization_id, address_hash, channel, purpose) DO UPDATE
+    SET
+        consent_event_id = excluded.consent_event_id, guest_id = excluded.guest_id,
+        guest_email = excluded.guest_email, consent_given = true, consent_version = excluded.consent_version,
+        given_at = excluded.given_at, updated_at = clock_timestamp()
+    WHERE greatest(known.given_at, known.withdrawn_at) <= excluded.given_at;
+    IF FOUND AND p_method <> 'import' THEN
+        DELETE FROM public.suppressions AS lifted
+        WHERE
+            lifted.organization_id = p_organization_id AND lifted.channel = p_channel
+            AND lifted.address_hash = v_hash AND lifted.reason IN ('unsubscribe', 'consent_withdrawn', 'erased')
+            AND lifted.created_at <= v_given_at;
+    END IF;
+    RETURN v_event_id;
+END
+$$;
+
+COMMENT ON FUNCTION public.record_consent(p_organization_id uuid, p_address text, p_channel text, p_purpose text, p_consent_version text, p_method text, p_given_at timestamp with time zone, p_source text, p_ip_address inet, p_user_agent text, p_actor text) IS 'Write down that somebody consented, to which words, how and when; returns the event that proves it.';
+
+CREATE FUNCTION public.record_delivery_events(p_organization_id uuid, p_events jsonb) RETURNS TABLE(accepted bigint, duplicates bigint, unmatched bigint)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Record what providers report, up to 1000 events in a call: an array of objects with provider, provider_event_id,
+   recipient_id or provider_message_id, status (sent, deferred, delivered, opened, clicked, failed, bounced,
+   unsubscribed, complained), occurred_at, and error_code and error_message if there are any. In any order and as often
+   as providers like: the state of a message in the end is the same. A bounce or complaint suppresses the address, an
+   unsubscription what is commercial, in the same transaction. Events of messages not known yet are kept and matched
+   later. Returns how many were accepted, known already, and kept.
+   Raises GC001 for another's organization, GC380 for no array or more than 1000, GC381 if an event is not usable:
+   then nothing is recorded. */
+BEGIN
+    PERFORM public.enter_tenant(p_organization_id);
+    RETURN QUERY SELECT * FROM internal.apply_delivery_events(p_organization_id, p_events);
+END
+$$;
+
+COMMENT ON FUNCTION public.record_delivery_events(p_organization_id uuid, p_events jsonb) IS 'Record what providers report on messages: at least once, in any order, with the same state in the end.';
+
+CREATE FUNCTION public.redrive_dead_letters(p_organization_id uuid, p_dead_letter_id uuid DEFAULT NULL::uuid, p_max integer DEFAULT 100) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Queue again who was given up: the recipients of one dead letter, or of the p_max oldest of the organization; not of a
+   communication that was cancelled. Their attempts begin anew, and the rules are asked again before they are sent to.
+   Returns how many recipients are queued again. Raises GC360 for p_max outside of 1 to 1000, GC364 if there is no such
+   dead letter, it was redriven already, or its communication is cancelled. */
+DECLARE
+    v_letter public.communication_dead_letters;
+    v_ids uuid[];
+    v_found boolean := false;
+    v_recipients bigint := 0;
+BEGIN
+    IF p_max IS NULL OR p_max NOT BETWEEN 1 AND 1000 THEN
+        RAISE EXCEPTION '% dead letters cannot be redriven in one call', p_max
+        USING ERRCODE = 'GC360', HINT = 'Give 1 to 1000.';
+    END IF;
+    FOR v_letter IN
+        SELECT letter.*
+        FROM public.communication_dead_letters AS letter
+        JOIN public.guest_communications AS message
+            ON message.organization_id = letter.organization_id AND message.id = letter.communication_id
+                AND message.created_at = letter.communication_created_at
+        WHERE letter.organization_id = p_organization_id AND letter.redriven_at IS NULL
+            AND (p_dead_letter_id IS NULL OR letter.dead_letter_id = p_dead_letter_id)
+            AND message.status <> 'cancelled'
+        ORDER BY letter.dead_letter_id
+        LIMIT p_max
+        FOR UPDATE OF letter
+    LOOP
+        v_found := true;
+        WITH given_up AS MATERIALIZED (
+            SELECT failed.id
+            FROM public.communication_recipients AS failed
+            WHERE failed.organization_id = p_organization_id
+                AND failed.communication_created_at = v_letter.communication_created_at
+                AND failed.id BETWEEN v_letter.first_recipient_id AND v_letter.last_recipient_id
+                AND failed.status = 'failed' AND failed.error_code = 'dead_letter'
+            ORDER BY failed.id
+            FOR NO KEY UPDATE
+        ), moved AS (
+            UPDATE public.communication_recipients AS recipient
+            SET status = 'queued', attempts = 0, next_attempt_at = NULL, sending_at = NULL, failed_at = NULL
+            FROM given_up
+            WHERE recipient.organization_id = p_organization_id AND recipient.id = given_up.id
+                AND recipient.communication_created_at = v_letter.communication_created_at
+            RETURNING recipient.id
+        )
+        SELECT array_agg(moved.id ORDER BY moved.id) INTO v_ids FROM moved;
+        IF v_ids IS NOT NULL THEN
+            PERFORM internal.queue_chunk(
+                p_organization_id, 'redrive/' || v_letter.dead_letter_id, v_letter.communication_id,
+                v_ids[1], v_ids[cardinality(v_ids)], cardinality(v_ids)
+            );
+            INSERT INTO internal.communication_counter_deltas (organization_id, communication_id, status, delta)
+            VALUES
+            (p_organization_id, v_letter.communication_id, 'failed', -cardinality(v_ids)),
+            (p_organization_id, v_letter.communication_id, 'queued', cardinality(v_ids));
+            v_recipients := v_recipients + cardinality(v_ids);
+        END IF;
+        UPDATE public.communication_dead_letters AS letter
+        SET redriven_at = clock_timestamp(), redriven_by = SESSION_USER,
+            redriven_recipients = coalesce(cardinality(v_ids), 0)
+        WHERE letter.organization_id = p_organization_id AND letter.dead_letter_id = v_letter.dead_letter_id;
+    END LOOP;
+    IF p_dead_letter_id IS NOT NULL AND NOT v_found THEN
+        RAISE EXCEPTION 'there is no dead letter % to redrive', p_dead_letter_id
+        USING ERRCODE = 'GC364',
+            HINT = 'It may have been redriven, or its communication cancelled; see communication_dead_letters.';
+    END IF;
+    RETURN v_recipients;
+END
+$$;
+
+COMMENT ON FUNCTION public.redrive_dead_letters(p_organization_id uuid, p_dead_letter_id uuid, p_max integer) IS 'Queue again the recipients of dead letters of an organization; returns how many.';
+
+CREATE FUNCTION public.render_batch(p_organization_id uuid, p_batch_id text, p_lease_token uuid) RETURNS TABLE(recipient_id uuid, channel text, recipient_name text, address text, subject text, body text, body_text text, sender_name text, sender_address text, reply_to text, unsubscribe_url text, list_unsubscribe text, list_unsubscribe_post text, problem_code text, problem text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* The messages that a worker is to send now: one row for every recipient that was handed out with the
+   lease of a batch. recipient_id is the idempotency key for the provider. A recipient whose message
+   cannot be written has problem_code and problem (GC331 to GC334) instead of texts.
+   list_unsubscribe and list_unsubscribe_post are headers of e-mails (RFC 8058).
+   Raises GC300 for NULL, GC361 if the batch is not leased with this token (any more). */
+DECLARE
+    v_batch public.communication_batch_queue;
+    v_message public.guest_communications;
+    v_organization_name text;
+BEGIN
+    PERFORM public.enter_tenant(p_organization_id);
+    IF p_batch_id IS NULL OR p_lease_token IS NULL THEN
+        RAISE EXCEPTION 'p_% is NULL', CASE WHEN p_batch_id IS NULL THEN 'batch_id' ELSE 'lease_token' END
+        USING ERRCODE = 'GC300', HINT = 'Give what claim_batches() returned.';
+    END IF;
+    SELECT leased.* INTO v_batch
+    FROM public.communication_batch_queue AS leased
+    WHERE
+        leased.organization_id = p_organization_id AND leased.batch_id = p_batch_id
+        AND leased.lease_token = p_lease_token AND leased.lease_until > clock_timestamp();
+    IF v_batch.batch_id IS NULL THEN
+        RAISE EXCEPTION 'the lease of batch "%" is not held with this token', left(p_batch_id, 200)
+        USING ERRCODE = 'GC361', HINT = 'Another worker has it, or it is done: claim the next one.';
+    END IF;
+    SELECT message.* INTO STRICT v_message
+    FROM public.guest_communications AS message
+    WHERE
+        message.organization_id = p_organization_id AND message.id = v_batch.communication_id
+        AND message.created_at = v_batch.communication_created_at;
+    SELECT organization.name INTO STRICT v_organization_name
+    FROM public.organizations AS organization WHERE organization.organization_id = p_organization_id;
+
+    RETURN QUERY
+    WITH sending AS MATERIALIZED (
+        SELECT recipient.*
+        FROM public.communication_recipients AS recipient
+        WHERE
+            recipient.organization_id = p_organization_id
+            AND recipient.communication_created_at = v_batch.communication_created_at
+            AND recipient.id BETWEEN v_batch.first_recipient_id AND v_batch.last_recipient_id
+            AND recipient.status = 'sending' AND recipient.sending_at = v_batch.leased_at
+    ),
+
+    keys AS MATERIALIZED (
+        SELECT versions.key_version, internal.field_key_of(p_organization_id, versions.key_version) AS key
+        FROM (
+            SELECT DISTINCT sending.personalisation_key_version AS key_version
+            FROM sending WHERE sending.personalisation IS NOT NULL
+        ) AS versions
+    ),
+
+    prepared AS MATERIALIZED (
+        SELECT
+            sending.id, sending.channel, sending.recipient_name, sending.recipient_email,
+            CASE sending.channel
+                WHEN 'email' THEN sending.recipient_email
+                WHEN 'sms' THEN sending.recipient_phone
+                WHEN 'push' THEN sending.recipient_device
+            END AS address,
+            v_message.unsubscribe_url || internal.unsubscribe_token(
+                pads.inner_pad, pads.outer_pad, p_organization_id, sending.id
+            ) AS unsubscribe_url,
+            coalesce(
+                convert_from(
+                    internal.aes256_gcm_decrypt(
+                        keys.key, sending.personalisation,
+                        internal.field_context(
+                            p_organization_id, 'communication_recipients.personalisation', sending.id,
+                            sending.personalisation_key_version
+                        )
+                    ), 'UTF8'
+                )::jsonb, '{}'::jsonb
+            ) AS variables
+        FROM sending
+        CROSS JOIN (SELECT * FROM internal.hash_pads(p_organization_id, 'unsubscribe_tokens') OFFSET 0) AS pads
+        LEFT JOIN keys ON sending.personalisation_key_version = keys.key_version
+    )
+
+    SELECT
+        prepared.id, prepared.channel, prepared.recipient_name, prepared.address,
+        rendered.subject, rendered.body, rendered.body_text,
+        v_message.sender_name, v_message.sender_address, v_message.reply_to, prepared.unsubscribe_url,
+        CASE prepared.channel WHEN 'email' THEN '<' || prepared.unsubscribe_url || '>' END,
+        CASE WHEN prepared.channel = 'email' AND prepared.unsubscribe_url IS NOT NULL
+            THEN 'List-Unsubscribe=One-Click' END,
+        rendered.problem_code, rendered.problem
+    FROM prepared
+    CROSS JOIN LATERAL internal.render_message(
+        prepared.channel, v_message.compiled,
+        -- What a recipient was given does not replace what is true of the message.
+        prepared.variables || jsonb_build_object(
+            'guest_name', prepared.recipient_name, 'organization_name', v_organization_name,
+            'recipient_email', prepared.recipient_email, 'unsubscribe_url', prepared.unsubscribe_url,
+            'communication_title', v_message.message_title
+        )
+    ) AS rendered
+    ORDER BY prepared.id;
+END
+$$;
+
+COMMENT ON FUNCTION public.render_batch(p_organization_id uuid, p_batch_id text, p_lease_token uuid) IS 'The messages of a leased batch as they are to be sent, one row a recipient.';
+
+CREATE FUNCTION public.render_template(p_organization_id uuid, p_template_id uuid, p_variables jsonb, p_version integer DEFAULT NULL::integer, OUT subject text, OUT body text, OUT body_text text) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* What a message from this template is with these values: of the published version, or of
+   p_version, which may be a draft. Variables that it does not use are ignored; those that messages
+   have by themselves (guest_name …) have to be given here if it uses them.
+   Raises GC300 for NULL, GC326 for an unknown template, GC327 for a version that is unknown or, with
+   no p_version, if none is published, GC320 for a draft that cannot be published, GC330 if
+   p_variables is no object, GC331 naming every missing variable, GC332 to GC334 for a value that
+   cannot be used. */
+DECLARE
+    v_channel text;
+    v_version integer;
+    v_compiled jsonb;
+    v_texts text[];
+    v_problem_code text;
+    v_problem text;
+BEGIN
+    PERFORM public.enter_tenant(p_organization_id);
+    IF p_template_id IS NULL OR p_variables IS NULL THEN
+        RAISE EXCEPTION 'p_% is NULL', CASE WHEN p_template_id IS NULL THEN 'template_id' ELSE 'variables' END
+        USING ERRCODE = 'GC300', HINT = 'Variables are an object such as {"name": "Ann"}; {} has none.';
+    ELSIF jsonb_typeof(p_variables) <> 'object' THEN
+        RAISE EXCEPTION 'p_variables is of type %', jsonb_typeof(p_variables)
+        USING ERRCODE = 'GC330', HINT = 'Give an object such as {"name": "Ann"}.';
+    END IF;
+    SELECT
+        template.channel, wanted.version, wanted.compiled,
+        ARRAY[wanted.subject, wanted.body, wanted.body_text]
+    INTO v_channel, v_version, v_compiled, v_texts
+    FROM public.message_templates AS template
+    LEFT JOIN public.message_template_versions AS wanted
+        ON
+            template.organization_id = wanted.organization_id AND template.template_id = wanted.template_id
+            AND wanted.version = coalesce(p_version, template.published_version)
+    WHERE template.organization_id = p_organization_id AND template.template_id = p_template_id;
+    IF v_channel IS NULL THEN
+        RAISE EXCEPTION 'there is no template %', p_template_id
+        USING ERRCODE = 'GC326', HINT = 'message_templates lists the templates of the organization.';
+    ELSIF v_version IS NULL THEN
+        RAISE EXCEPTION 'template % has no % version', p_template_id, coalesce(p_version::text, 'published')
+        USING ERRCODE = 'GC327', HINT = 'publish_template() publishes; with p_version a draft can be seen.';
+    END IF;
+    IF v_compiled IS NULL THEN
+        v_compiled := (
+            SELECT made.compiled FROM internal.compile_message(v_channel, v_texts[1], v_texts[2], v_texts[3]) AS made
+        );
+    END IF;
+    SELECT rendered.subject, rendered.body, rendered.body_text, rendered.problem_code, rendered.problem
+    INTO subject, body, body_text, v_problem_code, v_problem
+    FROM internal.render_message(v_channel, v_compiled, p_variables) AS rendered;
+    IF v_problem IS NOT NULL THEN
+        RAISE EXCEPTION '%', v_problem
+        USING ERRCODE = v_problem_code,
+            HINT = 'Values are strings, numbers or booleans; {{name|default}} stands in for a missing one.';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION public.render_template(p_organization_id uuid, p_template_id uuid, p_variables jsonb, p_version integer, OUT subject text, OUT body text, OUT body_text text) IS 'Subject, body and text of a message from a template with given values.';
+
+CREATE FUNCTION public.repair_integrity(p_check text, p_dry_run boolean DEFAULT true, p_since timestamp with time zone DEFAULT (now() - '2 mons'::interval)) RETURNS TABLE(check_name text, count bigint, repaired bigint, sample jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+/* Say what the repair of one check would repair, and with p_dry_run false do it: what that check finds in messages
+   made from p_since on, 100000 at most, and nothing else; repeat it until nothing is found. repaired is NULL for a
+   dry run. Raises GC300 for NULL, GC470 for an unknown check, GC471 for one without a repair. */
+DECLARE
+    v_fixable boolean;
+BEGIN
+    IF p_check IS NULL OR p_dry_run IS NULL OR p_since IS NULL THEN
+        RAISE EXCEPTION '% is NULL',
+            CASE WHEN p_check IS NULL THEN 'p_check' WHEN p_dry_run IS NULL THEN 'p_dry_run' ELSE 'p_since' END
+        USING ERRCODE = 'GC300', HINT = 'Leave p_dry_run and p_since out, or give a value.';
+    END IF;
+    SELECT known.fixable INTO v_fixable FROM internal.integrity_checks() AS known WHERE known.check_name = p_check;
+    IF v_fixable IS NULL THEN
+        RAISE EXCEPTION 'there is no integrity check "%"', p_check
+        USING ERRCODE = 'GC470', HINT = 'SELECT check_name FROM run_integrity_checks(); lists them.';
+    END IF;
+    IF NOT v_fixable THEN
+        RAISE EXCEPTION 'what check "%" finds cannot be repaired by a function', p_check
+        USING ERRCODE = 'GC471', HINT = format('\sf internal.integrity_%s says why, and what to do.', p_check);
+    END IF;
+    check_name := p_check;
+    SELECT broken.count, broken.sample INTO count, sample FROM internal.find_broken(p_check, p_since) AS broken;
+    IF NOT p_dry_run THEN
+        EXECUTE format('SELECT internal.%I($1)', 'repair_' || p_check) USING p_since INTO repaired;
+    END IF;
+    RETURN NEXT;
+END
+$_$;
+
+COMMENT ON FUNCTION public.repair_integrity(p_check text, p_dry_run boolean, p_since timestamp with time zone) IS 'What the repair of an integrity check would repair; with p_dry_run false it does it.';
+
+CREATE FUNCTION public.resolve_unknown(p_organization_id uuid, p_communication_id uuid, p_action text, p_note text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Decide what became of the messages of a communication that are unknown, because a worker did not answer for them:
+   sent, failed, or queue_again, which may send some of them twice. Who decided and why, p_note, is kept in
+   error_message. A later event of the provider still counts, if its rank is higher. Returns how many there were.
+   Raises GC365 for another action, without a note of 1 to 500 characters, or to queue again what was cancelled. */
+DECLARE
+    v_ids uuid[];
+    v_status text := CASE p_action WHEN 'sent' THEN 'sent' WHEN 'failed' THEN 'failed' WHEN 'queue_again' THEN 'queued' END;
+BEGIN
+    IF v_status IS NULL OR p_note IS NULL OR length(btrim(p_note)) NOT BETWEEN 1 AND 500 THEN
+        RAISE EXCEPTION 'unknown messages cannot be resolved as "%" with the note "%"', p_action, left(p_note, 100)
+        USING ERRCODE = 'GC365', HINT = 'Give sent, failed or queue_again, and why in 1 to 500 characters.';
+    END IF;
+    IF v_status = 'queued' AND EXISTS (
+        SELECT
+        FROM public.guest_communications AS message
+        WHERE message.organization_id = p_organization_id AND message.id = p_communication_id
+            AND message.created_at = internal.uuid_v7_time(p_communication_id) AND message.status = 'cancelled'
+    ) THEN
+        RAISE EXCEPTION 'communication % is cancelled: its messages cannot be queued again', p_communication_id
+        USING ERRCODE = 'GC365', HINT = 'Resolve them as sent or failed.';
+    END IF;
+    WITH lost AS MATERIALIZED (
+        SELECT unclear.id
+        FROM public.communication_recipients AS unclear
+        WHERE unclear.organization_id = p_organization_id AND unclear.communication_id = p_communication_id
+            AND unclear.communication_created_at = internal.uuid_v7_time(p_communication_id)
+            AND unclear.status = 'unknown'
+        ORDER BY unclear.id
+        FOR NO KEY UPDATE
+    ), moved AS (
+        UPDATE public.communication_recipients AS recipient
+        SET status = v_status,
+            sent_at = CASE WHEN v_status = 'sent' THEN recipient.sending_at ELSE recipient.sent_at END,
+            failed_at = CASE WHEN v_status = 'failed' THEN clock_timestamp() ELSE recipient.failed_at END,
+            sending_at = CASE WHEN v_status <> 'queued' THEN recipient.sending_at END,
+            next_attempt_at = NULL,
+            error_code = 'resolved',
+            error_message = format('%s, says %s: %s', p_action, SESSION_USER, p_note)
+        FROM lost
+        WHERE recipient.organization_id = p_organization_id AND recipient.id = lost.id
+            AND recipient.communication_created_at = internal.uuid_v7_time(p_communication_id)
+        RETURNING recipient.id
+    )
+    SELECT array_agg(moved.id ORDER BY moved.id) INTO v_ids FROM moved;
+    IF v_ids IS NULL THEN
+        RETURN 0;
+    END IF;
+    INSERT INTO internal.communication_counter_deltas (organization_id, communication_id, status, delta)
+    VALUES
+    (p_organization_id, p_communication_id, 'unknown', -cardinality(v_ids)),
+    (p_organization_id, p_communication_id, v_status, cardinality(v_ids));
+    IF v_status = 'queued' THEN
+        PERFORM internal.queue_chunk(
+            p_organization_id, format('again/%s', internal.uuid_v7()), p_communication_id,
+            v_ids[first.number], v_ids[last.number], last.number - first.number + 1
+        )
+        FROM generate_series(1, cardinality(v_ids), 1000) AS first (number)
+        CROSS JOIN LATERAL (SELECT least(first.number + 999, cardinality(v_ids))) AS last (number);
+    END IF;
+    RETURN cardinality(v_ids);
+END
+$$;
+
+COMMENT ON FUNCTION public.resolve_unknown(p_organization_id uuid, p_communication_id uuid, p_action text, p_note text) IS 'Decide what became of messages for which a worker did not answer: sent, failed or queue_again; with a note why.';
+
+CREATE FUNCTION public.rotate_encryption_keys(p_key_type text, p_older_than interval DEFAULT '1 day'::interval, p_limit integer DEFAULT 10000) RETURNS TABLE(key_type text, new_keys bigint, rewrapped bigint, remaining bigint)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Replace keys that have been active for longer than p_older_than, at most p_limit a call; no data is rewritten.
+   'master': if the active master is that old, a new one replaces it; then data keys that are under an older master
+   are wrapped again, under the active one. 'data': each organization gets a new key for its fields; the older one
+   goes on opening what it encrypted, by the version that is stored there. Keys of address hashes stay for ever: of
+   an erased guest nothing is left to compute another hash from. Keys of other purposes are their own functions'.
+   Returns what was done and how many keys remain: call again until it is 0. An interrupted call changed nothing, a
+   repeated one goes on where the last ended, two at once leave each other's rows alone.
+   Raises GC213 for another type, GC214 for an interval or a limit that is none, GC202, GC203 or GC211 for a key
+   that cannot be opened. */
+#variable_conflict use_column
+DECLARE
+    v_before constant timestamptz := clock_timestamp() - p_older_than;
+BEGIN
+    IF p_key_type IS NULL OR p_key_type NOT IN ('master', 'data') THEN
+        RAISE EXCEPTION 'keys of type % are not rotated here', quote_nullable(p_key_type)
+        USING ERRCODE = 'GC213', HINT = 'Give master or data; the cipher of backups changes with their repository.';
+    ELSIF p_older_than IS NULL OR p_older_than < interval '0' OR coalesce(p_limit, 0) < 1 THEN
+        RAISE EXCEPTION 'older than % and limit % are no values to work with', p_older_than, p_limit
+        USING ERRCODE = 'GC214', HINT = 'Give an interval from 0 on and a limit from 1 on.';
+    END IF;
+    key_type := p_key_type;
+    new_keys := 0;
+    rewrapped := 0;
+    IF p_key_type = 'master' THEN
+        new_keys := internal.rotate_master(v_before);
+        rewrapped := internal.rewrap_data_keys(p_limit);
+        SELECT count(*) INTO remaining
+        FROM public.communication_encryption_keys AS child
+        WHERE child.parent_key_id <> internal.active_master() AND child.state <> 'destroyed';
+    ELSE
+        new_keys := internal.rotate_data_keys(v_before, p_limit);
+        SELECT count(*) INTO remaining
+        FROM public.communication_encryption_keys AS old
+        WHERE
+            old.key_type = 'data' AND old.purpose = 'fields' AND old.state = 'active'
+            AND old.activated_at <= v_before;
+    END IF;
+    IF new_keys + rewrapped > 0 THEN
+        PERFORM internal.record_security_event(
+            NULL, 'key_rotation', SESSION_USER, NULL, true, jsonb_build_object(
+                'key_type', key_type, 'new_keys', new_keys, 'rewrapped', rewrapped, 'remaining', remaining
+            )
+        );
+    END IF;
+    RETURN NEXT;
+END
+$$;
+
+COMMENT ON FUNCTION public.rotate_encryption_keys(p_key_type text, p_older_than interval, p_limit integer) IS 'Replace keys that have been active for too long, without rewriting data; call again until nothing remains.';
+
+CREATE FUNCTION public.run_integrity_checks(p_since timestamp with time zone DEFAULT (now() - '2 mons'::interval)) RETURNS TABLE(check_name text, severity text, count bigint, sample jsonb, fixable boolean)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Look for data that contradicts itself, in messages made from p_since on: older partitions are not read. One row per
+   check: how many were found (100000 at most), five of them as a sample, whether repair_integrity() can repair them.
+   A check that fails has count NULL and says why in sample. What was found is noted for the health check.
+   Raises GC300 for NULL. */
+BEGIN
+    IF p_since IS NULL THEN
+        RAISE EXCEPTION 'p_since is NULL'
+        USING ERRCODE = 'GC300', HINT = 'Give the creation time of the oldest messages to check.';
+    END IF;
+    FOR check_name, severity, fixable IN
+        SELECT known.check_name, known.severity, known.fixable FROM internal.integrity_checks() AS known
+    LOOP
+        BEGIN
+            SELECT found.count, found.sample INTO count, sample
+            FROM internal.find_broken(check_name, p_since) AS found;
+            INSERT INTO internal.integrity_results AS result (check_name, severity, found, checked_at, since)
+            VALUES (
+                run_integrity_checks.check_name, run_integrity_checks.severity, run_integrity_checks.count,
+                clock_timestamp(), p_since
+            )
+            ON CONFLICT ON CONSTRAINT integrity_results_pkey DO UPDATE
+            SET severity = excluded.severity, found = excluded.found, checked_at = excluded.checked_at,
+                since = excluded.since;
+        EXCEPTION WHEN OTHERS THEN
+            count := NULL;
+            sample := jsonb_build_object('error', SQLERRM);
+        END;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION public.run_integrity_checks(p_since timestamp with time zone) IS 'Look for data that contradicts itself: one row per check, with a count, a sample, and whether it can be repaired.';
+
+CREATE FUNCTION public.schedule_communication(p_organization_id uuid, p_communication_id uuid, p_at timestamp with time zone) RETURNS public.guest_communications
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Send a communication not before p_at; now() lets a scheduled one go. Works on a draft and on what is still queued;
+   chunks in the hands of a worker are left. Returns the row.
+   Raises GC300 for what is missing, GC342 if the organization has no such communication, GC346 for a moment in the
+   past or more than five years ahead, GC347 if it was sent or cancelled. */
+DECLARE
+    v_communication public.guest_communications;
+BEGIN
+    PERFORM public.enter_tenant(p_organization_id);
+    IF p_at IS NULL THEN
+        RAISE EXCEPTION 'p_at is NULL' USING ERRCODE = 'GC300', HINT = 'Give a moment; now() sends at once.';
+    END IF;
+    PERFORM internal.check_moment(p_at);
+    v_communication := internal.communication(p_organization_id, p_communication_id, true);
+    IF v_communication.status IN ('sent', 'cancelled') THEN
+        RAISE EXCEPTION 'communication % is %', p_communication_id, v_communication.status
+        USING ERRCODE = 'GC347', HINT = 'Only what is not sent yet can be scheduled.';
+    END IF;
+    -- In the order of the key, as cancel_communication() does.
+    PERFORM FROM public.communication_batch_queue AS waiting
+    WHERE
+        waiting.organization_id = p_organization_id AND waiting.communication_id = p_communication_id
+        AND waiting.state IN ('scheduled', 'ready')
+    ORDER BY waiting.batch_id
+    FOR UPDATE;
+    UPDATE public.communication_batch_queue AS chunk
+    SET
+        state = CASE WHEN p_at > now() THEN 'scheduled' ELSE 'ready' END,
+        run_at = greatest(p_at, now()),
+        fair_rank = greatest(chunk.fair_rank, internal.queue_front(chunk.priority))
+    WHERE
+        chunk.organization_id = p_organization_id AND chunk.communication_id = p_communication_id
+        AND chunk.state IN ('scheduled', 'ready');
+    UPDATE public.guest_communications AS message
+    SET
+        scheduled_for = p_at,
+        status = CASE
+            WHEN message.status = 'draft' THEN 'draft'
+            WHEN p_at > now() THEN 'scheduled'
+            ELSE 'sending'
+        END
+    WHERE
+        message.organization_id = p_organization_id AND message.id = p_communication_id
+        AND message.created_at = v_communication.created_at
+    RETURNING message.* INTO v_communication;
+    RETURN v_communication;
+END
+$$;
+
+COMMENT ON FUNCTION public.schedule_communication(p_organization_id uuid, p_communication_id uuid, p_at timestamp with time zone) IS 'Send a communication not before a moment; now() lets a scheduled one go.';
+
+CREATE FUNCTION public.search_guests(p_organization_id uuid, p_query text, p_limit integer DEFAULT 50, p_after_key text DEFAULT NULL::text, p_after_id uuid DEFAULT NULL::uuid) RETURNS TABLE(guest_id uuid, external_id text, name text, email text, phone text, search_key text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Guests whose name or e-mail address begins with a text, capitals or not; with '' all of them. They
+   come in the order of search_key, which is the name or address that fits; for the next page give
+   search_key and guest_id of the last row as p_after_key and p_after_id.
+   Raises GC300 for NULL, GC308 for a limit that is not 1 to 500 or half a place to go on from. */
+DECLARE
+    v_from text := lower(btrim(p_query));
+    v_below text := lower(btrim(p_query)) || chr(1114111); -- no character is greater
+BEGIN
+    PERFORM public.enter_tenant(p_organization_id);
+    IF p_query IS NULL THEN
+        RAISE EXCEPTION 'p_query is NULL'
+        USING ERRCODE = 'GC300', HINT = 'Give the beginning of a name or address; '''' finds all guests.';
+    ELSIF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 500 THEN
+        RAISE EXCEPTION 'p_limit is %', coalesce(p_limit::text, 'NULL')
+        USING ERRCODE = 'GC308', HINT = 'Give 1 to 500, and go on after the last row.';
+    ELSIF (p_after_key IS NULL) <> (p_after_id IS NULL) THEN
+        RAISE EXCEPTION 'p_after_key is "%", p_after_id is %', p_after_key, p_after_id
+        USING ERRCODE = 'GC308', HINT = 'Give search_key and guest_id of the last row, or neither.';
+    END IF;
+    -- Ranges, not LIKE: under row security only an operator that leaks nothing can use an index.
+    RETURN QUERY
+    SELECT found.guest_id, found.external_id, found.name, found.email, found.phone, found.search_key
+    FROM (
+        (
+            SELECT
+                named.guest_id, named.external_id, named.name, named.email, named.phone,
+                named.name_search AS search_key
+            FROM public.guests AS named
+            WHERE
+                named.organization_id = p_organization_id
+                AND named.name_search >= v_from AND named.name_search < v_below
+                AND (named.name_search, named.guest_id) > (
+                    coalesce(p_after_key, v_from), coalesce(p_after_id, '00000000-0000-0000-0000-000000000000'::uuid)
+                )
+            ORDER BY named.name_search, named.guest_id LIMIT p_limit
+        )
+        UNION ALL
+        (
+            SELECT
+                addressed.guest_id, addressed.external_id, addressed.name, addressed.email, addressed.phone,
+                addressed.email_search
+            FROM public.guests AS addressed
+            WHERE
+                addressed.organization_id = p_organization_id
+                AND addressed.email_search >= v_from AND addressed.email_search < v_below
+                AND (addressed.email_search, addressed.guest_id) > (
+                    coalesce(p_after_key, v_from), coalesce(p_after_id, '00000000-0000-0000-0000-000000000000'::uuid)
+                )
+                AND NOT (addressed.name_search >= v_from AND addressed.name_search < v_below)
+            ORDER BY addressed.email_search, addressed.guest_id LIMIT p_limit
+        )
+    ) AS found
+    ORDER BY found.search_key, found.guest_id LIMIT p_limit;
+END
+$$;
+
+COMMENT ON FUNCTION public.search_guests(p_organization_id uuid, p_query text, p_limit integer, p_after_key text, p_after_id uuid) IS 'Guests whose name or e-mail address begins with a text, page by page.';
+
+CREATE FUNCTION public.security_summary(p_interval interval DEFAULT '24:00:00'::interval) RETURNS TABLE(risk_level text, event_type text, success boolean, events bigint, organizations bigint, users bigint, addresses bigint, first_at timestamp with time zone, last_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* The audit of the last hours or days, the most dangerous first.
+   Raises GC452 for NULL or an interval that is not positive. */
+BEGIN
+    IF p_interval IS NULL OR p_interval <= interval '0' THEN
+        RAISE EXCEPTION 'p_interval is %', coalesce(p_interval::text, 'NULL')
+        USING ERRCODE = 'GC452', HINT = 'Give the time to look back, such as interval ''24 hours''.';
+    END IF;
+    RETURN QUERY
+    SELECT
+        audit.risk_level, audit.event_type, audit.success, count(*),
+        count(DISTINCT nullif(audit.organization_id, '00000000-0000-0000-0000-000000000000')),
+        count(DISTINCT (audit.organization_id, audit.user_id)) FILTER (WHERE audit.user_id IS NOT NULL),
+        count(DISTINCT audit.ip_address), min(audit.created_at), max(audit.created_at)
+    FROM public.communication_security_audit AS audit
+    WHERE audit.created_at > now() - p_interval
+    GROUP BY audit.risk_level, audit.event_type, audit.success
+    ORDER BY audit.risk_level DESC, count(*) DESC, audit.event_type, audit.success;
+END
+$$;
+
+COMMENT ON FUNCTION public.security_summary(p_interval interval) IS 'The security audit of the last hours or days, the most dangerous first.';
+
 CREATE FUNCTION public.set_login_unrestricted(p_login name, p_unrestricted boolean, p_reason text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-/* Let a worker's login enter every organization, or take that right.
-   Raises GC002 if the login does not exist or is no worker's: an application is bound one by one. */
+/* Let a worker's login enter every organization, or take that right; the audit notes it.
+   Raises GC300 for NULL, GC002 if the login does not exist or is no worker's: an application is bound one by one;
+   GC007 for a reason that is empty or longer than 500 characters. */
 BEGIN
+    IF p_login IS NULL OR p_unrestricted IS NULL OR (p_unrestricted AND p_reason IS NULL) THEN
+        RAISE EXCEPTION 'a login, whether it may, and a reason if it may'
+        USING ERRCODE = 'GC300', HINT = 'Give set_login_unrestricted(login, true, reason).';
+    END IF;
     IF p_unrestricted THEN
+        IF length(p_reason) NOT BETWEEN 1 AND 500 THEN
+            RAISE EXCEPTION 'a reason of % characters', length(p_reason)
+            USING ERRCODE = 'GC007', HINT = 'Say in 1 to 500 characters why it serves every organization.';
+        END IF;
         PERFORM internal.require_login(p_login, 'comms_worker');
         INSERT INTO internal.unrestricted_logins (login, reason) VALUES (p_login, p_reason)
         ON CONFLICT (login) DO UPDATE SET reason = excluded.reason;
     ELSE
         DELETE FROM internal.unrestricted_logins AS unrestricted WHERE unrestricted.login = p_login;
     END IF;
+    PERFORM internal.record_security_event(
+        NULL, 'login_binding', SESSION_USER, NULL, true,
+        jsonb_build_object('login', p_login, 'unrestricted', p_unrestricted, 'reason', p_reason)
+    );
 END
 $$;
 
 COMMENT ON FUNCTION public.set_login_unrestricted(p_login name, p_unrestricted boolean, p_reason text) IS 'Let a worker''s login enter every organization, with the reason why, or take that right.';
+
+CREATE FUNCTION public.set_preferences(p_organization_id uuid, p_guest_id uuid, p_channel text, p_preferences jsonb) RETURNS public.communication_preferences
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* What a guest wishes on a channel: {"allowed": false, "is_preferred": true, "quiet_from": "22:00", "quiet_until":
+   "07:00", "max_messages": 3, "per_interval": "7 days", "language": "de"}. What is left out stays as it was, null
+   takes it back. A channel that becomes the preferred one replaces another. Returns the wishes as they are now.
+   Asked when messages are queued and again when they are sent, so it holds for queued ones too.
+   Raises GC300 for NULL, GC400 for a channel, GC408 for wishes that cannot be, GC410 for an unknown guest. */
+DECLARE
+    v_wishes public.communication_preferences;
+    v_unknown text;
+BEGIN
+    PERFORM public.enter_tenant(p_organization_id);
+    PERFORM internal.require_given(
+        jsonb_build_object('p_guest_id', p_guest_id, 'p_channel', p_channel, 'p_preferences', p_preferences)
+    );
+    IF p_channel NOT IN ('email', 'sms', 'push', 'in_app') THEN
+        RAISE EXCEPTION 'there is no channel "%"', left(p_channel, 100)
+        USING ERRCODE = 'GC400', HINT = 'Channels are email, sms, push and in_app.';
+    ELSIF jsonb_typeof(p_preferences) <> 'object' THEN
+        RAISE EXCEPTION 'p_preferences is no JSON object'
+        USING ERRCODE = 'GC408', HINT = 'Write {"allowed": false}, for example.';
+    END IF;
+    SELECT min(given.key) INTO v_unknown
+    FROM jsonb_object_keys(p_preferences) AS given (key)
+    WHERE given.key NOT IN (
+        'allowed', 'is_preferred', 'quiet_from', 'quiet_until', 'max_messages', 'per_interval', 'language'
+    );
+    IF v_unknown IS NOT NULL THEN
+        RAISE EXCEPTION 'there is no preference "%"', left(v_unknown, 100)
+        USING ERRCODE = 'GC408',
+            HINT = 'allowed, is_preferred, quiet_from, quiet_until, max_messages, per_interval, language.';
+    END IF;
+    -- The lock makes calls for one guest wait for each other: at most one channel is preferred.
+    PERFORM FROM public.guests AS guest
+    WHERE guest.organization_id = p_organization_id AND guest.guest_id = p_guest_id AND guest.erased_at IS NULL
+    FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'organization % has no guest %', p_organization_id, p_guest_id
+        USING ERRCODE = 'GC410', HINT = 'Give the id that upsert_guests() returned; an erased guest has no wishes.';
+    END IF;
+    SELECT wishes.* INTO v_wishes
+    FROM public.communication_preferences AS wishes
+    WHERE
+        wishes.organization_id = p_organization_id AND wishes.guest_id = p_guest_id AND wishes.channel = p_channel;
+    BEGIN
+        v_wishes := jsonb_populate_record(v_wishes, p_preferences);
+        v_wishes.allowed := coalesce(v_wishes.allowed, true);
+        v_wishes.is_preferred := coalesce(v_wishes.is_preferred, false);
+        UPDATE public.communication_preferences AS other
+        SET is_preferred = false, updated_at = clock_timestamp(), updated_by = SESSION_USER
+        WHERE
+            other.organization_id = p_organization_id AND other.guest_id = p_guest_id
+            AND other.channel <> p_channel AND other.is_preferred AND v_wishes.is_preferred;
+        INSERT INTO public.communication_preferences AS wishes (
+            organization_id, guest_id, channel, allowed, is_preferred, quiet_from, quiet_until, max_messages,
+            per_interval, language
+        )
+        VALUES (
+            p_organization_id, p_guest_id, p_channel, v_wishes.allowed, v_wishes.is_preferred, v_wishes.quiet_from,
+            v_wishes.quiet_until, v_wishes.max_messages, v_wishes.per_interval, v_wishes.language
+        )
+        ON CONFLICT (organization_id, guest_id, channel) DO UPDATE
+        SET
+            allowed = excluded.allowed, is_preferred = excluded.is_preferred, quiet_from = excluded.quiet_from,
+            quiet_until = excluded.quiet_until, max_messages = excluded.max_messages,
+            per_interval = excluded.per_interval, language = excluded.language,
+            updated_at = clock_timestamp(), updated_by = SESSION_USER
+        RETURNING wishes.* INTO v_wishes;
+    EXCEPTION
+        WHEN data_exception OR check_violation THEN
+            RAISE EXCEPTION 'these preferences cannot be: %', SQLERRM
+            USING ERRCODE = 'GC408',
+                HINT = 'Quiet hours are two times of day, a cap is max_messages (0 to 1000) and per_interval '
+                '(1 hour to 366 days), language is a BCP 47 tag such as de-AT.';
+    END;
+    RETURN v_wishes;
+END
+$$;
+
+COMMENT ON FUNCTION public.set_preferences(p_organization_id uuid, p_guest_id uuid, p_channel text, p_preferences jsonb) IS 'What a guest wishes on a channel.';
+
+CREATE TABLE public.processing_records (
+    organization_id uuid NOT NULL,
+    activity text NOT NULL,
+    purposes text NOT NULL,
+    lawful_basis text NOT NULL,
+    subject_categories text[] NOT NULL,
+    data_categories text[] NOT NULL,
+    recipient_categories text[] NOT NULL,
+    transfers text,
+    retention_rules text[] DEFAULT '{}'::text[] NOT NULL,
+    security_measures text NOT NULL,
+    contact text NOT NULL,
+    updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    updated_by name DEFAULT SESSION_USER NOT NULL,
+    CONSTRAINT processing_records_activity_check CHECK (((length(activity) >= 1) AND (length(activity) <= 200))),
+    CONSTRAINT processing_records_contact_check CHECK (((length(contact) >= 1) AND (length(contact) <= 500))),
+    CONSTRAINT processing_records_data_categories_check CHECK ((cardinality(data_categories) > 0)),
+    CONSTRAINT processing_records_lawful_basis_check CHECK ((lawful_basis = ANY (ARRAY['consent'::text, 'contract'::text, 'legitimate_interest'::text, 'legal_obligation'::text]))),
+    CONSTRAINT processing_records_purposes_check CHECK (((length(purposes) >= 1) AND (length(purposes) <= 2000))),
+    CONSTRAINT processing_records_security_measures_check CHECK (((length(security_measures) >= 1) AND (length(security_measures) <= 2000))),
+    CONSTRAINT processing_records_subject_categories_check CHECK ((cardinality(subject_categories) > 0)),
+    CONSTRAINT processing_records_transfers_check CHECK (((length(transfers) >= 1) AND (length(transfers) <= 2000)))
+);
+
+ALTER TABLE ONLY public.processing_records FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.processing_records IS 'Records of processing activities, GDPR Art 30.';
+
+COMMENT ON COLUMN public.processing_records.organization_id IS 'The tenant, the controller.';
+
+COMMENT ON COLUMN public.processing_records.activity IS 'Name of the activity.';
+
+COMMENT ON COLUMN public.processing_records.purposes IS 'Why it is done.';
+
+COMMENT ON COLUMN public.processing_records.lawful_basis IS 'On which basis (Art 6).';
+
+COMMENT ON COLUMN public.processing_records.subject_categories IS 'About whom.';
+
+COMMENT ON COLUMN public.processing_records.data_categories IS 'Which data.';
+
+COMMENT ON COLUMN public.processing_records.recipient_categories IS 'Who gets them.';
+
+COMMENT ON COLUMN public.processing_records.transfers IS 'Third countries and the safeguards; NULL: none.';
+
+COMMENT ON COLUMN public.processing_records.retention_rules IS 'Rules in communication_data_retention that end it.';
+
+COMMENT ON COLUMN public.processing_records.security_measures IS 'How it is protected (Art 32).';
+
+COMMENT ON COLUMN public.processing_records.contact IS 'The controller''s contact.';
+
+COMMENT ON COLUMN public.processing_records.updated_at IS 'When it last changed.';
+
+COMMENT ON COLUMN public.processing_records.updated_by IS 'The login that changed it.';
+
+CREATE FUNCTION public.set_processing_record(p_organization_id uuid, p_activity text, p_purposes text, p_lawful_basis text, p_subject_categories text[], p_data_categories text[], p_recipient_categories text[], p_security_measures text, p_contact text, p_transfers text DEFAULT NULL::text, p_retention_rules text[] DEFAULT '{}'::text[]) RETURNS public.processing_records
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Write or rewrite the record of a processing activity (GDPR Art 30); returns it. p_retention_rules name rules of
+   communication_data_retention, which say when the data end.
+   Raises GC300 for NULL, GC428 for texts that are unreadable, a list that is empty or an unknown basis or rule. */
+DECLARE
+    v_record public.processing_records;
+    v_unknown text;
+BEGIN
+    PERFORM public.enter_tenant(p_organization_id);
+    PERFORM internal.require_given(jsonb_build_object(
+        'p_activity', p_activity, 'p_purposes', p_purposes, 'p_lawful_basis', p_lawful_basis,
+        'p_subject_categories', p_subject_categories, 'p_data_categories', p_data_categories,
+        'p_recipient_categories', p_recipient_categories, 'p_security_measures', p_security_measures,
+        'p_contact', p_contact, 'p_retention_rules', p_retention_rules
+    ));
+    PERFORM internal.require_text(given.name, given.value, given.longest, 'GC428')
+    FROM (
+        VALUES
+        ('p_activity', p_activity, 200), ('p_purposes', p_purposes, 2000), ('p_contact', p_contact, 500),
+        ('p_security_measures', p_security_measures, 2000), ('p_transfers', p_transfers, 2000)
+    ) AS given (name, value, longest);
+    PERFORM internal.require_text('a category', coalesce(category.name, ''), 200, 'GC428')
+    FROM unnest(p_subject_categories || p_data_categories || p_recipient_categories) AS category (name);
+    SELECT min(wanted.rule) INTO v_unknown
+    FROM unnest(p_retention_rules) AS wanted (rule)
+    WHERE NOT EXISTS (SELECT FROM public.communication_data_retention AS known WHERE known.rule = wanted.rule);
+    IF
+        v_unknown IS NOT NULL OR 0 IN (cardinality(p_subject_categories), cardinality(p_data_categories))
+        OR p_lawful_basis NOT IN ('consent', 'contract', 'legitimate_interest', 'legal_obligation')
+    THEN
+        RAISE EXCEPTION 'the record of "%" is incomplete or names what does not exist', p_activity
+        USING ERRCODE = 'GC428',
+            HINT = 'Name subjects and data, one of consent, contract, legitimate_interest, legal_obligation, and '
+            'rules of communication_data_retention.';
+    END IF;
+    INSERT INTO public.processing_records AS known (
+        organization_id, activity, purposes, lawful_basis, subject_categories, data_categories, recipient_categories,
+        transfers, retention_rules, security_measures, contact
+    )
+    VALUES (
+        p_organization_id, p_activity, p_purposes, p_lawful_basis, p_subject_categories, p_data_categories,
+        p_recipient_categories, p_transfers, p_retention_rules, p_security_measures, p_contact
+    )
+    ON CONFLICT (organization_id, activity) DO UPDATE
+    SET
+        purposes = excluded.purposes, lawful_basis = excluded.lawful_basis,
+        subject_categories = excluded.subject_categories, data_categories = excluded.data_categories,
+        recipient_categories = excluded.recipient_categories, transfers = excluded.transfers,
+        retention_rules = excluded.retention_rules, security_measures = excluded.security_measures,
+        contact = excluded.contact, updated_at = clock_timestamp(), updated_by = SESSION_USER
+    RETURNING known.* INTO v_record;
+    RETURN v_record;
+END
+$$;
+
+COMMENT ON FUNCTION public.set_processing_record(p_organization_id uuid, p_activity text, p_purposes text, p_lawful_basis text, p_subject_categories text[], p_data_categories text[], p_recipient_categories text[], p_security_measures text, p_contact text, p_transfers text, p_retention_rules text[]) IS 'Write or rewrite the record of a processing activity (GDPR Art 30).';
+
+CREATE FUNCTION public.table_sizes() RETURNS TABLE(table_name text, partition_name text, live_rows bigint, table_bytes bigint, index_bytes bigint, total_bytes bigint)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* Bytes and live rows, as the statistics count them, of every table of ours, biggest first: one row for the table
+       with all its partitions, and below it one for each partition. table_bytes includes what is stored out of line. */
+    SELECT
+        sized.table_name, sized.partition_name, sum(sized.live_rows)::bigint, sum(sized.table_bytes)::bigint,
+        sum(sized.index_bytes)::bigint, (sum(sized.table_bytes) + sum(sized.index_bytes))::bigint
+    FROM (
+        SELECT
+            format('%I.%I', namespace.nspname, root.relname) AS table_name,
+            CASE WHEN relation.relispartition THEN relation.relname::text END AS partition_name,
+            coalesce(pg_stat_get_live_tuples(relation.oid), 0) AS live_rows,
+            pg_table_size(relation.oid) AS table_bytes, pg_indexes_size(relation.oid) AS index_bytes
+        FROM pg_class AS relation
+        JOIN pg_class AS root ON root.oid = coalesce(pg_partition_root(relation.oid), relation.oid)
+        JOIN pg_namespace AS namespace ON namespace.oid = root.relnamespace
+        WHERE relation.relkind IN ('r', 'm') AND namespace.nspname IN ('public', 'internal')
+    ) AS sized
+    GROUP BY GROUPING SETS ((sized.table_name), (sized.table_name, sized.partition_name))
+    HAVING grouping(sized.partition_name) = 1 OR sized.partition_name IS NOT NULL
+    ORDER BY
+        max(sum(sized.table_bytes) + sum(sized.index_bytes)) OVER (PARTITION BY sized.table_name) DESC,
+        sized.table_name, sized.partition_name NULLS FIRST
+$$;
+
+COMMENT ON FUNCTION public.table_sizes() IS 'Bytes and live rows of every table, its partitions summed up, and of each partition (partition_name not NULL).';
+
+CREATE FUNCTION public.thaw_sending() RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Let chunks be claimed again after freeze_sending(). Returns false if sending was not frozen. */
+BEGIN
+    UPDATE internal.sending_state AS state
+    SET frozen = false, reason = NULL, changed_at = clock_timestamp(), changed_by = SESSION_USER
+    WHERE state.frozen;
+    RETURN FOUND;
+END
+$$;
+
+COMMENT ON FUNCTION public.thaw_sending() IS 'End freeze_sending(); false if sending was not frozen.';
 
 CREATE FUNCTION public.unbind_login(p_organization_id uuid, p_login name) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 /* Take a login's right to act for an organization, as from its next statement.
-   Returns whether it had the right. The login need not exist any more. */
+   Returns whether it had the right; if so, the audit notes it. The login need not exist any more. */
 BEGIN
     DELETE FROM internal.organization_logins AS bound
     WHERE bound.organization_id = p_organization_id AND bound.login = p_login;
-    RETURN FOUND;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM internal.record_security_event(
+        p_organization_id, 'login_binding', SESSION_USER, NULL, true, jsonb_build_object('unbound', p_login)
+    );
+    RETURN true;
 END
 $$;
 
 COMMENT ON FUNCTION public.unbind_login(p_organization_id uuid, p_login name) IS 'Take a login''s right to act for an organization; tells whether it had it.';
 
-CREATE FUNCTION public.verify_production_readiness() RETURNS TABLE(check_name text, status text, value text, threshold text, what_to_do text)
-    LANGUAGE plpgsql STABLE
+CREATE FUNCTION public.unsubscribe(p_token text, p_ip_address inet DEFAULT NULL::inet, p_user_agent text DEFAULT NULL::text, OUT organization_id uuid, OUT recipient_id uuid, OUT channel text) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+/* One-click unsubscribe (RFC 8058): the address of a message gets nothing more of the organization by this channel.
+   What is queued for it is suppressed, consent for every purpose ends, and the address is suppressed, all at once.
+   Returns whose message it was and by which channel; the same answer however often it is called.
+   Raises GC300 for NULL, GC407 for a token that is not ours. */
+DECLARE
+    v_signed bytea;
+    v_recipient public.communication_recipients;
+BEGIN
+    PERFORM internal.require_given(jsonb_build_object('p_token', p_token));
+    IF p_token ~ '^[A-Za-z0-9_-]{64}$' THEN
+        v_signed := decode(translate(p_token, '-_', '+/'), 'base64');
+        organization_id := encode(substring(v_signed, 1, 16), 'hex')::uuid;
+        recipient_id := encode(substring(v_signed, 17, 16), 'hex')::uuid;
+        IF
+            EXISTS (SELECT FROM public.organizations AS one WHERE one.organization_id = unsubscribe.organization_id)
+            AND internal.unsubscribe_token(organization_id, recipient_id) = p_token
+        THEN
+            SELECT known.* INTO v_recipient
+            FROM public.communication_recipients AS known
+            WHERE
+                known.organization_id = unsubscribe.organization_id AND known.id = unsubscribe.recipient_id
+                AND known.communication_created_at = internal.uuid_v7_time(unsubscribe.recipient_id);
+            channel := v_recipient.channel;
+        END IF;
+    END IF;
+    IF channel IS NULL THEN
+        RAISE EXCEPTION 'that is no unsubscribe token of ours'
+        USING ERRCODE = 'GC407', HINT = 'Pass on what followed the address of the link, unchanged.';
+    ELSIF v_recipient.address_hash IS NULL THEN
+        RETURN; -- anonymous by now: nobody can be written to
+    END IF;
+    PERFORM internal.suppress_queued(
+        organization_id, channel, v_recipient.address_hash, 'suppressed:unsubscribe', v_recipient.guest_id
+    );
+    UPDATE public.communication_recipients AS known
+    SET unsubscribed_at = clock_timestamp()
+    WHERE
+        known.organization_id = unsubscribe.organization_id AND known.id = v_recipient.id
+        AND known.communication_created_at = v_recipient.communication_created_at
+        AND known.unsubscribed_at IS NULL;
+    PERFORM internal.end_consent(
+        organization_id, channel, v_recipient.address_hash, NULL,
+        jsonb_build_object(
+            'method', 'unsubscribe', 'source', recipient_id, 'ip_address', p_ip_address,
+            'user_agent', nullif(left(regexp_replace(p_user_agent, '[[:cntrl:]]', '', 'g'), 1000), '')
+        )
+    );
+    INSERT INTO public.suppressions AS known (organization_id, channel, address_hash, reason, recipient_id)
+    VALUES (organization_id, channel, v_recipient.address_hash, 'unsubscribe', recipient_id)
+    ON CONFLICT ON CONSTRAINT suppressions_pkey DO UPDATE
+    SET scope = 'all', expires_at = NULL
+    WHERE known.scope <> 'all' OR known.expires_at IS NOT NULL;
+END
+$_$;
+
+COMMENT ON FUNCTION public.unsubscribe(p_token text, p_ip_address inet, p_user_agent text, OUT organization_id uuid, OUT recipient_id uuid, OUT channel text) IS 'One-click unsubscribe (RFC 8058) by a signed token: nothing more to this address by this channel.';
+
+CREATE FUNCTION public.upsert_guests(p_organization_id uuid, p_guests jsonb) RETURNS TABLE(place bigint, guest_id uuid, action text)
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-/* One row per check, from live facts only, with the caller's own rights. Each check is a function
-   internal.readiness_<check>(); one that cannot be evaluated, for whatever reason, is unknown. */
+/* Write up to 100000 guests, given as an array of objects with guest_id, external_id, name, email,
+   phone, push_token, language, time_zone. One with a guest_id is that guest; else one with a known
+   external_id is that guest; any other is new. A key that is absent leaves the value, null clears it.
+   Returns for every guest its place in the array, its id, and whether it was inserted, updated,
+   unchanged, or is erased: an erased guest is never written again.
+   All or nothing. Raises GC300 for NULL, GC301 to GC303 as check_guests(), GC304 for a new guest
+   without a name, GC305 for a guest given twice, GC306 for an unknown guest_id, GC307 for an
+   external_id of another guest. */
 DECLARE
-    v_hint text;
+    v_ids uuid[];
+    v_known boolean[];
+    v_inner_pad bytea;
+    v_outer_pad bytea;
+    v_taken jsonb;
 BEGIN
-    FOREACH check_name IN ARRAY ARRAY[
-        'standbys_streaming', 'synchronous_standby', 'replication_lag', 'replication_slots',
-        'wal_archiving', 'full_backup', 'restore_proven', 'scheduled_jobs',
-        'data_checksums', 'durable_writes', 'connections', 'connections_encrypted',
-        'row_security', 'public_execute', 'login_bindings',
-        'extensions', 'invalid_indexes', 'transaction_ids'
-    ] LOOP
-        BEGIN
-            EXECUTE format('SELECT * FROM internal.%I()', 'readiness_' || check_name)
-            INTO status, value, threshold, what_to_do;
-        EXCEPTION WHEN OTHERS THEN
-            GET STACKED DIAGNOSTICS v_hint = PG_EXCEPTION_HINT;
-            status := 'unknown';
-            value := SQLERRM;
-            threshold := 'can be evaluated';
-            what_to_do := coalesce(nullif(v_hint, ''), 'Find out why it cannot be evaluated.');
-        END;
-        IF status = 'pass' THEN
-            what_to_do := '';
+    PERFORM public.enter_tenant(p_organization_id);
+    IF p_guests IS NULL THEN
+        RAISE EXCEPTION 'p_guests is NULL'
+        USING ERRCODE = 'GC300', HINT = 'Give an array of objects such as [{"external_id": "7", "name": "Ann"}].';
+    END IF;
+    PERFORM internal.check_guests(p_guests);
+    IF jsonb_array_length(p_guests) > 1 THEN
+        -- Two calls with the same guests in different order would wait for each other. One guest waits for nobody else.
+        PERFORM pg_advisory_xact_lock(hashtextextended('upsert_guests ' || p_organization_id, 0));
+    END IF;
+    SELECT resolved.ids, resolved.known INTO v_ids, v_known
+    FROM internal.resolve_guests(p_organization_id, p_guests) AS resolved;
+    IF EXISTS (
+        SELECT FROM internal.read_guests(p_guests) AS given
+        WHERE num_nonnulls(given.email, given.phone, given.push_token) > 0
+    ) THEN
+        SELECT pads.inner_pad, pads.outer_pad INTO v_inner_pad, v_outer_pad
+        FROM internal.address_hash_pads(p_organization_id) AS pads;
+    END IF;
+
+    IF false = ANY (v_known) THEN
+        WITH made AS (
+            INSERT INTO public.guests AS guest (
+                organization_id, guest_id, external_id, name, email, email_hash, phone, phone_hash,
+                push_token, push_hash, language, time_zone
+            )
+            SELECT
+                p_organization_id, v_ids[given.place], given.external_id, given.name, given.email, given.email_hash,
+                given.phone, given.phone_hash, given.push_token, given.push_hash, given.language, given.time_zone
+            FROM internal.read_guests(p_guests, v_inner_pad, v_outer_pad) AS given
+            WHERE NOT v_known[given.place]
+            ORDER BY given.external_id
+            ON CONFLICT (organization_id, external_id) DO UPDATE SET external_id = EXCLUDED.external_id
+            RETURNING guest.guest_id, guest.external_id
+        )
+
+        SELECT jsonb_object_agg(made.external_id, made.guest_id) INTO v_taken
+        FROM made
+        WHERE NOT EXISTS (SELECT FROM unnest(v_ids) AS ours (guest_id) WHERE ours.guest_id = made.guest_id);
+        -- Inserted by another call since we looked: then these are the guests.
+        IF v_taken IS NOT NULL THEN
+            SELECT
+                array_agg(coalesce((v_taken ->> given.external_id)::uuid, v_ids[given.place]) ORDER BY given.place),
+                array_agg(v_known[given.place] OR coalesce(v_taken ? given.external_id, false) ORDER BY given.place)
+            INTO v_ids, v_known
+            FROM internal.read_guests(p_guests) AS given;
         END IF;
-        RETURN NEXT;
-    END LOOP;
+    END IF;
+
+    -- An UPDATE in the form of an INSERT: it begins with what was given, whatever the statistics say.
+    -- Values first: see resolve_guests().
+    RETURN QUERY
+    WITH given AS MATERIALIZED (
+        SELECT parsed.*, v_ids[parsed.place] AS known_id
+        FROM internal.read_guests(p_guests, v_inner_pad, v_outer_pad) AS parsed
+        WHERE v_known[parsed.place]
+    ),
+
+    written AS (
+        INSERT INTO public.guests AS guest (
+            organization_id, guest_id, external_id, name, email, email_hash, phone, phone_hash, push_token, push_hash,
+            language, time_zone
+        )
+        SELECT
+            p_organization_id, stored.guest_id,
+            CASE WHEN given.element ? 'external_id' THEN given.external_id ELSE stored.external_id END,
+            CASE WHEN given.element ? 'name' THEN given.name ELSE stored.name END,
+            CASE WHEN given.element ? 'email' THEN given.email ELSE stored.email END,
+            CASE WHEN given.element ? 'email' THEN given.email_hash ELSE stored.email_hash END,
+            CASE WHEN given.element ? 'phone' THEN given.phone ELSE stored.phone END,
+            CASE WHEN given.element ? 'phone' THEN given.phone_hash ELSE stored.phone_hash END,
+            CASE WHEN given.element ? 'push_token' THEN given.push_token ELSE stored.push_token END,
+            CASE WHEN given.element ? 'push_token' THEN given.push_hash ELSE stored.push_hash END,
+            CASE WHEN given.element ? 'language' THEN given.language ELSE stored.language END,
+            CASE WHEN given.element ? 'time_zone' THEN given.time_zone ELSE stored.time_zone END
+        FROM given
+        CROSS JOIN LATERAL (
+            SELECT * FROM public.guests AS found
+            WHERE found.organization_id = p_organization_id AND found.guest_id = given.known_id LIMIT 1
+        ) AS stored
+        WHERE
+            stored.erased_at IS NULL
+            AND (
+                (given.element ? 'external_id' AND given.external_id IS DISTINCT FROM stored.external_id)
+                OR (given.element ? 'name' AND given.name IS DISTINCT FROM stored.name)
+                OR (given.element ? 'email' AND given.email IS DISTINCT FROM stored.email)
+                OR (given.element ? 'phone' AND given.phone IS DISTINCT FROM stored.phone)
+                OR (given.element ? 'push_token' AND given.push_token IS DISTINCT FROM stored.push_token)
+                OR (given.element ? 'language' AND given.language IS DISTINCT FROM stored.language)
+                OR (given.element ? 'time_zone' AND given.time_zone IS DISTINCT FROM stored.time_zone)
+            )
+        ON CONFLICT ON CONSTRAINT guests_pkey DO UPDATE
+        SET
+            external_id = EXCLUDED.external_id,
+            name = EXCLUDED.name,
+            email = EXCLUDED.email,
+            email_hash = EXCLUDED.email_hash,
+            phone = EXCLUDED.phone,
+            phone_hash = EXCLUDED.phone_hash,
+            push_token = EXCLUDED.push_token,
+            push_hash = EXCLUDED.push_hash,
+            language = EXCLUDED.language,
+            time_zone = EXCLUDED.time_zone,
+            updated_at = now()
+        RETURNING guest.guest_id
+    )
+
+    SELECT
+        every.place, every.guest_id,
+        CASE
+            WHEN NOT every.known THEN 'inserted'
+            WHEN every.guest_id IN (SELECT written.guest_id FROM written) THEN 'updated'
+            WHEN EXISTS (
+                SELECT FROM public.guests AS erased
+                WHERE
+                    erased.organization_id = p_organization_id AND erased.guest_id = every.guest_id
+                    AND erased.erased_at IS NOT NULL
+            ) THEN 'erased'
+            ELSE 'unchanged'
+        END
+    FROM unnest(v_ids, v_known) WITH ORDINALITY AS every (guest_id, known, place)
+    ORDER BY every.place;
 END
 $$;
 
+COMMENT ON FUNCTION public.upsert_guests(p_organization_id uuid, p_guests jsonb) IS 'Insert or change up to 100000 guests at once; returns the id of each and what was done.';
+
+CREATE FUNCTION public.validate_canspam_compliance(p_organization_id uuid, p_communication_id uuid) RETURNS public.communication_canspam_compliance
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Check a message against 15 USC 7704 and keep what was found; returns it, with a finding for every duty. The score is
+   the share of the duties that apply and can be checked.
+   Raises GC300 for NULL, GC420 if the organization has no such communication. */
+DECLARE
+    v_checked public.communication_canspam_compliance;
+BEGIN
+    PERFORM public.enter_tenant(p_organization_id);
+    INSERT INTO public.communication_canspam_compliance AS checked (organization_id, communication_id)
+    VALUES (p_organization_id, p_communication_id)
+    RETURNING checked.* INTO v_checked;
+    RETURN v_checked;
+END
+$$;
+
+COMMENT ON FUNCTION public.validate_canspam_compliance(p_organization_id uuid, p_communication_id uuid) IS 'Check a message against 15 USC 7704 and keep what was found.';
+
+CREATE FUNCTION public.verify_production_readiness() RETURNS TABLE(check_name text, status text, value text, threshold text, what_to_do text)
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* One row per check, from live facts only, with the caller's own rights. Each check is a function
+       internal.readiness_<check>(); one that cannot be evaluated, for whatever reason, is unknown. */
+    SELECT wanted.name, judged.status, judged.value, judged.threshold, judged.what_to_do
+    FROM unnest(ARRAY[
+        'standbys_streaming', 'synchronous_standby', 'replication_lag', 'replication_slots',
+        'wal_archiving', 'full_backup', 'restore_proven', 'scheduled_jobs',
+        'data_checksums', 'durable_writes', 'connections', 'connections_encrypted',
+        'row_security', 'public_execute', 'login_bindings', 'encryption_keys',
+        'extensions', 'partitions', 'invalid_indexes', 'transaction_ids'
+    ]) WITH ORDINALITY AS wanted (name, place)
+    CROSS JOIN LATERAL internal.judge('readiness_' || wanted.name) AS judged
+    ORDER BY wanted.place
+$$;
+
 COMMENT ON FUNCTION public.verify_production_readiness() IS 'What live facts say about this cluster: one row per check, with status pass, warn, fail or unknown, and what to do.';
+
+CREATE FUNCTION public.wanted_workers() RETURNS TABLE(batch_id text, worker_count integer, acknowledged boolean)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* How many workers operations want: the newest scale_workers message of the queue, and whether the supervisor has
+       acknowledged it. No row: nobody has asked for a number yet. */
+    SELECT wish.batch_id, (wish.payload ->> 'worker_count')::integer, wish.state = 'acknowledged'
+    FROM public.communication_batch_queue AS wish
+    WHERE wish.organization_id = '00000000-0000-0000-0000-000000000000' AND wish.operation_type = 'scale_workers'
+    ORDER BY wish.created_at DESC, wish.batch_id DESC
+    LIMIT 1
+$$;
+
+COMMENT ON FUNCTION public.wanted_workers() IS 'How many workers operations want, by the newest scale_workers message, and whether that was acknowledged.';
+
+CREATE FUNCTION public.withdraw_consent(p_organization_id uuid, p_address text, p_channel text, p_purpose text, p_method text DEFAULT 'request'::text, p_source text DEFAULT NULL::text, p_ip_address inet DEFAULT NULL::inet, p_user_agent text DEFAULT NULL::text, p_actor text DEFAULT NULL::text, OUT consent_event_id uuid, OUT suppressed bigint) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Withdraw consent for an address, channel and purpose, at once: queued messages that rest on it are suppressed
+   (consent_withdrawn) in the same transaction; what is in the hands of a worker already cannot be called back.
+   Returns the event and how many messages were suppressed. Never refused for who it is: without a consent it is
+   written down all the same, and the second time returns the event of the first.
+   Raises GC300 for NULL, GC400 to GC402 for channel, address and purpose, GC405 for the proof. */
+DECLARE
+    v_hash bytea;
+    v_proof constant jsonb := jsonb_build_object(
+        'method', p_method, 'source', p_source, 'ip_address', p_ip_address, 'user_agent', p_user_agent,
+        'actor', p_actor
+    );
+BEGIN
+    PERFORM public.enter_tenant(p_organization_id);
+    v_hash := internal.consent_subject(p_organization_id, p_address, p_channel, p_purpose);
+    PERFORM internal.check_proof(p_method, p_source, p_user_agent, p_actor);
+    suppressed := internal.suppress_queued(
+        p_organization_id, p_channel, v_hash, 'consent_withdrawn', p_consented_purpose => p_purpose
+    );
+    IF internal.end_consent(p_organization_id, p_channel, v_hash, p_purpose, v_proof) = 0 THEN
+        WITH refused AS (
+            INSERT INTO public.communication_gdpr_consent_events (
+                organization_id, address_hash, channel, purpose, event, method, source, ip_address, user_agent, actor,
+                occurred_at
+            )
+            SELECT
+                p_organization_id, v_hash, p_channel, p_purpose, 'withdrawn', p_method, p_source, p_ip_address,
+                p_user_agent, p_actor, statement_timestamp()
+            WHERE NOT EXISTS (
+                SELECT FROM public.communication_gdpr_consent AS known
+                WHERE
+                    known.organization_id = p_organization_id AND known.address_hash = v_hash
+                    AND known.channel = p_channel AND known.purpose = p_purpose AND NOT known.consent_given
+            )
+            RETURNING event_id
+        )
+        INSERT INTO public.communication_gdpr_consent AS known (
+            organization_id, address_hash, channel, purpose, consent_event_id, consent_given, withdrawn_at
+        )
+        SELECT p_organization_id, v_hash, p_channel, p_purpose, refused.event_id, false, clock_timestamp()
+        FROM refused
+        ON CONFLICT (organization_id, address_hash, channel, purpose) DO UPDATE
+        SET
+            consent_event_id = excluded.consent_event_id, consent_given = false,
+            withdrawn_at = excluded.withdrawn_at, updated_at = clock_timestamp();
+    END IF;
+    SELECT known.consent_event_id INTO STRICT consent_event_id
+    FROM public.communication_gdpr_consent AS known
+    WHERE
+        known.organization_id = p_organization_id AND known.address_hash = v_hash AND known.channel = p_channel
+        AND known.purpose = p_purpose;
+END
+$$;
+
+COMMENT ON FUNCTION public.withdraw_consent(p_organization_id uuid, p_address text, p_channel text, p_purpose text, p_method text, p_source text, p_ip_address inet, p_user_agent text, p_actor text, OUT consent_event_id uuid, OUT suppressed bigint) IS 'Withdraw consent at once: queued messages that rest on it are suppressed in the same transaction.';
 
 CREATE TABLE internal._yoyo_log (
     id character varying(36) NOT NULL,
@@ -1357,6 +11039,112 @@ COMMENT ON COLUMN internal.applied_sql.applied_at IS 'When it was last applied.'
 
 COMMENT ON COLUMN internal.applied_sql.applied_by IS 'The login that applied it.';
 
+CREATE TABLE internal.communication_counter_deltas (
+    organization_id uuid NOT NULL,
+    communication_id uuid NOT NULL,
+    delta_id bigint NOT NULL,
+    status text NOT NULL,
+    delta bigint NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='2000', autovacuum_vacuum_cost_delay='0');
+
+ALTER TABLE ONLY internal.communication_counter_deltas FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE internal.communication_counter_deltas IS 'Changes of the counters of communications since they were last summed up.';
+
+COMMENT ON COLUMN internal.communication_counter_deltas.organization_id IS 'The tenant.';
+
+COMMENT ON COLUMN internal.communication_counter_deltas.communication_id IS 'The communication.';
+
+COMMENT ON COLUMN internal.communication_counter_deltas.delta_id IS 'A number.';
+
+COMMENT ON COLUMN internal.communication_counter_deltas.status IS 'The state whose counter changes; total for all recipients.';
+
+COMMENT ON COLUMN internal.communication_counter_deltas.delta IS 'By how much.';
+
+ALTER TABLE internal.communication_counter_deltas ALTER COLUMN delta_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME internal.communication_counter_deltas_delta_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 20
+);
+
+CREATE TABLE internal.communication_performance_metrics_template (
+)
+WITH (autovacuum_vacuum_insert_scale_factor='0.1');
+
+COMMENT ON TABLE internal.communication_performance_metrics_template IS 'Storage options of the partitions of communication_performance_metrics.';
+
+CREATE TABLE internal.communication_query_performance_template (
+)
+WITH (autovacuum_vacuum_insert_scale_factor='0.1');
+
+COMMENT ON TABLE internal.communication_query_performance_template IS 'Storage options of the partitions of communication_query_performance.';
+
+CREATE TABLE internal.communication_recipients_template (
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.02', autovacuum_analyze_scale_factor='0.02');
+
+COMMENT ON TABLE internal.communication_recipients_template IS 'Storage of new partitions; holds nothing.';
+
+CREATE TABLE internal.communication_security_audit_template (
+)
+WITH (autovacuum_vacuum_insert_scale_factor='0.05');
+
+COMMENT ON TABLE internal.communication_security_audit_template IS 'Storage of new partitions; holds nothing.';
+
+CREATE TABLE internal.delivery_event_keys (
+    organization_id uuid NOT NULL,
+    event_key uuid NOT NULL,
+    seen_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE ONLY internal.delivery_event_keys FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE internal.delivery_event_keys IS 'Events seen in the last weeks, so that a repeated one is dropped.';
+
+COMMENT ON COLUMN internal.delivery_event_keys.organization_id IS 'The tenant.';
+
+COMMENT ON COLUMN internal.delivery_event_keys.event_key IS 'Hash of provider and provider_event_id.';
+
+COMMENT ON COLUMN internal.delivery_event_keys.seen_at IS 'When it came first.';
+
+CREATE TABLE internal.delivery_status_template (
+)
+WITH (autovacuum_vacuum_insert_scale_factor='0.05');
+
+COMMENT ON TABLE internal.delivery_status_template IS 'Storage of new partitions; holds nothing.';
+
+CREATE TABLE internal.guest_communications_template (
+)
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02');
+
+COMMENT ON TABLE internal.guest_communications_template IS 'Storage of new partitions; holds nothing.';
+
+CREATE TABLE internal.integrity_results (
+    check_name text NOT NULL,
+    severity text NOT NULL,
+    found bigint NOT NULL,
+    checked_at timestamp with time zone NOT NULL,
+    since timestamp with time zone NOT NULL,
+    CONSTRAINT integrity_results_found_check CHECK ((found >= 0)),
+    CONSTRAINT integrity_results_severity_check CHECK ((severity = ANY (ARRAY['error'::text, 'warning'::text])))
+);
+
+COMMENT ON TABLE internal.integrity_results IS 'What each integrity check found last, for the health check.';
+
+COMMENT ON COLUMN internal.integrity_results.check_name IS 'The check.';
+
+COMMENT ON COLUMN internal.integrity_results.severity IS 'error: data is wrong; warning: somebody should look.';
+
+COMMENT ON COLUMN internal.integrity_results.found IS 'How many.';
+
+COMMENT ON COLUMN internal.integrity_results.checked_at IS 'When.';
+
+COMMENT ON COLUMN internal.integrity_results.since IS 'It looked at what was made from then on.';
+
 CREATE TABLE internal.organization_logins (
     organization_id uuid NOT NULL,
     login name NOT NULL,
@@ -1375,6 +11163,36 @@ COMMENT ON COLUMN internal.organization_logins.login IS 'The login role, compare
 COMMENT ON COLUMN internal.organization_logins.bound_at IS 'When it was bound.';
 
 COMMENT ON COLUMN internal.organization_logins.bound_by IS 'The login that bound it.';
+
+CREATE TABLE internal.pool_loads (
+    pool_name text NOT NULL,
+    node text NOT NULL,
+    waiting bigint NOT NULL,
+    active bigint NOT NULL,
+    reports_waiting bigint DEFAULT 0 NOT NULL,
+    idle_since timestamp with time zone,
+    reported_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT pool_loads_active_check CHECK ((active >= 0)),
+    CONSTRAINT pool_loads_node_check CHECK ((node ~ '^[a-z][a-z0-9-]{0,62}$'::text)),
+    CONSTRAINT pool_loads_waiting_check CHECK ((waiting >= 0))
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE internal.pool_loads IS 'How busy each machine''s pool is, as its agent last reported.';
+
+COMMENT ON COLUMN internal.pool_loads.pool_name IS 'The pool.';
+
+COMMENT ON COLUMN internal.pool_loads.node IS 'The machine.';
+
+COMMENT ON COLUMN internal.pool_loads.waiting IS 'Clients that waited for a server connection.';
+
+COMMENT ON COLUMN internal.pool_loads.active IS 'Server connections that worked for a client.';
+
+COMMENT ON COLUMN internal.pool_loads.reports_waiting IS 'Consecutive reports in which clients waited.';
+
+COMMENT ON COLUMN internal.pool_loads.idle_since IS 'Since when less than half of the pool is in use; NULL: it is in use, or the pool has just been changed.';
+
+COMMENT ON COLUMN internal.pool_loads.reported_at IS 'When.';
 
 CREATE TABLE internal.pool_reports (
     pool_name text NOT NULL,
@@ -1397,6 +11215,212 @@ COMMENT ON COLUMN internal.pool_reports.applied_values IS 'The values its pooler
 
 COMMENT ON COLUMN internal.pool_reports.reported_at IS 'When it reported.';
 
+CREATE TABLE internal.provider_messages (
+    organization_id uuid NOT NULL,
+    provider text NOT NULL,
+    provider_message_id text NOT NULL,
+    recipient_id uuid NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE ONLY internal.provider_messages FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE internal.provider_messages IS 'Recipients by the name that a provider gave the message.';
+
+COMMENT ON COLUMN internal.provider_messages.organization_id IS 'The tenant.';
+
+COMMENT ON COLUMN internal.provider_messages.provider IS 'The provider.';
+
+COMMENT ON COLUMN internal.provider_messages.provider_message_id IS 'Its name for the message.';
+
+COMMENT ON COLUMN internal.provider_messages.recipient_id IS 'The recipient.';
+
+COMMENT ON COLUMN internal.provider_messages.created_at IS 'When it was sent.';
+
+CREATE SEQUENCE internal.queue_front_1
+    START WITH 0
+    INCREMENT BY 1
+    MINVALUE 0
+    NO MAXVALUE
+    CACHE 1;
+
+CREATE SEQUENCE internal.queue_front_2
+    START WITH 0
+    INCREMENT BY 1
+    MINVALUE 0
+    NO MAXVALUE
+    CACHE 1;
+
+CREATE SEQUENCE internal.queue_front_3
+    START WITH 0
+    INCREMENT BY 1
+    MINVALUE 0
+    NO MAXVALUE
+    CACHE 1;
+
+CREATE SEQUENCE internal.queue_front_4
+    START WITH 0
+    INCREMENT BY 1
+    MINVALUE 0
+    NO MAXVALUE
+    CACHE 1;
+
+CREATE SEQUENCE internal.queue_front_5
+    START WITH 0
+    INCREMENT BY 1
+    MINVALUE 0
+    NO MAXVALUE
+    CACHE 1;
+
+CREATE SEQUENCE internal.queue_front_6
+    START WITH 0
+    INCREMENT BY 1
+    MINVALUE 0
+    NO MAXVALUE
+    CACHE 1;
+
+CREATE SEQUENCE internal.queue_front_7
+    START WITH 0
+    INCREMENT BY 1
+    MINVALUE 0
+    NO MAXVALUE
+    CACHE 1;
+
+CREATE SEQUENCE internal.queue_front_8
+    START WITH 0
+    INCREMENT BY 1
+    MINVALUE 0
+    NO MAXVALUE
+    CACHE 1;
+
+CREATE SEQUENCE internal.queue_front_9
+    START WITH 0
+    INCREMENT BY 1
+    MINVALUE 0
+    NO MAXVALUE
+    CACHE 1;
+
+CREATE SEQUENCE internal.queue_tended
+    START WITH 0
+    INCREMENT BY 1
+    MINVALUE 0
+    NO MAXVALUE
+    CACHE 1;
+
+CREATE TABLE internal.rate_limit_rules (
+    organization_id uuid DEFAULT '00000000-0000-0000-0000-000000000000'::uuid NOT NULL,
+    endpoint text NOT NULL,
+    request_limit bigint NOT NULL,
+    window_length interval NOT NULL,
+    note text,
+    CONSTRAINT rate_limit_rules_endpoint_check CHECK (((length(endpoint) >= 1) AND (length(endpoint) <= 200))),
+    CONSTRAINT rate_limit_rules_note_check CHECK ((length(note) <= 500)),
+    CONSTRAINT rate_limit_rules_request_limit_check CHECK (((request_limit >= 0) AND (request_limit <= 1000000000))),
+    CONSTRAINT rate_limit_rules_window_length_check CHECK (((window_length >= '00:00:01'::interval) AND (window_length <= '1 day'::interval)))
+);
+
+ALTER TABLE ONLY internal.rate_limit_rules FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE internal.rate_limit_rules IS 'Limits: the exact endpoint before *, a rule of the organization before one of the platform.';
+
+COMMENT ON COLUMN internal.rate_limit_rules.organization_id IS 'The tenant; the nil UUID: everybody.';
+
+COMMENT ON COLUMN internal.rate_limit_rules.endpoint IS 'What is limited; * for whatever has no rule.';
+
+COMMENT ON COLUMN internal.rate_limit_rules.request_limit IS 'So many …';
+
+COMMENT ON COLUMN internal.rate_limit_rules.window_length IS '… in so long a time.';
+
+COMMENT ON COLUMN internal.rate_limit_rules.note IS 'Why.';
+
+CREATE TABLE internal.sending_state (
+    only_row boolean DEFAULT true NOT NULL,
+    frozen boolean DEFAULT false NOT NULL,
+    reason text,
+    changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    changed_by name DEFAULT SESSION_USER NOT NULL,
+    CONSTRAINT sending_state_only_row_check CHECK (only_row),
+    CONSTRAINT sending_state_reason CHECK (((NOT frozen) OR (reason IS NOT NULL))),
+    CONSTRAINT sending_state_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500)))
+);
+
+COMMENT ON TABLE internal.sending_state IS 'One row: whether anything may be claimed.';
+
+COMMENT ON COLUMN internal.sending_state.only_row IS 'There is one row.';
+
+COMMENT ON COLUMN internal.sending_state.frozen IS 'true: claim_batches() gives nothing.';
+
+COMMENT ON COLUMN internal.sending_state.reason IS 'Why it is frozen.';
+
+COMMENT ON COLUMN internal.sending_state.changed_at IS 'Since when.';
+
+COMMENT ON COLUMN internal.sending_state.changed_by IS 'By whom.';
+
+CREATE TABLE internal.statement_totals (
+    taker text NOT NULL,
+    user_oid oid NOT NULL,
+    query_id bigint NOT NULL,
+    stats_since timestamp with time zone NOT NULL,
+    calls bigint NOT NULL,
+    total_ms double precision NOT NULL,
+    row_count bigint NOT NULL
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE internal.statement_totals IS 'Counters of pg_stat_statements as they were when a taker last looked.';
+
+COMMENT ON COLUMN internal.statement_totals.taker IS 'Who looks: metrics, slow.';
+
+COMMENT ON COLUMN internal.statement_totals.user_oid IS 'The role that ran the statement.';
+
+COMMENT ON COLUMN internal.statement_totals.query_id IS 'The statement.';
+
+COMMENT ON COLUMN internal.statement_totals.stats_since IS 'Since when it is counted: later than noted means from zero.';
+
+COMMENT ON COLUMN internal.statement_totals.calls IS 'Calls.';
+
+COMMENT ON COLUMN internal.statement_totals.total_ms IS 'Milliseconds they took.';
+
+COMMENT ON COLUMN internal.statement_totals.row_count IS 'Rows they returned or changed.';
+
+CREATE TABLE internal.unmatched_delivery_events (
+    unmatched_id uuid DEFAULT internal.uuid_v7() NOT NULL,
+    claimed_organization uuid,
+    provider text NOT NULL,
+    provider_event_id text NOT NULL,
+    recipient_id uuid,
+    provider_message_id text,
+    status text NOT NULL,
+    error_code text,
+    error_message text,
+    occurred_at timestamp with time zone NOT NULL,
+    received_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE internal.unmatched_delivery_events IS 'Events that named no known message: kept, and matched when it becomes known.';
+
+COMMENT ON COLUMN internal.unmatched_delivery_events.unmatched_id IS 'The row.';
+
+COMMENT ON COLUMN internal.unmatched_delivery_events.claimed_organization IS 'The organization that the caller named, if any.';
+
+COMMENT ON COLUMN internal.unmatched_delivery_events.provider IS 'Who reported.';
+
+COMMENT ON COLUMN internal.unmatched_delivery_events.provider_event_id IS 'The provider''s name for the event.';
+
+COMMENT ON COLUMN internal.unmatched_delivery_events.recipient_id IS 'The recipient it named, if any.';
+
+COMMENT ON COLUMN internal.unmatched_delivery_events.provider_message_id IS 'The message it named, if any.';
+
+COMMENT ON COLUMN internal.unmatched_delivery_events.status IS 'What happened.';
+
+COMMENT ON COLUMN internal.unmatched_delivery_events.error_code IS 'The provider''s code.';
+
+COMMENT ON COLUMN internal.unmatched_delivery_events.error_message IS 'The provider''s words.';
+
+COMMENT ON COLUMN internal.unmatched_delivery_events.occurred_at IS 'When it happened.';
+
+COMMENT ON COLUMN internal.unmatched_delivery_events.received_at IS 'When it arrived.';
+
 CREATE TABLE internal.unrestricted_logins (
     login name NOT NULL,
     reason text NOT NULL,
@@ -1415,6 +11439,259 @@ COMMENT ON COLUMN internal.unrestricted_logins.bound_at IS 'When it was given.';
 
 COMMENT ON COLUMN internal.unrestricted_logins.bound_by IS 'The login that gave it.';
 
+CREATE TABLE public.communication_data_retention (
+    rule text NOT NULL,
+    data_class text NOT NULL,
+    action text NOT NULL,
+    retention_period interval NOT NULL,
+    legal_basis text NOT NULL,
+    enabled boolean DEFAULT true NOT NULL,
+    last_run_at timestamp with time zone,
+    last_result jsonb,
+    CONSTRAINT communication_data_retention_action CHECK (
+CASE data_class
+    WHEN 'guest_communications'::text THEN (action = ANY (ARRAY['archive'::text, 'drop_partition'::text]))
+    WHEN 'communication_recipients'::text THEN (action = 'anonymise'::text)
+    WHEN 'delivery_status'::text THEN (action = 'drop_partition'::text)
+    ELSE (action = 'delete'::text)
+END),
+    CONSTRAINT communication_data_retention_action_check CHECK ((action = ANY (ARRAY['archive'::text, 'anonymise'::text, 'drop_partition'::text, 'delete'::text]))),
+    CONSTRAINT communication_data_retention_data_class_check CHECK ((data_class = ANY (ARRAY['guest_communications'::text, 'communication_recipients'::text, 'delivery_status'::text, 'communication_idempotency'::text, 'delivery_event_keys'::text, 'provider_messages'::text, 'unmatched_delivery_events'::text, 'canspam_compliance'::text]))),
+    CONSTRAINT communication_data_retention_legal_basis_check CHECK (((length(legal_basis) >= 1) AND (length(legal_basis) <= 500))),
+    CONSTRAINT communication_data_retention_retention_period_check CHECK ((retention_period >= '1 day'::interval)),
+    CONSTRAINT communication_data_retention_rule_check CHECK ((rule ~ '^[a-z][a-z0-9_]{0,62}$'::text))
+);
+
+COMMENT ON TABLE public.communication_data_retention IS 'How long what is kept, for every organization. apply_data_retention() does it and writes down what it did.';
+
+COMMENT ON COLUMN public.communication_data_retention.rule IS 'Name of the rule.';
+
+COMMENT ON COLUMN public.communication_data_retention.data_class IS 'What it is about: a table.';
+
+COMMENT ON COLUMN public.communication_data_retention.action IS 'archive: out of the lists; anonymise: without personal data; drop_partition: whole months; delete: rows.';
+
+COMMENT ON COLUMN public.communication_data_retention.retention_period IS 'After how long.';
+
+COMMENT ON COLUMN public.communication_data_retention.legal_basis IS 'Why so long and no longer.';
+
+COMMENT ON COLUMN public.communication_data_retention.enabled IS 'false: the rule rests.';
+
+COMMENT ON COLUMN public.communication_data_retention.last_run_at IS 'When it was last applied.';
+
+COMMENT ON COLUMN public.communication_data_retention.last_result IS 'What was done then, and what was left and why.';
+
+CREATE TABLE public.communication_dead_letters (
+    organization_id uuid NOT NULL,
+    dead_letter_id uuid DEFAULT internal.uuid_v7() NOT NULL,
+    batch_id text NOT NULL,
+    communication_id uuid NOT NULL,
+    communication_created_at timestamp with time zone NOT NULL,
+    first_recipient_id uuid NOT NULL,
+    last_recipient_id uuid NOT NULL,
+    recipients integer NOT NULL,
+    reason text NOT NULL,
+    attempts smallint NOT NULL,
+    last_error text,
+    dead_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    redriven_at timestamp with time zone,
+    redriven_by name,
+    redriven_recipients integer,
+    CONSTRAINT communication_dead_letters_last_error_check CHECK ((length(last_error) <= 4000)),
+    CONSTRAINT communication_dead_letters_reason_check CHECK ((reason = ANY (ARRAY['leases_lost'::text, 'attempts_exhausted'::text, 'rejected'::text]))),
+    CONSTRAINT communication_dead_letters_recipients_check CHECK ((recipients >= 1)),
+    CONSTRAINT communication_dead_letters_redriven CHECK ((num_nonnulls(redriven_at, redriven_by, redriven_recipients) = ANY (ARRAY[0, 3])))
+);
+
+ALTER TABLE ONLY public.communication_dead_letters FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.communication_dead_letters IS 'Recipients given up (failed, error_code dead_letter). redrive_dead_letters() queues them again.';
+
+COMMENT ON COLUMN public.communication_dead_letters.organization_id IS 'The tenant.';
+
+COMMENT ON COLUMN public.communication_dead_letters.dead_letter_id IS 'The dead letter, a UUIDv7.';
+
+COMMENT ON COLUMN public.communication_dead_letters.batch_id IS 'The chunk it was.';
+
+COMMENT ON COLUMN public.communication_dead_letters.communication_id IS 'The communication.';
+
+COMMENT ON COLUMN public.communication_dead_letters.communication_created_at IS 'Its creation.';
+
+COMMENT ON COLUMN public.communication_dead_letters.first_recipient_id IS 'From this key …';
+
+COMMENT ON COLUMN public.communication_dead_letters.last_recipient_id IS '… to this one.';
+
+COMMENT ON COLUMN public.communication_dead_letters.recipients IS 'How many were given up.';
+
+COMMENT ON COLUMN public.communication_dead_letters.reason IS 'leases_lost: its workers kept dying; attempts_exhausted: endless temporary errors; rejected: fail_batch() said so.';
+
+COMMENT ON COLUMN public.communication_dead_letters.attempts IS 'How often it was tried.';
+
+COMMENT ON COLUMN public.communication_dead_letters.last_error IS 'The last error.';
+
+COMMENT ON COLUMN public.communication_dead_letters.dead_at IS 'When it was given up.';
+
+COMMENT ON COLUMN public.communication_dead_letters.redriven_at IS 'When it was queued again.';
+
+COMMENT ON COLUMN public.communication_dead_letters.redriven_by IS 'The login that did so.';
+
+COMMENT ON COLUMN public.communication_dead_letters.redriven_recipients IS 'How many were queued again.';
+
+CREATE TABLE public.communication_gdpr_consent_events (
+    organization_id uuid NOT NULL,
+    event_id uuid DEFAULT internal.uuid_v7() NOT NULL,
+    address_hash bytea NOT NULL,
+    channel text NOT NULL,
+    purpose text NOT NULL,
+    event text NOT NULL,
+    guest_id uuid,
+    consent_version text,
+    method text NOT NULL,
+    source text,
+    ip_address inet,
+    user_agent text,
+    actor text,
+    occurred_at timestamp with time zone NOT NULL,
+    recorded_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    recorded_by name DEFAULT SESSION_USER NOT NULL,
+    CONSTRAINT communication_gdpr_consent_events_actor_check CHECK (((length(actor) >= 1) AND (length(actor) <= 200))),
+    CONSTRAINT communication_gdpr_consent_events_address_hash_check CHECK ((length(address_hash) = 32)),
+    CONSTRAINT communication_gdpr_consent_events_channel_check CHECK ((channel = ANY (ARRAY['email'::text, 'sms'::text, 'push'::text]))),
+    CONSTRAINT communication_gdpr_consent_events_event_check CHECK ((event = ANY (ARRAY['given'::text, 'withdrawn'::text]))),
+    CONSTRAINT communication_gdpr_consent_events_method_check CHECK ((method = ANY (ARRAY['form'::text, 'double_opt_in'::text, 'sms_keyword'::text, 'spoken'::text, 'paper'::text, 'import'::text, 'unsubscribe'::text, 'request'::text]))),
+    CONSTRAINT communication_gdpr_consent_events_order CHECK ((occurred_at <= recorded_at)),
+    CONSTRAINT communication_gdpr_consent_events_purpose_check CHECK ((purpose ~ '^[a-z][a-z0-9_]{0,62}$'::text)),
+    CONSTRAINT communication_gdpr_consent_events_source_check CHECK (((length(source) >= 1) AND (length(source) <= 500))),
+    CONSTRAINT communication_gdpr_consent_events_text CHECK (((event = 'withdrawn'::text) OR (consent_version IS NOT NULL))),
+    CONSTRAINT communication_gdpr_consent_events_user_agent_check CHECK (((length(user_agent) >= 1) AND (length(user_agent) <= 1000)))
+);
+
+ALTER TABLE ONLY public.communication_gdpr_consent_events FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.communication_gdpr_consent_events IS 'Every consent and every withdrawal, the proof of GDPR Art 7(1): only added to, for its owner too.';
+
+COMMENT ON COLUMN public.communication_gdpr_consent_events.organization_id IS 'The tenant.';
+
+COMMENT ON COLUMN public.communication_gdpr_consent_events.event_id IS 'The event, a UUIDv7; recipients name it.';
+
+COMMENT ON COLUMN public.communication_gdpr_consent_events.address_hash IS 'Who: keyed hash of the normalised address. The address itself is never in the proof.';
+
+COMMENT ON COLUMN public.communication_gdpr_consent_events.channel IS 'email, sms or push.';
+
+COMMENT ON COLUMN public.communication_gdpr_consent_events.purpose IS 'For what, such as wedding_updates.';
+
+COMMENT ON COLUMN public.communication_gdpr_consent_events.event IS 'given or withdrawn.';
+
+COMMENT ON COLUMN public.communication_gdpr_consent_events.guest_id IS 'The guest with that address, if there was one.';
+
+COMMENT ON COLUMN public.communication_gdpr_consent_events.consent_version IS 'The text that was shown; of a withdrawal the one that was consented to.';
+
+COMMENT ON COLUMN public.communication_gdpr_consent_events.method IS 'How: form, double_opt_in, spoken …';
+
+COMMENT ON COLUMN public.communication_gdpr_consent_events.source IS 'Where: the page, the file, or the recipient of the message whose link was followed.';
+
+COMMENT ON COLUMN public.communication_gdpr_consent_events.ip_address IS 'From which address it came.';
+
+COMMENT ON COLUMN public.communication_gdpr_consent_events.user_agent IS 'With which program.';
+
+COMMENT ON COLUMN public.communication_gdpr_consent_events.actor IS 'Who entered it, if not the guest.';
+
+COMMENT ON COLUMN public.communication_gdpr_consent_events.occurred_at IS 'When it was said.';
+
+COMMENT ON COLUMN public.communication_gdpr_consent_events.recorded_at IS 'When it was written here.';
+
+COMMENT ON COLUMN public.communication_gdpr_consent_events.recorded_by IS 'The login that wrote it.';
+
+CREATE TABLE public.communication_idempotency (
+    organization_id uuid NOT NULL,
+    idempotency_key text NOT NULL,
+    operation text NOT NULL,
+    request_hash bytea NOT NULL,
+    response jsonb,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT communication_idempotency_idempotency_key_check CHECK (((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 200))),
+    CONSTRAINT communication_idempotency_request_hash_check CHECK ((length(request_hash) = 32))
+);
+
+ALTER TABLE ONLY public.communication_idempotency FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.communication_idempotency IS 'Answers of calls with an idempotency key: the same call again gets the same answer and does nothing.';
+
+COMMENT ON COLUMN public.communication_idempotency.organization_id IS 'The tenant.';
+
+COMMENT ON COLUMN public.communication_idempotency.idempotency_key IS 'The caller''s key.';
+
+COMMENT ON COLUMN public.communication_idempotency.operation IS 'The function it was given to.';
+
+COMMENT ON COLUMN public.communication_idempotency.request_hash IS 'SHA-256 of the parameters: another request under the same key is refused.';
+
+COMMENT ON COLUMN public.communication_idempotency.response IS 'The answer.';
+
+COMMENT ON COLUMN public.communication_idempotency.created_at IS 'When it was first used; kept 30 days.';
+
+CREATE TABLE public.communication_load_metrics (
+    run_id uuid NOT NULL,
+    scenario text NOT NULL,
+    metric_name text NOT NULL,
+    labels jsonb DEFAULT '{}'::jsonb NOT NULL,
+    metric_value double precision NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    completed_at timestamp with time zone NOT NULL,
+    machine text NOT NULL,
+    commit_id text NOT NULL,
+    recorded_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    recorded_by name DEFAULT SESSION_USER NOT NULL,
+    CONSTRAINT communication_load_metrics_commit_id_check CHECK ((commit_id ~ '^[0-9a-f]{7,40}(-dirty)?$'::text)),
+    CONSTRAINT communication_load_metrics_labels_check CHECK ((jsonb_typeof(labels) = 'object'::text)),
+    CONSTRAINT communication_load_metrics_machine_check CHECK (((length(machine) >= 1) AND (length(machine) <= 200))),
+    CONSTRAINT communication_load_metrics_metric_name_check CHECK ((metric_name ~ '^[a-z][a-z0-9_]{0,62}$'::text)),
+    CONSTRAINT communication_load_metrics_scenario_check CHECK (((length(scenario) >= 1) AND (length(scenario) <= 100))),
+    CONSTRAINT communication_load_metrics_times CHECK ((started_at <= completed_at))
+);
+
+COMMENT ON TABLE public.communication_load_metrics IS 'What load runs measured, one row a figure.';
+
+COMMENT ON COLUMN public.communication_load_metrics.run_id IS 'The run.';
+
+COMMENT ON COLUMN public.communication_load_metrics.scenario IS 'What was done to the system.';
+
+COMMENT ON COLUMN public.communication_load_metrics.metric_name IS 'The figure.';
+
+COMMENT ON COLUMN public.communication_load_metrics.labels IS 'Of what, if the figure exists several times.';
+
+COMMENT ON COLUMN public.communication_load_metrics.metric_value IS 'Its value, in the unit that the name ends with.';
+
+COMMENT ON COLUMN public.communication_load_metrics.started_at IS 'Begin of the scenario.';
+
+COMMENT ON COLUMN public.communication_load_metrics.completed_at IS 'Its end.';
+
+COMMENT ON COLUMN public.communication_load_metrics.machine IS 'What it ran on: processors, memory, disks.';
+
+COMMENT ON COLUMN public.communication_load_metrics.commit_id IS 'Which sources were measured.';
+
+COMMENT ON COLUMN public.communication_load_metrics.recorded_at IS 'When it was stored.';
+
+COMMENT ON COLUMN public.communication_load_metrics.recorded_by IS 'The login that stored it.';
+
+CREATE TABLE public.communication_performance_metrics (
+    metric_name text NOT NULL,
+    metric_timestamp timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    labels jsonb DEFAULT '{}'::jsonb NOT NULL,
+    metric_value double precision NOT NULL,
+    CONSTRAINT communication_performance_metrics_labels_check CHECK ((jsonb_typeof(labels) = 'object'::text)),
+    CONSTRAINT communication_performance_metrics_metric_name_check CHECK ((metric_name ~ '^[a-z][a-z0-9_]{0,62}$'::text))
+)
+PARTITION BY RANGE (metric_timestamp);
+
+COMMENT ON TABLE public.communication_performance_metrics IS 'Measurements of each minute by collect_performance_metrics(), in monthly partitions; kept two months.';
+
+COMMENT ON COLUMN public.communication_performance_metrics.metric_name IS 'What was measured; docs/reference/metrics.md says how.';
+
+COMMENT ON COLUMN public.communication_performance_metrics.metric_timestamp IS 'When.';
+
+COMMENT ON COLUMN public.communication_performance_metrics.labels IS 'Of what: {"function": "claim_batches"}.';
+
+COMMENT ON COLUMN public.communication_performance_metrics.metric_value IS 'The value, in the unit that the name ends with.';
+
 CREATE TABLE public.communication_pool_config (
     pool_name text NOT NULL,
     min_connections bigint NOT NULL,
@@ -1426,6 +11703,12 @@ CREATE TABLE public.communication_pool_config (
     updated_by name DEFAULT SESSION_USER NOT NULL,
     applied_at timestamp with time zone,
     applied_values jsonb,
+    autoscale boolean DEFAULT false NOT NULL,
+    autoscale_min bigint,
+    autoscale_max bigint,
+    CONSTRAINT communication_pool_config_autoscale CHECK ((((autoscale_min IS NULL) = (autoscale_max IS NULL)) AND (autoscale_min <= autoscale_max) AND ((NOT autoscale) OR (autoscale_min IS NOT NULL)))),
+    CONSTRAINT communication_pool_config_autoscale_max_check CHECK (((autoscale_max >= 1) AND (autoscale_max <= 5000))),
+    CONSTRAINT communication_pool_config_autoscale_min_check CHECK (((autoscale_min >= 1) AND (autoscale_min <= 5000))),
     CONSTRAINT communication_pool_config_connection_timeout_ms_check CHECK (((connection_timeout_ms >= 1000) AND (connection_timeout_ms <= 300000))),
     CONSTRAINT communication_pool_config_idle_timeout_ms_check CHECK (((idle_timeout_ms >= 1000) AND (idle_timeout_ms <= 86400000))),
     CONSTRAINT communication_pool_config_max_connections_check CHECK (((max_connections >= 1) AND (max_connections <= 5000))),
@@ -1455,6 +11738,52 @@ COMMENT ON COLUMN public.communication_pool_config.updated_by IS 'The login that
 COMMENT ON COLUMN public.communication_pool_config.applied_at IS 'When the last of the reporting machines had this revision; NULL while one of them has not.';
 
 COMMENT ON COLUMN public.communication_pool_config.applied_values IS 'What each machine reported last, by machine.';
+
+COMMENT ON COLUMN public.communication_pool_config.autoscale IS 'true: max_connections follows the load, between autoscale_min and autoscale_max.';
+
+COMMENT ON COLUMN public.communication_pool_config.autoscale_min IS 'Never fewer.';
+
+COMMENT ON COLUMN public.communication_pool_config.autoscale_max IS 'Never more.';
+
+CREATE TABLE public.communication_rate_limits (
+    organization_id uuid NOT NULL,
+    identifier text NOT NULL,
+    endpoint text NOT NULL,
+    window_start timestamp with time zone NOT NULL,
+    window_end timestamp with time zone NOT NULL,
+    request_limit bigint NOT NULL,
+    request_count bigint NOT NULL,
+    refused_count bigint NOT NULL,
+    last_allowed boolean NOT NULL,
+    limit_exceeded boolean GENERATED ALWAYS AS ((refused_count > 0)) STORED NOT NULL,
+    CONSTRAINT communication_rate_limits_endpoint_check CHECK (((length(endpoint) >= 1) AND (length(endpoint) <= 200))),
+    CONSTRAINT communication_rate_limits_identifier_check CHECK (((length(identifier) >= 1) AND (length(identifier) <= 200)))
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='1000');
+
+ALTER TABLE ONLY public.communication_rate_limits FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.communication_rate_limits IS 'What callers asked for, per window, written by check_rate_limit().';
+
+COMMENT ON COLUMN public.communication_rate_limits.organization_id IS 'The tenant.';
+
+COMMENT ON COLUMN public.communication_rate_limits.identifier IS 'Who is counted: a user, a key, an address.';
+
+COMMENT ON COLUMN public.communication_rate_limits.endpoint IS 'What is counted.';
+
+COMMENT ON COLUMN public.communication_rate_limits.window_start IS 'From this moment …';
+
+COMMENT ON COLUMN public.communication_rate_limits.window_end IS '… until this one.';
+
+COMMENT ON COLUMN public.communication_rate_limits.request_limit IS 'How many are allowed in it.';
+
+COMMENT ON COLUMN public.communication_rate_limits.request_count IS 'How many were asked for, refused ones too.';
+
+COMMENT ON COLUMN public.communication_rate_limits.refused_count IS 'How many of them were refused.';
+
+COMMENT ON COLUMN public.communication_rate_limits.last_allowed IS 'Whether the last one was allowed.';
+
+COMMENT ON COLUMN public.communication_rate_limits.limit_exceeded IS 'Whether any was refused.';
 
 CREATE TABLE public.communication_recovery_points (
     recovery_point_id text NOT NULL,
@@ -1499,6 +11828,186 @@ COMMENT ON COLUMN public.communication_recovery_points.verified_at IS 'When a dr
 
 COMMENT ON COLUMN public.communication_recovery_points.verified_by IS 'The drill that restored to it.';
 
+CREATE TABLE public.communication_restore_drills (
+    drill_id text NOT NULL,
+    backup_id text,
+    recovery_point_id text,
+    target text NOT NULL,
+    node text,
+    status text DEFAULT 'running'::text NOT NULL,
+    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    completed_at timestamp with time zone,
+    recovery_seconds double precision,
+    findings jsonb DEFAULT '[]'::jsonb NOT NULL,
+    verdict text,
+    error text,
+    CONSTRAINT communication_restore_drills_completed CHECK ((((status = 'completed'::text) = (verdict IS NOT NULL)) AND ((status <> 'completed'::text) OR ((backup_id IS NOT NULL) AND (recovery_seconds IS NOT NULL))))),
+    CONSTRAINT communication_restore_drills_drill_id_check CHECK ((drill_id ~ '^drill_[0-9]{8}_[0-9]{6}_[0-9]{6}$'::text)),
+    CONSTRAINT communication_restore_drills_error_check CHECK (((length(error) >= 1) AND (length(error) <= 4000))),
+    CONSTRAINT communication_restore_drills_failed CHECK (((status = 'failed'::text) = (error IS NOT NULL))),
+    CONSTRAINT communication_restore_drills_findings_check CHECK ((jsonb_typeof(findings) = 'array'::text)),
+    CONSTRAINT communication_restore_drills_node_check CHECK ((node ~ '^[a-z][a-z0-9-]{0,62}$'::text)),
+    CONSTRAINT communication_restore_drills_recovery_seconds_check CHECK ((recovery_seconds >= (0)::double precision)),
+    CONSTRAINT communication_restore_drills_running CHECK (((status = 'running'::text) = (completed_at IS NULL))),
+    CONSTRAINT communication_restore_drills_status_check CHECK ((status = ANY (ARRAY['running'::text, 'completed'::text, 'failed'::text]))),
+    CONSTRAINT communication_restore_drills_target_check CHECK (((length(target) >= 1) AND (length(target) <= 200))),
+    CONSTRAINT communication_restore_drills_verdict_check CHECK ((verdict = ANY (ARRAY['proven'::text, 'refuted'::text])))
+);
+
+COMMENT ON TABLE public.communication_restore_drills IS 'Restores that were tried, and what they proved. A backup counts as verified by a drill alone.';
+
+COMMENT ON COLUMN public.communication_restore_drills.drill_id IS 'drill_<date>_<time>_<microseconds> of its start, UTC.';
+
+COMMENT ON COLUMN public.communication_restore_drills.backup_id IS 'The backup that was restored.';
+
+COMMENT ON COLUMN public.communication_restore_drills.recovery_point_id IS 'The named point it stopped at, if one.';
+
+COMMENT ON COLUMN public.communication_restore_drills.target IS 'Where the restore was to stop: latest, a time, a name.';
+
+COMMENT ON COLUMN public.communication_restore_drills.node IS 'The machine that restored.';
+
+COMMENT ON COLUMN public.communication_restore_drills.status IS 'running; completed: it came to a verdict; failed: it did not.';
+
+COMMENT ON COLUMN public.communication_restore_drills.started_at IS 'When it began.';
+
+COMMENT ON COLUMN public.communication_restore_drills.completed_at IS 'When it ended.';
+
+COMMENT ON COLUMN public.communication_restore_drills.recovery_seconds IS 'From the order to restore until the copy answered queries.';
+
+COMMENT ON COLUMN public.communication_restore_drills.findings IS 'What was compared, and what differed.';
+
+COMMENT ON COLUMN public.communication_restore_drills.verdict IS 'proven or refuted: whether the copy was whole and right.';
+
+COMMENT ON COLUMN public.communication_restore_drills.error IS 'Why it failed.';
+
+CREATE MATERIALIZED VIEW public.dashboard_communications AS
+ SELECT organization_id,
+    ((created_at AT TIME ZONE 'UTC'::text))::date AS day,
+    message_type AS channel,
+    message_category AS category,
+    count(*) AS communications,
+    count(*) FILTER (WHERE (status = 'scheduled'::text)) AS scheduled_communications,
+    count(*) FILTER (WHERE (status = 'sending'::text)) AS sending_communications,
+    count(*) FILTER (WHERE (status = 'sent'::text)) AS sent_communications,
+    count(*) FILTER (WHERE (status = 'cancelled'::text)) AS cancelled_communications,
+    (sum(total_recipients))::bigint AS recipients,
+    (sum(queued_count))::bigint AS queued,
+    (sum(sending_count))::bigint AS sending,
+    (sum(unknown_count))::bigint AS unknown,
+    (sum(sent_count))::bigint AS sent,
+    (sum(deferred_count))::bigint AS deferred,
+    (sum(delivered_count))::bigint AS delivered,
+    (sum(opened_count))::bigint AS opened,
+    (sum(clicked_count))::bigint AS clicked,
+    (sum(failed_count))::bigint AS failed,
+    (sum(bounced_count))::bigint AS bounced,
+    (sum(complained_count))::bigint AS complained,
+    (sum(suppressed_count))::bigint AS suppressed,
+    (sum(cancelled_count))::bigint AS cancelled
+   FROM public.guest_communications message
+  WHERE (created_at > (now() - '3 mons'::interval))
+  GROUP BY organization_id, (((created_at AT TIME ZONE 'UTC'::text))::date), message_type, message_category
+  WITH NO DATA;
+
+COMMENT ON MATERIALIZED VIEW public.dashboard_communications IS 'Messages of the last three months, recipients by state: per organization, day (UTC) of creation, channel, category.';
+
+CREATE TABLE public.delivery_status (
+    organization_id uuid NOT NULL,
+    recipient_id uuid NOT NULL,
+    event_key uuid NOT NULL,
+    communication_id uuid NOT NULL,
+    communication_created_at timestamp with time zone NOT NULL,
+    channel text NOT NULL,
+    provider text NOT NULL,
+    provider_event_id text NOT NULL,
+    status text NOT NULL,
+    error_code text,
+    error_message text,
+    occurred_at timestamp with time zone NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT delivery_status_status_check CHECK ((status = ANY (ARRAY['sent'::text, 'deferred'::text, 'delivered'::text, 'opened'::text, 'clicked'::text, 'failed'::text, 'bounced'::text, 'unsubscribed'::text, 'complained'::text])))
+)
+PARTITION BY RANGE (created_at);
+
+ALTER TABLE ONLY public.delivery_status FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.delivery_status IS 'What providers reported, only ever added to, in monthly partitions by arrival.';
+
+COMMENT ON COLUMN public.delivery_status.organization_id IS 'The tenant.';
+
+COMMENT ON COLUMN public.delivery_status.recipient_id IS 'The recipient.';
+
+COMMENT ON COLUMN public.delivery_status.event_key IS 'Hash of provider and provider_event_id.';
+
+COMMENT ON COLUMN public.delivery_status.communication_id IS 'The communication.';
+
+COMMENT ON COLUMN public.delivery_status.communication_created_at IS 'Its creation, for joins that stay in one partition.';
+
+COMMENT ON COLUMN public.delivery_status.channel IS 'email, sms, push or in_app.';
+
+COMMENT ON COLUMN public.delivery_status.provider IS 'Who reported.';
+
+COMMENT ON COLUMN public.delivery_status.provider_event_id IS 'The provider''s name for the event.';
+
+COMMENT ON COLUMN public.delivery_status.status IS 'What happened.';
+
+COMMENT ON COLUMN public.delivery_status.error_code IS 'The provider''s code, such as 5.1.1.';
+
+COMMENT ON COLUMN public.delivery_status.error_message IS 'The provider''s words, at most 1000 characters.';
+
+COMMENT ON COLUMN public.delivery_status.occurred_at IS 'When it happened, as the provider says.';
+
+COMMENT ON COLUMN public.delivery_status.created_at IS 'When it arrived: the key of its partition.';
+
+CREATE MATERIALIZED VIEW public.dashboard_deliverability AS
+ SELECT provider,
+    channel,
+    date_trunc('hour'::text, created_at, 'UTC'::text) AS hour,
+    count(*) AS events,
+    count(*) FILTER (WHERE (status = 'sent'::text)) AS sent,
+    count(*) FILTER (WHERE (status = 'deferred'::text)) AS deferred,
+    count(*) FILTER (WHERE (status = 'delivered'::text)) AS delivered,
+    count(*) FILTER (WHERE (status = 'opened'::text)) AS opened,
+    count(*) FILTER (WHERE (status = 'clicked'::text)) AS clicked,
+    count(*) FILTER (WHERE (status = 'failed'::text)) AS failed,
+    count(*) FILTER (WHERE (status = 'bounced'::text)) AS bounced,
+    count(*) FILTER (WHERE (status = 'complained'::text)) AS complained,
+    count(*) FILTER (WHERE (status = 'unsubscribed'::text)) AS unsubscribed
+   FROM public.delivery_status event
+  WHERE (created_at >= date_trunc('hour'::text, (now() - '1 day'::interval), 'UTC'::text))
+  GROUP BY provider, channel, (date_trunc('hour'::text, created_at, 'UTC'::text))
+  WITH NO DATA;
+
+COMMENT ON MATERIALIZED VIEW public.dashboard_deliverability IS 'What providers reported in the last day, per provider, channel and hour of arrival.';
+
+CREATE MATERIALIZED VIEW public.dashboard_queue AS
+ SELECT priority,
+    state,
+    count(*) AS chunks,
+    sum(recipients) AS recipients,
+    min(run_at) AS oldest_run_at,
+    max(attempts) AS most_attempts
+   FROM public.communication_batch_queue chunk
+  WHERE (operation_type = 'send'::text)
+  GROUP BY priority, state
+  WITH NO DATA;
+
+COMMENT ON MATERIALIZED VIEW public.dashboard_queue IS 'Chunks in the queue and their recipients, per priority and state.';
+
+CREATE MATERIALIZED VIEW public.dashboard_templates AS
+ SELECT organization_id,
+    template_id,
+    template_version,
+    count(*) AS communications,
+    (sum(total_recipients))::bigint AS recipients,
+    max(created_at) AS last_used_at
+   FROM public.guest_communications message
+  WHERE (template_id IS NOT NULL)
+  GROUP BY organization_id, template_id, template_version
+  WITH NO DATA;
+
+COMMENT ON MATERIALIZED VIEW public.dashboard_templates IS 'How often each version of a template was used.';
+
 ALTER TABLE ONLY internal._yoyo_log
     ADD CONSTRAINT _yoyo_log_pkey PRIMARY KEY (id);
 
@@ -1511,11 +12020,41 @@ ALTER TABLE ONLY internal._yoyo_version
 ALTER TABLE ONLY internal.applied_sql
     ADD CONSTRAINT applied_sql_pkey PRIMARY KEY (path);
 
+ALTER TABLE ONLY internal.communication_counter_deltas
+    ADD CONSTRAINT communication_counter_deltas_pkey PRIMARY KEY (organization_id, communication_id, delta_id);
+
+ALTER TABLE ONLY internal.delivery_event_keys
+    ADD CONSTRAINT delivery_event_keys_pkey PRIMARY KEY (organization_id, event_key);
+
+ALTER TABLE ONLY internal.integrity_results
+    ADD CONSTRAINT integrity_results_pkey PRIMARY KEY (check_name);
+
 ALTER TABLE ONLY internal.organization_logins
     ADD CONSTRAINT organization_logins_pkey PRIMARY KEY (organization_id, login);
 
+ALTER TABLE ONLY internal.pool_loads
+    ADD CONSTRAINT pool_loads_pkey PRIMARY KEY (pool_name, node);
+
 ALTER TABLE ONLY internal.pool_reports
     ADD CONSTRAINT pool_reports_pkey PRIMARY KEY (pool_name, node);
+
+ALTER TABLE ONLY internal.provider_messages
+    ADD CONSTRAINT provider_messages_pkey PRIMARY KEY (organization_id, provider, provider_message_id);
+
+ALTER TABLE ONLY internal.rate_limit_rules
+    ADD CONSTRAINT rate_limit_rules_pkey PRIMARY KEY (organization_id, endpoint);
+
+ALTER TABLE ONLY internal.sending_state
+    ADD CONSTRAINT sending_state_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY internal.statement_totals
+    ADD CONSTRAINT statement_totals_pkey PRIMARY KEY (taker, user_oid, query_id);
+
+ALTER TABLE ONLY internal.unmatched_delivery_events
+    ADD CONSTRAINT unmatched_delivery_events_pkey PRIMARY KEY (unmatched_id);
+
+ALTER TABLE ONLY internal.unmatched_delivery_events
+    ADD CONSTRAINT unmatched_delivery_events_provider_provider_event_id_claime_key UNIQUE NULLS NOT DISTINCT (provider, provider_event_id, claimed_organization);
 
 ALTER TABLE ONLY internal.unrestricted_logins
     ADD CONSTRAINT unrestricted_logins_pkey PRIMARY KEY (login);
@@ -1526,8 +12065,56 @@ ALTER TABLE ONLY public.communication_backups
 ALTER TABLE ONLY public.communication_backups
     ADD CONSTRAINT communication_backups_pkey PRIMARY KEY (backup_id);
 
+ALTER TABLE ONLY public.communication_batch_queue
+    ADD CONSTRAINT communication_batch_queue_pkey PRIMARY KEY (organization_id, batch_id);
+
+ALTER TABLE ONLY public.communication_canspam_compliance
+    ADD CONSTRAINT communication_canspam_compliance_pkey PRIMARY KEY (organization_id, validation_id);
+
+ALTER TABLE ONLY public.communication_data_retention
+    ADD CONSTRAINT communication_data_retention_data_class_action_key UNIQUE (data_class, action);
+
+ALTER TABLE ONLY public.communication_data_retention
+    ADD CONSTRAINT communication_data_retention_pkey PRIMARY KEY (rule);
+
+ALTER TABLE ONLY public.communication_dead_letters
+    ADD CONSTRAINT communication_dead_letters_pkey PRIMARY KEY (organization_id, dead_letter_id);
+
+ALTER TABLE ONLY public.communication_encryption_keys
+    ADD CONSTRAINT communication_encryption_keys_organization_id_key_type_purp_key UNIQUE (organization_id, key_type, purpose, key_version);
+
+ALTER TABLE ONLY public.communication_encryption_keys
+    ADD CONSTRAINT communication_encryption_keys_pkey PRIMARY KEY (organization_id, key_id);
+
+ALTER TABLE ONLY public.communication_gdpr_consent_events
+    ADD CONSTRAINT communication_gdpr_consent_events_pkey PRIMARY KEY (organization_id, event_id);
+
+ALTER TABLE ONLY public.communication_gdpr_consent
+    ADD CONSTRAINT communication_gdpr_consent_pkey PRIMARY KEY (organization_id, address_hash, channel, purpose);
+
+ALTER TABLE ONLY public.communication_idempotency
+    ADD CONSTRAINT communication_idempotency_pkey PRIMARY KEY (organization_id, idempotency_key);
+
+ALTER TABLE ONLY public.communication_load_metrics
+    ADD CONSTRAINT communication_load_metrics_pkey PRIMARY KEY (run_id, scenario, metric_name, labels);
+
+ALTER TABLE ONLY public.communication_performance_metrics
+    ADD CONSTRAINT communication_performance_metrics_pkey PRIMARY KEY (metric_name, metric_timestamp, labels);
+
 ALTER TABLE ONLY public.communication_pool_config
     ADD CONSTRAINT communication_pool_config_pkey PRIMARY KEY (pool_name);
+
+ALTER TABLE ONLY public.communication_preferences
+    ADD CONSTRAINT communication_preferences_pkey PRIMARY KEY (organization_id, guest_id, channel);
+
+ALTER TABLE ONLY public.communication_query_performance
+    ADD CONSTRAINT communication_query_performance_pkey PRIMARY KEY (query_hash, created_at);
+
+ALTER TABLE ONLY public.communication_rate_limits
+    ADD CONSTRAINT communication_rate_limits_pkey PRIMARY KEY (organization_id, identifier, endpoint, window_start);
+
+ALTER TABLE ONLY public.communication_recipients
+    ADD CONSTRAINT communication_recipients_pkey PRIMARY KEY (organization_id, id, communication_created_at);
 
 ALTER TABLE ONLY public.communication_recovery_points
     ADD CONSTRAINT communication_recovery_points_pkey PRIMARY KEY (recovery_point_id);
@@ -1535,8 +12122,56 @@ ALTER TABLE ONLY public.communication_recovery_points
 ALTER TABLE ONLY public.communication_recovery_points
     ADD CONSTRAINT communication_recovery_points_restore_point_name_key UNIQUE (restore_point_name);
 
+ALTER TABLE ONLY public.communication_restore_drills
+    ADD CONSTRAINT communication_restore_drills_pkey PRIMARY KEY (drill_id);
+
+ALTER TABLE ONLY public.communication_security_audit
+    ADD CONSTRAINT communication_security_audit_pkey PRIMARY KEY (organization_id, created_at, audit_id);
+
+ALTER TABLE ONLY public.consent_texts
+    ADD CONSTRAINT consent_texts_pkey PRIMARY KEY (organization_id, version);
+
+ALTER TABLE ONLY public.data_subject_requests
+    ADD CONSTRAINT data_subject_requests_pkey PRIMARY KEY (organization_id, request_id);
+
+ALTER TABLE ONLY public.delivery_status
+    ADD CONSTRAINT delivery_status_pkey PRIMARY KEY (organization_id, recipient_id, event_key, created_at);
+
+ALTER TABLE ONLY public.guest_communications
+    ADD CONSTRAINT guest_communications_pkey PRIMARY KEY (organization_id, id, created_at);
+
+ALTER TABLE ONLY public.guests
+    ADD CONSTRAINT guests_organization_id_external_id_key UNIQUE (organization_id, external_id);
+
+ALTER TABLE ONLY public.guests
+    ADD CONSTRAINT guests_pkey PRIMARY KEY (organization_id, guest_id);
+
+ALTER TABLE ONLY public.legal_holds
+    ADD CONSTRAINT legal_holds_pkey PRIMARY KEY (organization_id, hold_id);
+
+ALTER TABLE ONLY public.message_template_versions
+    ADD CONSTRAINT message_template_versions_pkey PRIMARY KEY (organization_id, template_id, version);
+
+ALTER TABLE ONLY public.message_templates
+    ADD CONSTRAINT message_templates_organization_id_name_key UNIQUE (organization_id, name);
+
+ALTER TABLE ONLY public.message_templates
+    ADD CONSTRAINT message_templates_pkey PRIMARY KEY (organization_id, template_id);
+
 ALTER TABLE ONLY public.organizations
     ADD CONSTRAINT organizations_pkey PRIMARY KEY (organization_id);
+
+ALTER TABLE ONLY public.processing_records
+    ADD CONSTRAINT processing_records_pkey PRIMARY KEY (organization_id, activity);
+
+ALTER TABLE ONLY public.suppressions
+    ADD CONSTRAINT suppressions_pkey PRIMARY KEY (organization_id, channel, address_hash);
+
+CREATE INDEX delivery_event_keys_seen_at ON internal.delivery_event_keys USING brin (seen_at);
+
+CREATE INDEX provider_messages_created_at ON internal.provider_messages USING brin (created_at);
+
+CREATE INDEX unmatched_delivery_events_message ON internal.unmatched_delivery_events USING btree (claimed_organization, provider, provider_message_id);
 
 CREATE INDEX communication_backups_completed_at ON public.communication_backups USING btree (completed_at);
 
@@ -1544,31 +12179,397 @@ CREATE UNIQUE INDEX communication_backups_one_running ON public.communication_ba
 
 CREATE UNIQUE INDEX communication_backups_requested ON public.communication_backups USING btree (backup_type) WHERE (status = 'requested'::text);
 
+CREATE INDEX communication_batch_queue_communication ON public.communication_batch_queue USING btree (organization_id, communication_id) WHERE (communication_id IS NOT NULL);
+
+CREATE INDEX communication_batch_queue_due ON public.communication_batch_queue USING btree (run_at) WHERE (state = 'scheduled'::text);
+
+CREATE INDEX communication_batch_queue_leases ON public.communication_batch_queue USING btree (lease_until) WHERE (state = 'leased'::text);
+
+CREATE INDEX communication_batch_queue_rank ON public.communication_batch_queue USING btree (organization_id, fair_rank) WHERE ((state = 'ready'::text) AND (operation_type = 'send'::text));
+
+CREATE INDEX communication_batch_queue_ready ON public.communication_batch_queue USING btree (priority, fair_rank, organization_id, batch_id) WHERE ((state = 'ready'::text) AND (operation_type = 'send'::text));
+
+CREATE INDEX communication_canspam_compliance_newest ON public.communication_canspam_compliance USING btree (organization_id, communication_id, validation_id);
+
+CREATE INDEX communication_canspam_compliance_time ON public.communication_canspam_compliance USING brin (validation_timestamp);
+
+CREATE INDEX communication_dead_letters_open ON public.communication_dead_letters USING btree (organization_id, communication_id, dead_at) WHERE (redriven_at IS NULL);
+
+CREATE UNIQUE INDEX communication_encryption_keys_active ON public.communication_encryption_keys USING btree (organization_id, key_type, purpose) WHERE (state = 'active'::text);
+
+CREATE INDEX communication_gdpr_consent_events_address ON public.communication_gdpr_consent_events USING btree (organization_id, address_hash, channel, purpose);
+
+CREATE INDEX communication_gdpr_consent_events_recorded_at ON public.communication_gdpr_consent_events USING brin (recorded_at);
+
+CREATE INDEX communication_idempotency_created_at ON public.communication_idempotency USING brin (created_at);
+
+CREATE INDEX communication_performance_metrics_recent ON ONLY public.communication_performance_metrics USING brin (metric_timestamp);
+
+CREATE UNIQUE INDEX communication_preferences_preferred ON public.communication_preferences USING btree (organization_id, guest_id) WHERE is_preferred;
+
+CREATE INDEX communication_rate_limits_window_start ON public.communication_rate_limits USING btree (window_start);
+
+CREATE INDEX communication_recipients_address ON ONLY public.communication_recipients USING btree (organization_id, address_hash) WHERE ((guest_id IS NULL) AND (address_hash IS NOT NULL));
+
+CREATE INDEX communication_recipients_guest ON ONLY public.communication_recipients USING btree (organization_id, guest_id) WHERE (guest_id IS NOT NULL);
+
+CREATE UNIQUE INDEX communication_recipients_once ON ONLY public.communication_recipients USING btree (organization_id, communication_id, recipient_key, communication_created_at);
+
+CREATE INDEX communication_restore_drills_started_at ON public.communication_restore_drills USING btree (started_at);
+
+CREATE INDEX communication_security_audit_address_failures ON ONLY public.communication_security_audit USING btree (ip_address, created_at) WHERE (NOT success);
+
+CREATE INDEX communication_security_audit_created_at ON ONLY public.communication_security_audit USING brin (created_at);
+
+CREATE INDEX communication_security_audit_seen ON ONLY public.communication_security_audit USING btree (organization_id, user_id, ip_address) WHERE success;
+
+CREATE INDEX communication_security_audit_user_failures ON ONLY public.communication_security_audit USING btree (organization_id, user_id, created_at) WHERE (NOT success);
+
+CREATE UNIQUE INDEX dashboard_communications_key ON public.dashboard_communications USING btree (organization_id, day, channel, category);
+
+CREATE UNIQUE INDEX dashboard_deliverability_key ON public.dashboard_deliverability USING btree (provider, channel, hour);
+
+CREATE UNIQUE INDEX dashboard_queue_key ON public.dashboard_queue USING btree (priority, state);
+
+CREATE UNIQUE INDEX dashboard_templates_key ON public.dashboard_templates USING btree (organization_id, template_id, template_version);
+
+CREATE INDEX data_subject_requests_due ON public.data_subject_requests USING btree (due_at) WHERE (closed_at IS NULL);
+
+CREATE INDEX data_subject_requests_guest ON public.data_subject_requests USING btree (organization_id, guest_id);
+
+CREATE INDEX delivery_status_created_at ON ONLY public.delivery_status USING brin (created_at);
+
+CREATE INDEX guest_communications_newest ON ONLY public.guest_communications USING btree (organization_id, created_at, id);
+
+CREATE INDEX guest_communications_template ON ONLY public.guest_communications USING btree (organization_id, template_id, template_version) WHERE (template_id IS NOT NULL);
+
+CREATE INDEX guests_email_hash ON public.guests USING btree (organization_id, email_hash) WHERE (email_hash IS NOT NULL);
+
+CREATE INDEX guests_email_search ON public.guests USING btree (organization_id, email_search, guest_id);
+
+CREATE INDEX guests_name_search ON public.guests USING btree (organization_id, name_search, guest_id);
+
+CREATE INDEX guests_phone_hash ON public.guests USING btree (organization_id, phone_hash) WHERE (phone_hash IS NOT NULL);
+
+CREATE INDEX guests_push_hash ON public.guests USING btree (organization_id, push_hash) WHERE (push_hash IS NOT NULL);
+
+CREATE STATISTICS public.communication_recipients_states (dependencies, mcv) ON organization_id, communication_id, status FROM public.communication_recipients;
+
+COMMENT ON STATISTICS public.communication_recipients_states IS 'Rows by communication and state.';
+
 CREATE TRIGGER check_pool_config BEFORE INSERT OR UPDATE OF pool_name, min_connections, max_connections, connection_timeout_ms, idle_timeout_ms ON public.communication_pool_config FOR EACH ROW EXECUTE FUNCTION internal.check_pool_config();
+
+CREATE TRIGGER keep_published_version BEFORE DELETE OR UPDATE ON public.message_template_versions FOR EACH ROW EXECUTE FUNCTION internal.keep_published_version();
+
+CREATE TRIGGER keep_published_versions BEFORE TRUNCATE ON public.message_template_versions FOR EACH STATEMENT EXECUTE FUNCTION internal.keep_published_version();
+
+CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE ON public.communication_gdpr_consent_events FOR EACH STATEMENT EXECUTE FUNCTION internal.refuse_change();
+
+CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE ON public.communication_security_audit FOR EACH ROW EXECUTE FUNCTION internal.refuse_change();
+
+CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE ON public.consent_texts FOR EACH STATEMENT EXECUTE FUNCTION internal.refuse_change();
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.communication_security_audit FOR EACH STATEMENT EXECUTE FUNCTION internal.refuse_change();
+
+CREATE TRIGGER seal_encryption_key BEFORE INSERT OR UPDATE OF organization_id, key_id, key_type, purpose, key_version, parent_key_id, encrypted_key ON public.communication_encryption_keys FOR EACH ROW EXECUTE FUNCTION internal.seal_encryption_key();
+
+CREATE TRIGGER validate_message BEFORE INSERT ON public.communication_canspam_compliance FOR EACH ROW EXECUTE FUNCTION internal.validate_message();
 
 CREATE TRIGGER write_recovery_point BEFORE INSERT ON public.communication_recovery_points FOR EACH ROW EXECUTE FUNCTION internal.write_recovery_point();
 
 ALTER TABLE ONLY internal.organization_logins
     ADD CONSTRAINT organization_logins_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(organization_id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY internal.pool_loads
+    ADD CONSTRAINT pool_loads_pool_name_fkey FOREIGN KEY (pool_name) REFERENCES public.communication_pool_config(pool_name) ON DELETE CASCADE;
+
 ALTER TABLE ONLY internal.pool_reports
     ADD CONSTRAINT pool_reports_pool_name_fkey FOREIGN KEY (pool_name) REFERENCES public.communication_pool_config(pool_name) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.communication_batch_queue
+    ADD CONSTRAINT communication_batch_queue_organization_id_communication_id_fkey FOREIGN KEY (organization_id, communication_id, communication_created_at) REFERENCES public.guest_communications(organization_id, id, created_at);
+
+ALTER TABLE ONLY public.communication_dead_letters
+    ADD CONSTRAINT communication_dead_letters_organization_id_communication_i_fkey FOREIGN KEY (organization_id, communication_id, communication_created_at) REFERENCES public.guest_communications(organization_id, id, created_at);
+
+ALTER TABLE ONLY public.communication_gdpr_consent_events
+    ADD CONSTRAINT communication_gdpr_consent_ev_organization_id_consent_vers_fkey FOREIGN KEY (organization_id, consent_version) REFERENCES public.consent_texts(organization_id, version);
+
+ALTER TABLE ONLY public.communication_gdpr_consent_events
+    ADD CONSTRAINT communication_gdpr_consent_events_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(organization_id);
+
+ALTER TABLE ONLY public.communication_gdpr_consent
+    ADD CONSTRAINT communication_gdpr_consent_organization_id_consent_event_i_fkey FOREIGN KEY (organization_id, consent_event_id) REFERENCES public.communication_gdpr_consent_events(organization_id, event_id);
+
+ALTER TABLE ONLY public.communication_gdpr_consent
+    ADD CONSTRAINT communication_gdpr_consent_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(organization_id);
+
+ALTER TABLE ONLY public.communication_idempotency
+    ADD CONSTRAINT communication_idempotency_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(organization_id);
+
+ALTER TABLE ONLY public.communication_preferences
+    ADD CONSTRAINT communication_preferences_organization_id_guest_id_fkey FOREIGN KEY (organization_id, guest_id) REFERENCES public.guests(organization_id, guest_id);
+
+ALTER TABLE ONLY public.communication_rate_limits
+    ADD CONSTRAINT communication_rate_limits_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(organization_id);
+
+ALTER TABLE public.communication_recipients
+    ADD CONSTRAINT communication_recipients_organization_id_communication_id__fkey FOREIGN KEY (organization_id, communication_id, communication_created_at) REFERENCES public.guest_communications(organization_id, id, created_at);
+
+ALTER TABLE public.communication_recipients
+    ADD CONSTRAINT communication_recipients_organization_id_guest_id_fkey FOREIGN KEY (organization_id, guest_id) REFERENCES public.guests(organization_id, guest_id);
+
+ALTER TABLE ONLY public.communication_restore_drills
+    ADD CONSTRAINT communication_restore_drills_backup_id_fkey FOREIGN KEY (backup_id) REFERENCES public.communication_backups(backup_id);
+
+ALTER TABLE ONLY public.communication_restore_drills
+    ADD CONSTRAINT communication_restore_drills_recovery_point_id_fkey FOREIGN KEY (recovery_point_id) REFERENCES public.communication_recovery_points(recovery_point_id);
+
+ALTER TABLE ONLY public.consent_texts
+    ADD CONSTRAINT consent_texts_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(organization_id);
+
+ALTER TABLE ONLY public.data_subject_requests
+    ADD CONSTRAINT data_subject_requests_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(organization_id);
+
+ALTER TABLE ONLY public.data_subject_requests
+    ADD CONSTRAINT data_subject_requests_organization_id_guest_id_fkey FOREIGN KEY (organization_id, guest_id) REFERENCES public.guests(organization_id, guest_id);
+
+ALTER TABLE public.guest_communications
+    ADD CONSTRAINT guest_communications_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(organization_id);
+
+ALTER TABLE public.guest_communications
+    ADD CONSTRAINT guest_communications_organization_id_template_id_template__fkey FOREIGN KEY (organization_id, template_id, template_version) REFERENCES public.message_template_versions(organization_id, template_id, version);
+
+ALTER TABLE ONLY public.guests
+    ADD CONSTRAINT guests_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(organization_id);
+
+ALTER TABLE ONLY public.legal_holds
+    ADD CONSTRAINT legal_holds_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(organization_id);
+
+ALTER TABLE ONLY public.message_template_versions
+    ADD CONSTRAINT message_template_versions_organization_id_template_id_fkey FOREIGN KEY (organization_id, template_id) REFERENCES public.message_templates(organization_id, template_id);
+
+ALTER TABLE ONLY public.message_templates
+    ADD CONSTRAINT message_templates_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(organization_id);
+
+ALTER TABLE ONLY public.message_templates
+    ADD CONSTRAINT message_templates_published FOREIGN KEY (organization_id, template_id, published_version) REFERENCES public.message_template_versions(organization_id, template_id, version);
+
+ALTER TABLE ONLY public.processing_records
+    ADD CONSTRAINT processing_records_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(organization_id);
+
+ALTER TABLE ONLY public.suppressions
+    ADD CONSTRAINT suppressions_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(organization_id);
+
+ALTER TABLE internal.communication_counter_deltas ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE internal.delivery_event_keys ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY maintenance ON internal.communication_counter_deltas TO comms_maintenance USING (true) WITH CHECK (true);
+
+CREATE POLICY maintenance ON internal.delivery_event_keys TO comms_maintenance USING (true) WITH CHECK (true);
+
 CREATE POLICY maintenance ON internal.organization_logins TO comms_maintenance USING (true) WITH CHECK (true);
 
+CREATE POLICY maintenance ON internal.provider_messages TO comms_maintenance USING (true) WITH CHECK (true);
+
 CREATE POLICY operations ON internal.organization_logins FOR SELECT TO comms_ops, comms_monitor USING (true);
+
+CREATE POLICY operations ON internal.rate_limit_rules TO comms_ops USING (true) WITH CHECK (true);
 
 ALTER TABLE internal.organization_logins ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY own_login ON internal.organization_logins FOR SELECT TO comms_owner USING ((login = SESSION_USER));
 
+ALTER TABLE internal.provider_messages ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE internal.rate_limit_rules ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY tenant ON internal.communication_counter_deltas TO comms_owner USING ((organization_id = ( SELECT internal.current_organization() AS current_organization))) WITH CHECK ((organization_id = ( SELECT internal.current_organization() AS current_organization)));
+
+CREATE POLICY tenant ON internal.delivery_event_keys TO comms_owner USING ((organization_id = ( SELECT internal.current_organization() AS current_organization))) WITH CHECK ((organization_id = ( SELECT internal.current_organization() AS current_organization)));
+
+CREATE POLICY tenant ON internal.provider_messages TO comms_owner USING ((organization_id = ( SELECT internal.current_organization() AS current_organization))) WITH CHECK ((organization_id = ( SELECT internal.current_organization() AS current_organization)));
+
+CREATE POLICY tenant ON internal.rate_limit_rules FOR SELECT TO comms_owner USING (((organization_id = '00000000-0000-0000-0000-000000000000'::uuid) OR (organization_id = ( SELECT internal.current_organization() AS current_organization))));
+
+ALTER TABLE public.communication_batch_queue ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.communication_canspam_compliance ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.communication_dead_letters ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.communication_encryption_keys ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.communication_gdpr_consent ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.communication_gdpr_consent_events ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.communication_idempotency ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.communication_preferences ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.communication_rate_limits ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.communication_recipients ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.communication_security_audit ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.consent_texts ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY control_messages ON public.communication_batch_queue FOR INSERT TO comms_ops WITH CHECK (((organization_id = '00000000-0000-0000-0000-000000000000'::uuid) AND (operation_type = 'scale_workers'::text)));
+
+ALTER TABLE public.data_subject_requests ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.delivery_status ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.guest_communications ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.guests ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY hand_written ON public.communication_canspam_compliance FOR INSERT TO comms_ops WITH CHECK (true);
+
+ALTER TABLE public.legal_holds ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY maintenance ON public.communication_batch_queue TO comms_maintenance USING (true) WITH CHECK (true);
+
+CREATE POLICY maintenance ON public.communication_canspam_compliance TO comms_maintenance USING (true) WITH CHECK (true);
+
+CREATE POLICY maintenance ON public.communication_dead_letters TO comms_maintenance USING (true) WITH CHECK (true);
+
+CREATE POLICY maintenance ON public.communication_encryption_keys TO comms_maintenance USING (true) WITH CHECK (true);
+
+CREATE POLICY maintenance ON public.communication_gdpr_consent TO comms_maintenance USING (true) WITH CHECK (true);
+
+CREATE POLICY maintenance ON public.communication_gdpr_consent_events TO comms_maintenance USING (true) WITH CHECK (true);
+
+CREATE POLICY maintenance ON public.communication_idempotency TO comms_maintenance USING (true) WITH CHECK (true);
+
+CREATE POLICY maintenance ON public.communication_preferences TO comms_maintenance USING (true) WITH CHECK (true);
+
+CREATE POLICY maintenance ON public.communication_rate_limits TO comms_maintenance USING (true) WITH CHECK (true);
+
+CREATE POLICY maintenance ON public.communication_recipients TO comms_maintenance USING (true) WITH CHECK (true);
+
+CREATE POLICY maintenance ON public.communication_security_audit TO comms_maintenance USING (true) WITH CHECK (true);
+
+CREATE POLICY maintenance ON public.consent_texts TO comms_maintenance USING (true) WITH CHECK (true);
+
+CREATE POLICY maintenance ON public.data_subject_requests TO comms_maintenance USING (true) WITH CHECK (true);
+
+CREATE POLICY maintenance ON public.delivery_status TO comms_maintenance USING (true) WITH CHECK (true);
+
+CREATE POLICY maintenance ON public.guest_communications TO comms_maintenance USING (true) WITH CHECK (true);
+
+CREATE POLICY maintenance ON public.guests TO comms_maintenance USING (true) WITH CHECK (true);
+
+CREATE POLICY maintenance ON public.legal_holds TO comms_maintenance USING (true) WITH CHECK (true);
+
+CREATE POLICY maintenance ON public.message_template_versions TO comms_maintenance USING (true) WITH CHECK (true);
+
+CREATE POLICY maintenance ON public.message_templates TO comms_maintenance USING (true) WITH CHECK (true);
+
 CREATE POLICY maintenance ON public.organizations TO comms_maintenance USING (true) WITH CHECK (true);
+
+CREATE POLICY maintenance ON public.processing_records TO comms_maintenance USING (true) WITH CHECK (true);
+
+CREATE POLICY maintenance ON public.suppressions TO comms_maintenance USING (true) WITH CHECK (true);
+
+ALTER TABLE public.message_template_versions ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.message_templates ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY new_platform_key ON public.communication_encryption_keys FOR INSERT TO comms_ops WITH CHECK ((organization_id = '00000000-0000-0000-0000-000000000000'::uuid));
+
+CREATE POLICY operations ON public.communication_batch_queue FOR SELECT TO comms_ops, comms_monitor USING (true);
+
+CREATE POLICY operations ON public.communication_canspam_compliance FOR SELECT TO comms_ops, comms_auditor USING (true);
+
+CREATE POLICY operations ON public.communication_dead_letters FOR SELECT TO comms_ops, comms_monitor USING (true);
+
+CREATE POLICY operations ON public.communication_encryption_keys FOR SELECT TO comms_ops USING (true);
+
+CREATE POLICY operations ON public.communication_gdpr_consent FOR SELECT TO comms_ops, comms_auditor USING (true);
+
+CREATE POLICY operations ON public.communication_gdpr_consent_events FOR SELECT TO comms_ops, comms_auditor USING (true);
+
+CREATE POLICY operations ON public.communication_preferences FOR SELECT TO comms_ops USING (true);
+
+CREATE POLICY operations ON public.communication_rate_limits FOR SELECT TO comms_ops USING (true);
+
+CREATE POLICY operations ON public.communication_recipients FOR SELECT TO comms_ops USING (true);
+
+CREATE POLICY operations ON public.consent_texts FOR SELECT TO comms_ops, comms_auditor USING (true);
+
+CREATE POLICY operations ON public.data_subject_requests FOR SELECT TO comms_ops, comms_auditor USING (true);
+
+CREATE POLICY operations ON public.delivery_status FOR SELECT TO comms_ops USING (true);
+
+CREATE POLICY operations ON public.guest_communications FOR SELECT TO comms_ops, comms_auditor USING (true);
+
+CREATE POLICY operations ON public.guests FOR SELECT TO comms_ops USING (true);
+
+CREATE POLICY operations ON public.legal_holds FOR SELECT TO comms_ops, comms_auditor USING (true);
+
+CREATE POLICY operations ON public.message_template_versions FOR SELECT TO comms_ops USING (true);
+
+CREATE POLICY operations ON public.message_templates FOR SELECT TO comms_ops USING (true);
 
 CREATE POLICY operations ON public.organizations FOR SELECT TO comms_ops USING (true);
 
+CREATE POLICY operations ON public.processing_records FOR SELECT TO comms_ops, comms_auditor USING (true);
+
+CREATE POLICY operations ON public.suppressions FOR SELECT TO comms_ops, comms_auditor USING (true);
+
 ALTER TABLE public.organizations ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.processing_records ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY reading ON public.communication_security_audit FOR SELECT TO comms_ops, comms_auditor USING (true);
+
+ALTER TABLE public.suppressions ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY tenant ON public.communication_batch_queue TO comms_owner USING ((organization_id = ( SELECT internal.current_organization() AS current_organization))) WITH CHECK ((organization_id = ( SELECT internal.current_organization() AS current_organization)));
+
+CREATE POLICY tenant ON public.communication_canspam_compliance TO comms_owner, comms_app USING ((organization_id = ( SELECT internal.current_organization() AS current_organization))) WITH CHECK ((organization_id = ( SELECT internal.current_organization() AS current_organization)));
+
+CREATE POLICY tenant ON public.communication_dead_letters TO comms_owner, comms_app USING ((organization_id = ( SELECT internal.current_organization() AS current_organization))) WITH CHECK ((organization_id = ( SELECT internal.current_organization() AS current_organization)));
+
+CREATE POLICY tenant ON public.communication_encryption_keys TO comms_owner USING (((organization_id = '00000000-0000-0000-0000-000000000000'::uuid) OR (organization_id = ( SELECT internal.current_organization() AS current_organization)))) WITH CHECK (((organization_id = '00000000-0000-0000-0000-000000000000'::uuid) OR (organization_id = ( SELECT internal.current_organization() AS current_organization))));
+
+CREATE POLICY tenant ON public.communication_gdpr_consent TO comms_owner, comms_app USING ((organization_id = ( SELECT internal.current_organization() AS current_organization))) WITH CHECK ((organization_id = ( SELECT internal.current_organization() AS current_organization)));
+
+CREATE POLICY tenant ON public.communication_gdpr_consent_events TO comms_owner, comms_app USING ((organization_id = ( SELECT internal.current_organization() AS current_organization))) WITH CHECK ((organization_id = ( SELECT internal.current_organization() AS current_organization)));
+
+CREATE POLICY tenant ON public.communication_idempotency TO comms_owner USING ((organization_id = ( SELECT internal.current_organization() AS current_organization))) WITH CHECK ((organization_id = ( SELECT internal.current_organization() AS current_organization)));
+
+CREATE POLICY tenant ON public.communication_preferences TO comms_owner, comms_app USING ((organization_id = ( SELECT internal.current_organization() AS current_organization))) WITH CHECK ((organization_id = ( SELECT internal.current_organization() AS current_organization)));
+
+CREATE POLICY tenant ON public.communication_rate_limits TO comms_owner USING ((organization_id = ( SELECT internal.current_organization() AS current_organization))) WITH CHECK ((organization_id = ( SELECT internal.current_organization() AS current_organization)));
+
+CREATE POLICY tenant ON public.communication_recipients TO comms_owner, comms_app USING ((organization_id = ( SELECT internal.current_organization() AS current_organization))) WITH CHECK ((organization_id = ( SELECT internal.current_organization() AS current_organization)));
+
+CREATE POLICY tenant ON public.consent_texts TO comms_owner, comms_app USING ((organization_id = ( SELECT internal.current_organization() AS current_organization))) WITH CHECK ((organization_id = ( SELECT internal.current_organization() AS current_organization)));
+
+CREATE POLICY tenant ON public.data_subject_requests TO comms_owner, comms_app USING ((organization_id = ( SELECT internal.current_organization() AS current_organization))) WITH CHECK ((organization_id = ( SELECT internal.current_organization() AS current_organization)));
+
+CREATE POLICY tenant ON public.delivery_status TO comms_owner, comms_app USING ((organization_id = ( SELECT internal.current_organization() AS current_organization))) WITH CHECK ((organization_id = ( SELECT internal.current_organization() AS current_organization)));
+
+CREATE POLICY tenant ON public.guest_communications TO comms_owner, comms_app USING ((organization_id = ( SELECT internal.current_organization() AS current_organization))) WITH CHECK ((organization_id = ( SELECT internal.current_organization() AS current_organization)));
+
+CREATE POLICY tenant ON public.guests TO comms_owner, comms_app USING ((organization_id = ( SELECT internal.current_organization() AS current_organization))) WITH CHECK ((organization_id = ( SELECT internal.current_organization() AS current_organization)));
+
+CREATE POLICY tenant ON public.legal_holds TO comms_owner, comms_app USING ((organization_id = ( SELECT internal.current_organization() AS current_organization))) WITH CHECK ((organization_id = ( SELECT internal.current_organization() AS current_organization)));
+
+CREATE POLICY tenant ON public.message_template_versions TO comms_owner, comms_app USING ((organization_id = ( SELECT internal.current_organization() AS current_organization))) WITH CHECK ((organization_id = ( SELECT internal.current_organization() AS current_organization)));
+
+CREATE POLICY tenant ON public.message_templates TO comms_owner, comms_app USING ((organization_id = ( SELECT internal.current_organization() AS current_organization))) WITH CHECK ((organization_id = ( SELECT internal.current_organization() AS current_organization)));
+
 CREATE POLICY tenant ON public.organizations FOR SELECT TO comms_owner, comms_app, comms_worker USING ((organization_id = ( SELECT internal.current_organization() AS current_organization)));
+
+CREATE POLICY tenant ON public.processing_records TO comms_owner, comms_app USING ((organization_id = ( SELECT internal.current_organization() AS current_organization))) WITH CHECK ((organization_id = ( SELECT internal.current_organization() AS current_organization)));
+
+CREATE POLICY tenant ON public.suppressions TO comms_owner, comms_app USING ((organization_id = ( SELECT internal.current_organization() AS current_organization))) WITH CHECK ((organization_id = ( SELECT internal.current_organization() AS current_organization)));
 
 GRANT ALL ON SCHEMA internal TO comms_maintenance;
 GRANT USAGE ON SCHEMA internal TO comms_agent;
@@ -1585,30 +12586,173 @@ GRANT USAGE ON SCHEMA public TO comms_auditor;
 GRANT USAGE ON SCHEMA public TO comms_report;
 GRANT USAGE ON SCHEMA public TO comms_monitor;
 
+REVOKE ALL ON FUNCTION internal.active_master() FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.active_master() TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.address_hash(p_organization_id uuid, p_channel text, p_address text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.address_hash(p_organization_id uuid, p_channel text, p_address text) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.address_hash_pads(p_organization_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.address_hash_pads(p_organization_id uuid) TO comms_maintenance;
+
 REVOKE ALL ON FUNCTION internal.aes256_gcm_decrypt(p_key bytea, p_ciphertext bytea, p_associated_data bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.aes256_gcm_decrypt(p_key bytea, p_ciphertext bytea, p_associated_data bytea) TO comms_owner;
+GRANT ALL ON FUNCTION internal.aes256_gcm_decrypt(p_key bytea, p_ciphertext bytea, p_associated_data bytea) TO comms_maintenance;
 
 REVOKE ALL ON FUNCTION internal.aes256_gcm_encrypt(p_key bytea, p_plaintext bytea, p_associated_data bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.aes256_gcm_encrypt(p_key bytea, p_plaintext bytea, p_associated_data bytea) TO comms_owner;
+GRANT ALL ON FUNCTION internal.aes256_gcm_encrypt(p_key bytea, p_plaintext bytea, p_associated_data bytea) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.analyze_partitioned() FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.analyze_partitioned() TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.anonymise_recipients(p_before timestamp with time zone, p_dry_run boolean, OUT affected bigint, OUT kept bigint, OUT detail text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.anonymise_recipients(p_before timestamp with time zone, p_dry_run boolean, OUT affected bigint, OUT kept bigint, OUT detail text) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.apply_delivery_events(p_organization_id uuid, p_events jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.apply_delivery_events(p_organization_id uuid, p_events jsonb) TO comms_owner;
+
+REVOKE ALL ON FUNCTION internal.archive_communications(p_before timestamp with time zone, p_dry_run boolean, OUT affected bigint, OUT kept bigint, OUT detail text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.archive_communications(p_before timestamp with time zone, p_dry_run boolean, OUT affected bigint, OUT kept bigint, OUT detail text) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.uuid_v7_time(p_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.uuid_v7_time(p_id uuid) TO comms_app;
+GRANT ALL ON FUNCTION internal.uuid_v7_time(p_id uuid) TO comms_worker;
+GRANT ALL ON FUNCTION internal.uuid_v7_time(p_id uuid) TO comms_ops;
+GRANT ALL ON FUNCTION internal.uuid_v7_time(p_id uuid) TO comms_maintenance;
+GRANT ALL ON FUNCTION internal.uuid_v7_time(p_id uuid) TO comms_auditor;
+
+GRANT SELECT ON TABLE public.guest_communications TO comms_app;
+GRANT SELECT ON TABLE public.guest_communications TO comms_ops;
+GRANT SELECT ON TABLE public.guest_communications TO comms_auditor;
+GRANT SELECT,UPDATE ON TABLE public.guest_communications TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.ask_gates(p_communication public.guest_communications, p_guest_ids uuid[], p_address_hashes bytea[], OUT reasons text[], OUT consent_event_ids uuid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.autoscale_pools() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.batch_results(p_results jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.batch_results(p_results jsonb) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.begin_idempotent(p_organization_id uuid, p_key text, p_operation text, p_request_hash bytea) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.built_in_variables() FROM PUBLIC;
+
+GRANT SELECT ON TABLE public.communication_batch_queue TO comms_ops;
+GRANT SELECT ON TABLE public.communication_batch_queue TO comms_monitor;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.communication_batch_queue TO comms_maintenance;
+
+GRANT INSERT(batch_id) ON TABLE public.communication_batch_queue TO comms_ops;
+
+GRANT INSERT(operation_type) ON TABLE public.communication_batch_queue TO comms_ops;
+
+GRANT INSERT(payload) ON TABLE public.communication_batch_queue TO comms_ops;
+
+GRANT INSERT(priority) ON TABLE public.communication_batch_queue TO comms_ops;
+
+REVOKE ALL ON FUNCTION internal.bury_recipients(p_batch public.communication_batch_queue, p_reason text, p_error text, p_recipient_ids uuid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.capped_messages(p_organization_id uuid, p_guest_id uuid, p_channel text, p_since timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.capped_messages(p_organization_id uuid, p_guest_id uuid, p_channel text, p_since timestamp with time zone) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.check_communication(p_new public.guest_communications, p_priority integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.check_guests(p_guests jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.check_message_texts(p_channel text, p_subject text, p_body text, p_body_text text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.check_moment(p_moment timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION internal.check_pool_config() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.check_proof(p_method text, p_source text, p_user_agent text, p_actor text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.check_recipients(p_channel text, p_variables text[], p_recipients jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.check_sendable(p_communication public.guest_communications) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION internal.claim_backup(p_node text, p_lease interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.claim_backup(p_node text, p_lease interval) TO comms_agent;
 
+REVOKE ALL ON FUNCTION internal.communication(p_organization_id uuid, p_communication_id uuid, p_lock boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.compile_message(p_channel text, p_subject text, p_body text, p_body_text text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.compile_part(p_part text, p_escaping text, p_text text, OUT segments jsonb, OUT required text[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION internal.complete_backup(p_backup_id text, p_node text, p_attempt bigint, p_result jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.complete_backup(p_backup_id text, p_node text, p_attempt bigint, p_result jsonb) TO comms_agent;
+
+REVOKE ALL ON FUNCTION internal.complete_late(p_batch public.communication_batch_queue, p_results jsonb, p_done uuid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.consent_subject(p_organization_id uuid, p_address text, p_channel text, p_purpose text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.uuid_v7() FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.uuid_v7() TO comms_maintenance;
+
+GRANT SELECT ON TABLE public.communication_gdpr_consent TO comms_app;
+GRANT SELECT ON TABLE public.communication_gdpr_consent TO comms_ops;
+GRANT SELECT ON TABLE public.communication_gdpr_consent TO comms_auditor;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.communication_gdpr_consent TO comms_maintenance;
+
+GRANT SELECT ON TABLE public.communication_preferences TO comms_app;
+GRANT SELECT ON TABLE public.communication_preferences TO comms_ops;
+GRANT SELECT,DELETE ON TABLE public.communication_preferences TO comms_maintenance;
+
+GRANT SELECT ON TABLE public.guests TO comms_app;
+GRANT SELECT ON TABLE public.guests TO comms_ops;
+GRANT SELECT,UPDATE ON TABLE public.guests TO comms_maintenance;
+
+GRANT SELECT ON TABLE public.organizations TO comms_app;
+GRANT SELECT ON TABLE public.organizations TO comms_worker;
+GRANT SELECT ON TABLE public.organizations TO comms_ops;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.organizations TO comms_maintenance;
+
+GRANT SELECT ON TABLE public.suppressions TO comms_app;
+GRANT SELECT ON TABLE public.suppressions TO comms_ops;
+GRANT SELECT ON TABLE public.suppressions TO comms_auditor;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.suppressions TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.contact_gates(p_organization_id uuid, p_channel text, p_category text, p_purpose text, p_lawful_basis text, p_guest_ids uuid[], p_address_hashes bytea[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.contact_gates(p_organization_id uuid, p_channel text, p_category text, p_purpose text, p_lawful_basis text, p_guest_ids uuid[], p_address_hashes bytea[]) TO comms_maintenance;
 
 REVOKE ALL ON FUNCTION internal.current_organization() FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.current_organization() TO comms_app;
 GRANT ALL ON FUNCTION internal.current_organization() TO comms_worker;
 GRANT ALL ON FUNCTION internal.current_organization() TO comms_maintenance;
 
+REVOKE ALL ON FUNCTION internal.data_key(p_organization_id uuid, p_purpose text, OUT key bytea, OUT key_version integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.data_key(p_organization_id uuid, p_purpose text, OUT key bytea, OUT key_version integer) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.data_key_of(p_organization_id uuid, p_purpose text, p_key_version integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.data_key_of(p_organization_id uuid, p_purpose text, p_key_version integer) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.delete_old_rows(p_data_class text, p_before timestamp with time zone, p_dry_run boolean, OUT affected bigint, OUT kept bigint, OUT detail text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.delete_old_rows(p_data_class text, p_before timestamp with time zone, p_dry_run boolean, OUT affected bigint, OUT kept bigint, OUT detail text) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.delivery_events(p_events jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.delivery_events(p_events jsonb) TO comms_maintenance;
+
 REVOKE ALL ON FUNCTION internal.desired_pools() FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.desired_pools() TO comms_agent;
 
+REVOKE ALL ON FUNCTION internal.drop_month(p_parent regclass, p_from timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.drop_month(p_parent regclass, p_from timestamp with time zone) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.drop_months(p_data_class text, p_before timestamp with time zone, p_dry_run boolean, OUT affected bigint, OUT kept bigint, OUT detail text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.drop_months(p_data_class text, p_before timestamp with time zone, p_dry_run boolean, OUT affected bigint, OUT kept bigint, OUT detail text) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.end_consent(p_organization_id uuid, p_channel text, p_address_hash bytea, p_purpose text, p_proof jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.end_consent(p_organization_id uuid, p_channel text, p_address_hash bytea, p_purpose text, p_proof jsonb) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.enqueue(p_communication public.guest_communications, p_recipient_keys uuid[], p_guest_ids uuid[], p_names text[], p_addresses text[], p_address_hashes bytea[], p_personalisations text[], OUT accepted bigint, OUT suppressed jsonb, OUT chunks bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.escape_html(p_text text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION internal.expire_backups(p_labels_present text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.expire_backups(p_labels_present text[]) TO comms_agent;
+
+REVOKE ALL ON FUNCTION internal.expire_rate_limits() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION internal.extend_backup_lease(p_backup_id text, p_node text, p_attempt bigint, p_lease interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.extend_backup_lease(p_backup_id text, p_node text, p_attempt bigint, p_lease interval) TO comms_agent;
@@ -1616,7 +12760,280 @@ GRANT ALL ON FUNCTION internal.extend_backup_lease(p_backup_id text, p_node text
 REVOKE ALL ON FUNCTION internal.fail_backup(p_backup_id text, p_node text, p_attempt bigint, p_error text, p_again_after interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.fail_backup(p_backup_id text, p_node text, p_attempt bigint, p_error text, p_again_after interval) TO comms_agent;
 
+REVOKE ALL ON FUNCTION internal.fair_rank(p_organization_id uuid, p_priority integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.fair_rank(p_organization_id uuid, p_priority integer) TO comms_owner;
+
+REVOKE ALL ON FUNCTION internal.field_context(p_organization_id uuid, p_column text, p_row_id uuid, p_key_version integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.field_context(p_organization_id uuid, p_column text, p_row_id uuid, p_key_version integer) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.field_key(p_organization_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.field_key(p_organization_id uuid) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.field_key_of(p_organization_id uuid, p_key_version integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.field_key_of(p_organization_id uuid, p_key_version integer) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.find_broken(p_check text, p_since timestamp with time zone, OUT count bigint, OUT sample jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.finish_idempotent(p_organization_id uuid, p_key text, p_response jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.generic_plan(p_query text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.guard_audit_partitions() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.guests_at(p_organization_id uuid, p_channel text, p_address_hash bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.guests_at(p_organization_id uuid, p_channel text, p_address_hash bytea) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.hash_pads(p_organization_id uuid, p_purpose text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.hash_pads(p_organization_id uuid, p_purpose text) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.health_blocked_sessions(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.health_blocked_sessions(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
+GRANT ALL ON FUNCTION internal.health_blocked_sessions(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
+GRANT ALL ON FUNCTION internal.health_blocked_sessions(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.health_cache_hit(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.health_cache_hit(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
+GRANT ALL ON FUNCTION internal.health_cache_hit(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
+GRANT ALL ON FUNCTION internal.health_cache_hit(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.health_counters(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.health_counters(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
+GRANT ALL ON FUNCTION internal.health_counters(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
+
+REVOKE ALL ON FUNCTION internal.health_dead_letters(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.health_dead_letters(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
+GRANT ALL ON FUNCTION internal.health_dead_letters(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
+GRANT ALL ON FUNCTION internal.health_dead_letters(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.health_default_partitions(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.health_default_partitions(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
+GRANT ALL ON FUNCTION internal.health_default_partitions(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
+GRANT ALL ON FUNCTION internal.health_default_partitions(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.health_integrity(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.health_integrity(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
+GRANT ALL ON FUNCTION internal.health_integrity(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
+GRANT ALL ON FUNCTION internal.health_integrity(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.health_jobs(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.health_jobs(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
+GRANT ALL ON FUNCTION internal.health_jobs(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
+GRANT ALL ON FUNCTION internal.health_jobs(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.health_leases(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.health_leases(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
+GRANT ALL ON FUNCTION internal.health_leases(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
+GRANT ALL ON FUNCTION internal.health_leases(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.health_maintenance(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.health_maintenance(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
+GRANT ALL ON FUNCTION internal.health_maintenance(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
+GRANT ALL ON FUNCTION internal.health_maintenance(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.health_metrics(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.health_metrics(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
+GRANT ALL ON FUNCTION internal.health_metrics(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
+GRANT ALL ON FUNCTION internal.health_metrics(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.health_oldest_transaction(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.health_oldest_transaction(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
+GRANT ALL ON FUNCTION internal.health_oldest_transaction(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
+GRANT ALL ON FUNCTION internal.health_oldest_transaction(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.health_partitions_ahead(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.health_partitions_ahead(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
+GRANT ALL ON FUNCTION internal.health_partitions_ahead(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
+GRANT ALL ON FUNCTION internal.health_partitions_ahead(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.health_pools(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.health_pools(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
+GRANT ALL ON FUNCTION internal.health_pools(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
+GRANT ALL ON FUNCTION internal.health_pools(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.health_queue_age(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.health_queue_age(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
+GRANT ALL ON FUNCTION internal.health_queue_age(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
+GRANT ALL ON FUNCTION internal.health_queue_age(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.health_queue_depth(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.health_queue_depth(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
+GRANT ALL ON FUNCTION internal.health_queue_depth(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
+GRANT ALL ON FUNCTION internal.health_queue_depth(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.health_response_times(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.health_response_times(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
+GRANT ALL ON FUNCTION internal.health_response_times(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
+GRANT ALL ON FUNCTION internal.health_response_times(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.health_sending(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.health_sending(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
+GRANT ALL ON FUNCTION internal.health_sending(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
+GRANT ALL ON FUNCTION internal.health_sending(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.health_subject_requests(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.health_subject_requests(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
+GRANT ALL ON FUNCTION internal.health_subject_requests(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
+
+REVOKE ALL ON FUNCTION internal.health_unknown_recipients(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.health_unknown_recipients(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
+GRANT ALL ON FUNCTION internal.health_unknown_recipients(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
+
+REVOKE ALL ON FUNCTION internal.health_unmatched_events(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.health_unmatched_events(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
+GRANT ALL ON FUNCTION internal.health_unmatched_events(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
+
+REVOKE ALL ON FUNCTION internal.hold_on_guest(p_organization_id uuid, p_guest_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.html_place(p_tail text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.html_tail(p_html text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.integrity_broken_references(p_since timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.integrity_checks() FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.integrity_checks() TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.integrity_counters(p_since timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.integrity_duplicate_recipients(p_since timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.integrity_empty_chunks(p_since timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.integrity_missing_partitions(p_since timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.integrity_orphan_events(p_since timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.integrity_queued_without_chunk(p_since timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.integrity_recipients_without_guest(p_since timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.integrity_stuck_sending(p_since timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.integrity_template_syntax(p_since timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.integrity_unfinished_communications(p_since timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.is_always_shown(p_segments jsonb, p_variable text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.is_always_shown(p_segments jsonb, p_variable text) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.is_between(p_local timestamp without time zone, p_from time without time zone, p_until time without time zone, p_without boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.is_between(p_local timestamp without time zone, p_from time without time zone, p_until time without time zone, p_without boolean) TO comms_maintenance;
+
+GRANT SELECT ON TABLE public.communication_recipients TO comms_app;
+GRANT SELECT ON TABLE public.communication_recipients TO comms_ops;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.communication_recipients TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.is_personal(p_recipient public.communication_recipients) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.is_personal(p_recipient public.communication_recipients) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.is_time_zone(p_name text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.is_web_address(p_text text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.judge(p_check name, OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.judge(p_check name, OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
+GRANT ALL ON FUNCTION internal.judge(p_check name, OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
+
+REVOKE ALL ON FUNCTION internal.keep_published_version() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.key_context(p_organization_id uuid, p_key_id text, p_key_type text, p_purpose text, p_key_version integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.key_context(p_organization_id uuid, p_key_id text, p_key_type text, p_purpose text, p_key_version integer) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.key_encryption_problem() FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.key_encryption_problem() TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.key_of_address(p_address_hash bytea) FROM PUBLIC;
+
+GRANT SELECT ON TABLE public.communication_encryption_keys TO comms_ops;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.communication_encryption_keys TO comms_maintenance;
+
+GRANT INSERT(key_id) ON TABLE public.communication_encryption_keys TO comms_ops;
+
+GRANT INSERT(key_type) ON TABLE public.communication_encryption_keys TO comms_ops;
+
+GRANT INSERT(algorithm) ON TABLE public.communication_encryption_keys TO comms_ops;
+
+GRANT INSERT(encrypted_key) ON TABLE public.communication_encryption_keys TO comms_ops;
+
+GRANT INSERT(key_version) ON TABLE public.communication_encryption_keys TO comms_ops;
+
+REVOKE ALL ON FUNCTION internal.key_problem(p_key public.communication_encryption_keys) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.key_problem(p_key public.communication_encryption_keys) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.keyed_hash(p_inner_pad bytea, p_outer_pad bytea, p_message text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.keyed_hash(p_inner_pad bytea, p_outer_pad bytea, p_message text) TO comms_maintenance;
+
 REVOKE ALL ON FUNCTION internal.live_rows() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.lock_month(p_parent regclass, p_from timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.lock_month(p_parent regclass, p_from timestamp with time zone) TO comms_maintenance;
+
+GRANT SELECT ON TABLE public.message_templates TO comms_app;
+GRANT SELECT ON TABLE public.message_templates TO comms_ops;
+GRANT SELECT ON TABLE public.message_templates TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.lock_template(p_organization_id uuid, p_template_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.maintain_partitions() FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.maintain_partitions() TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.make_data_key(p_organization_id uuid, p_purpose text, p_key_version integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.make_data_key(p_organization_id uuid, p_purpose text, p_key_version integer) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.master_key(p_key_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.master_key(p_key_id text) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.match_delivery_events(p_organization_id uuid, p_recipient_ids uuid[], p_max integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.measure_database() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.measure_percentiles() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.measure_probes() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.measure_queue() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.measure_sessions() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.measure_sizes() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.measure_statements() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.message_findings(p_message public.guest_communications, p_subject_line_accurate boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.message_findings(p_message public.guest_communications, p_subject_line_accurate boolean) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.message_parts(p_channel text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.months_of(p_parent regclass) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.months_of(p_parent regclass) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.next_allowed_at(p_now timestamp with time zone, p_time_zone text, p_window_from time without time zone, p_window_until time without time zone, p_quiet_from time without time zone, p_quiet_until time without time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.next_allowed_at(p_now timestamp with time zone, p_time_zone text, p_window_from time without time zone, p_window_until time without time zone, p_quiet_from time without time zone, p_quiet_until time without time zone) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.normalise_address(p_channel text, p_address text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.normalise_address(p_channel text, p_address text) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.partition_months() FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.partition_months() TO comms_ops;
+GRANT ALL ON FUNCTION internal.partition_months() TO comms_monitor;
+GRANT ALL ON FUNCTION internal.partition_months() TO comms_maintenance;
+
+GRANT SELECT ON TABLE public.message_template_versions TO comms_app;
+GRANT SELECT ON TABLE public.message_template_versions TO comms_ops;
+GRANT SELECT ON TABLE public.message_template_versions TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.published_template(p_organization_id uuid, p_template_id uuid, p_channel text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.purge_control_messages() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.queue_chunk(p_organization_id uuid, p_batch_id text, p_communication_id uuid, p_first_recipient_id uuid, p_last_recipient_id uuid, p_recipients integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.queue_front(p_priority integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.queue_front(p_priority integer) TO comms_owner;
+
+REVOKE ALL ON FUNCTION internal.read_guests(p_guests jsonb, p_inner_pad bytea, p_outer_pad bytea) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.read_recipients(p_channel text, p_recipients jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION internal.readiness_connections(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.readiness_connections(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
@@ -1634,6 +13051,10 @@ REVOKE ALL ON FUNCTION internal.readiness_durable_writes(OUT status text, OUT va
 GRANT ALL ON FUNCTION internal.readiness_durable_writes(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
 GRANT ALL ON FUNCTION internal.readiness_durable_writes(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
 
+REVOKE ALL ON FUNCTION internal.readiness_encryption_keys(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.readiness_encryption_keys(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
+GRANT ALL ON FUNCTION internal.readiness_encryption_keys(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
+
 REVOKE ALL ON FUNCTION internal.readiness_extensions(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.readiness_extensions(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
 GRANT ALL ON FUNCTION internal.readiness_extensions(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
@@ -1649,6 +13070,10 @@ GRANT ALL ON FUNCTION internal.readiness_invalid_indexes(OUT status text, OUT va
 REVOKE ALL ON FUNCTION internal.readiness_login_bindings(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.readiness_login_bindings(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
 GRANT ALL ON FUNCTION internal.readiness_login_bindings(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
+
+REVOKE ALL ON FUNCTION internal.readiness_partitions(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.readiness_partitions(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
+GRANT ALL ON FUNCTION internal.readiness_partitions(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
 
 REVOKE ALL ON FUNCTION internal.readiness_public_execute(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.readiness_public_execute(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
@@ -1690,8 +13115,47 @@ REVOKE ALL ON FUNCTION internal.readiness_wal_archiving(OUT status text, OUT val
 GRANT ALL ON FUNCTION internal.readiness_wal_archiving(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
 GRANT ALL ON FUNCTION internal.readiness_wal_archiving(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
 
+REVOKE ALL ON FUNCTION internal.reap_leases(p_max integer) FROM PUBLIC;
+
+GRANT SELECT ON TABLE public.communication_security_audit TO comms_auditor;
+GRANT SELECT ON TABLE public.communication_security_audit TO comms_ops;
+GRANT SELECT,INSERT ON TABLE public.communication_security_audit TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.record_security_event(p_organization_id uuid, p_event_type text, p_user_id text, p_ip_address inet, p_success boolean, p_details jsonb, p_risk_level text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.record_security_event(p_organization_id uuid, p_event_type text, p_user_id text, p_ip_address inet, p_success boolean, p_details jsonb, p_risk_level text) TO comms_owner;
+
+REVOKE ALL ON FUNCTION internal.refresh_dashboards() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.refuse_change() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.render_message(p_channel text, p_compiled jsonb, p_variables jsonb, OUT subject text, OUT body text, OUT body_text text, OUT problem_code text, OUT problem text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.repair_counters(p_since timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.repair_duplicate_recipients(p_since timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.repair_empty_chunks(p_since timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.repair_missing_partitions(p_since timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.repair_queued_without_chunk(p_since timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.repair_recipients_without_guest(p_since timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.repair_stuck_sending(p_since timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.repair_unfinished_communications(p_since timestamp with time zone) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION internal.report_pool_applied(p_pool text, p_node text, p_revision bigint, p_values jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.report_pool_applied(p_pool text, p_node text, p_revision bigint, p_values jsonb) TO comms_agent;
+
+REVOKE ALL ON FUNCTION internal.report_pool_load(p_pool text, p_node text, p_waiting bigint, p_active bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.report_pool_load(p_pool text, p_node text, p_waiting bigint, p_active bigint) TO comms_agent;
+
+REVOKE ALL ON FUNCTION internal.require_given(p_values jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.require_given(p_values jsonb) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.require_guest(p_organization_id uuid, p_guest_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION internal.require_leader() FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.require_leader() TO comms_ops;
@@ -1700,20 +13164,114 @@ GRANT ALL ON FUNCTION internal.require_leader() TO comms_monitor;
 REVOKE ALL ON FUNCTION internal.require_login(p_login name, p_group name) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.require_login(p_login name, p_group name) TO comms_maintenance;
 
+GRANT SELECT ON TABLE public.data_subject_requests TO comms_app;
+GRANT SELECT ON TABLE public.data_subject_requests TO comms_ops;
+GRANT SELECT ON TABLE public.data_subject_requests TO comms_auditor;
+GRANT SELECT ON TABLE public.data_subject_requests TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.require_open_request(p_organization_id uuid, p_request_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.require_period(p_from timestamp with time zone, p_until timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.require_period(p_from timestamp with time zone, p_until timestamp with time zone) TO comms_maintenance;
+
 REVOKE ALL ON FUNCTION internal.require_statistics() FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.require_statistics() TO comms_ops;
 GRANT ALL ON FUNCTION internal.require_statistics() TO comms_monitor;
 
+REVOKE ALL ON FUNCTION internal.require_text(p_name text, p_value text, p_longest integer, p_sqlstate text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.require_text(p_name text, p_value text, p_longest integer, p_sqlstate text) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.resolve_guests(p_organization_id uuid, p_guests jsonb, OUT ids uuid[], OUT known boolean[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.retry_delay(p_attempts integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.retry_delay(p_attempts integer) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.rewrap_data_keys(p_limit integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.roll_up_counters(p_max integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.rotate_data_keys(p_before timestamp with time zone, p_limit integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.rotate_master(p_before timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.rotate_master(p_before timestamp with time zone) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.seal_encryption_key() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.settle_batch(p_batch public.communication_batch_queue, p_served integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.start_sending(p_communication public.guest_communications) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.statement_deltas(p_taker text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.status_rank(p_status text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.status_rank(p_status text) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.suppress_queued(p_organization_id uuid, p_channel text, p_address_hash bytea, p_reason text, p_guest_id uuid, p_consented_purpose text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.suppress_queued(p_organization_id uuid, p_channel text, p_address_hash bytea, p_reason text, p_guest_id uuid, p_consented_purpose text) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.template_problem(p_channel text, p_subject text, p_body text, p_body_text text, p_compiled jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.template_problem(p_channel text, p_subject text, p_body text, p_body_text text, p_compiled jsonb) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.tend_queue(p_max integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.unsubscribe_token(p_organization_id uuid, p_recipient_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.unsubscribe_token(p_organization_id uuid, p_recipient_id uuid) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.unsubscribe_token(p_inner_pad bytea, p_outer_pad bytea, p_organization_id uuid, p_recipient_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.unsubscribe_token(p_inner_pad bytea, p_outer_pad bytea, p_organization_id uuid, p_recipient_id uuid) TO comms_maintenance;
+
 REVOKE ALL ON FUNCTION internal.unwrap_key(p_wrapped_key bytea, p_associated_data bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.unwrap_key(p_wrapped_key bytea, p_associated_data bytea) TO comms_owner;
 
-REVOKE ALL ON FUNCTION internal.uuid_v7() FROM PUBLIC;
-GRANT ALL ON FUNCTION internal.uuid_v7() TO comms_maintenance;
+REVOKE ALL ON FUNCTION internal.validate_message() FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.validate_message() TO comms_owner;
+
+REVOKE ALL ON FUNCTION internal.wanted_guests(p_communication public.guest_communications, p_guest_ids uuid[], OUT asked bigint, OUT recipient_keys uuid[], OUT guest_ids uuid[], OUT names text[], OUT addresses text[], OUT address_hashes bytea[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.wanted_recipients(p_communication public.guest_communications, p_recipients jsonb, OUT asked bigint, OUT recipient_keys uuid[], OUT guest_ids uuid[], OUT names text[], OUT addresses text[], OUT address_hashes bytea[], OUT personalisations text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.why_month_is_kept(p_data_class text, p_from timestamp with time zone, p_until timestamp with time zone, p_before timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.why_month_is_kept(p_data_class text, p_from timestamp with time zone, p_until timestamp with time zone, p_before timestamp with time zone) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.without_literals(p_query text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.without_literals(p_query text) TO comms_maintenance;
 
 REVOKE ALL ON FUNCTION internal.wrap_key(p_key bytea, p_associated_data bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.wrap_key(p_key bytea, p_associated_data bytea) TO comms_owner;
 
 REVOKE ALL ON FUNCTION internal.write_recovery_point() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.acknowledge_worker_count(p_supervisor text, p_batch_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.acknowledge_worker_count(p_supervisor text, p_batch_id text) TO comms_worker;
+
+REVOKE ALL ON FUNCTION public.apply_data_retention(p_dry_run boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.apply_data_retention(p_dry_run boolean) TO comms_ops;
+
+REVOKE ALL ON FUNCTION public.archive_template(p_organization_id uuid, p_template_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.archive_template(p_organization_id uuid, p_template_id uuid) TO comms_app;
+
+REVOKE ALL ON FUNCTION public.assess_risk(p_organization_id uuid, p_event_type text, p_user_id text, p_ip_address inet, p_success boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.assess_risk(p_organization_id uuid, p_event_type text, p_user_id text, p_ip_address inet, p_success boolean) TO comms_ops;
+
+GRANT SELECT ON TABLE public.communication_canspam_compliance TO comms_app;
+GRANT SELECT ON TABLE public.communication_canspam_compliance TO comms_ops;
+GRANT SELECT ON TABLE public.communication_canspam_compliance TO comms_auditor;
+GRANT SELECT,INSERT,DELETE ON TABLE public.communication_canspam_compliance TO comms_maintenance;
+
+GRANT INSERT(communication_id) ON TABLE public.communication_canspam_compliance TO comms_ops;
+
+GRANT INSERT(has_unsubscribe_link) ON TABLE public.communication_canspam_compliance TO comms_ops;
+
+GRANT INSERT(has_physical_address) ON TABLE public.communication_canspam_compliance TO comms_ops;
+
+GRANT INSERT(has_clear_sender) ON TABLE public.communication_canspam_compliance TO comms_ops;
+
+GRANT INSERT(subject_line_accurate) ON TABLE public.communication_canspam_compliance TO comms_ops;
+
+GRANT INSERT(compliance_score) ON TABLE public.communication_canspam_compliance TO comms_ops;
+
+REVOKE ALL ON FUNCTION public.assess_subject_line(p_organization_id uuid, p_communication_id uuid, p_is_accurate boolean, p_assessed_by text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.assess_subject_line(p_organization_id uuid, p_communication_id uuid, p_is_accurate boolean, p_assessed_by text) TO comms_app;
 
 GRANT SELECT ON TABLE public.communication_backups TO comms_ops;
 GRANT SELECT ON TABLE public.communication_backups TO comms_monitor;
@@ -1726,40 +13284,348 @@ GRANT ALL ON FUNCTION public.backup_communication_system(p_type text) TO comms_m
 REVOKE ALL ON FUNCTION public.bind_login(p_organization_id uuid, p_login name) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.bind_login(p_organization_id uuid, p_login name) TO comms_ops;
 
-GRANT SELECT ON TABLE public.organizations TO comms_app;
-GRANT SELECT ON TABLE public.organizations TO comms_worker;
-GRANT SELECT ON TABLE public.organizations TO comms_ops;
-GRANT SELECT,INSERT,UPDATE ON TABLE public.organizations TO comms_maintenance;
+REVOKE ALL ON FUNCTION public.blocking_queries() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.blocking_queries() TO comms_ops;
+GRANT ALL ON FUNCTION public.blocking_queries() TO comms_monitor;
+
+REVOKE ALL ON FUNCTION public.bulk_send(p_organization_id uuid, p_communication_id uuid, p_guest_ids uuid[], p_recipients jsonb, p_all_guests boolean, p_idempotency_key text, OUT accepted bigint, OUT suppressed jsonb, OUT duplicates bigint, OUT chunks bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.bulk_send(p_organization_id uuid, p_communication_id uuid, p_guest_ids uuid[], p_recipients jsonb, p_all_guests boolean, p_idempotency_key text, OUT accepted bigint, OUT suppressed jsonb, OUT duplicates bigint, OUT chunks bigint) TO comms_app;
+
+REVOKE ALL ON FUNCTION public.can_contact(p_organization_id uuid, p_address text, p_channel text, p_purpose text, p_lawful_basis text, p_category text, OUT allowed boolean, OUT reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.can_contact(p_organization_id uuid, p_address text, p_channel text, p_purpose text, p_lawful_basis text, p_category text, OUT allowed boolean, OUT reason text) TO comms_app;
+
+REVOKE ALL ON FUNCTION public.cancel_communication(p_organization_id uuid, p_communication_id uuid, OUT cancelled bigint, OUT in_flight bigint, OUT done bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.cancel_communication(p_organization_id uuid, p_communication_id uuid, OUT cancelled bigint, OUT in_flight bigint, OUT done bigint) TO comms_app;
+
+REVOKE ALL ON FUNCTION public.check_communication_system_health() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.check_communication_system_health() TO comms_ops;
+GRANT ALL ON FUNCTION public.check_communication_system_health() TO comms_monitor;
+
+REVOKE ALL ON FUNCTION public.check_rate_limit(p_organization_id uuid, p_identifier text, p_endpoint text, p_cost integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.check_rate_limit(p_organization_id uuid, p_identifier text, p_endpoint text, p_cost integer) TO comms_app;
+GRANT ALL ON FUNCTION public.check_rate_limit(p_organization_id uuid, p_identifier text, p_endpoint text, p_cost integer) TO comms_worker;
+
+REVOKE ALL ON FUNCTION public.claim_batches(p_worker text, p_max integer, p_lease interval, p_messages integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.claim_batches(p_worker text, p_max integer, p_lease interval, p_messages integer) TO comms_worker;
+
+REVOKE ALL ON FUNCTION public.close_data_subject_request(p_organization_id uuid, p_request_id uuid, p_outcome text, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.close_data_subject_request(p_organization_id uuid, p_request_id uuid, p_outcome text, p_reason text) TO comms_app;
+
+REVOKE ALL ON FUNCTION public.collect_performance_metrics() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.collect_performance_metrics() TO comms_ops;
+
+REVOKE ALL ON FUNCTION public.communication_progress(p_organization_id uuid, p_communication_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.communication_progress(p_organization_id uuid, p_communication_id uuid) TO comms_app;
+
+REVOKE ALL ON FUNCTION public.complete_batch(p_organization_id uuid, p_batch_id text, p_lease_token uuid, p_results jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.complete_batch(p_organization_id uuid, p_batch_id text, p_lease_token uuid, p_results jsonb) TO comms_worker;
+
+REVOKE ALL ON FUNCTION public.compliance_report(p_from timestamp with time zone, p_until timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.compliance_report(p_from timestamp with time zone, p_until timestamp with time zone) TO comms_ops;
+GRANT ALL ON FUNCTION public.compliance_report(p_from timestamp with time zone, p_until timestamp with time zone) TO comms_auditor;
+
+REVOKE ALL ON FUNCTION public.consent_gaps(p_interval interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.consent_gaps(p_interval interval) TO comms_ops;
+GRANT ALL ON FUNCTION public.consent_gaps(p_interval interval) TO comms_auditor;
+
+REVOKE ALL ON FUNCTION public.create_communication(p_organization_id uuid, p_title text, p_channel text, p_purpose text, p_template_id uuid, p_subject text, p_body text, p_body_text text, p_category text, p_lawful_basis text, p_sender_name text, p_sender_address text, p_reply_to text, p_postal_address text, p_unsubscribe_url text, p_scheduled_for timestamp with time zone, p_window_from time without time zone, p_window_until time without time zone, p_priority integer, p_idempotency_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.create_communication(p_organization_id uuid, p_title text, p_channel text, p_purpose text, p_template_id uuid, p_subject text, p_body text, p_body_text text, p_category text, p_lawful_basis text, p_sender_name text, p_sender_address text, p_reply_to text, p_postal_address text, p_unsubscribe_url text, p_scheduled_for timestamp with time zone, p_window_from time without time zone, p_window_until time without time zone, p_priority integer, p_idempotency_key text) TO comms_app;
+
+GRANT SELECT ON TABLE public.consent_texts TO comms_app;
+GRANT SELECT ON TABLE public.consent_texts TO comms_ops;
+GRANT SELECT ON TABLE public.consent_texts TO comms_auditor;
+GRANT SELECT ON TABLE public.consent_texts TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION public.create_consent_text(p_organization_id uuid, p_version text, p_body text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.create_consent_text(p_organization_id uuid, p_version text, p_body text) TO comms_app;
 
 REVOKE ALL ON FUNCTION public.create_organization(p_organization_id uuid, p_name text, p_time_zone text, p_logins name[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.create_organization(p_organization_id uuid, p_name text, p_time_zone text, p_logins name[]) TO comms_ops;
+
+REVOKE ALL ON FUNCTION public.create_template(p_organization_id uuid, p_name text, p_channel text, p_subject text, p_body text, p_body_text text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.create_template(p_organization_id uuid, p_name text, p_channel text, p_subject text, p_body text, p_body_text text) TO comms_app;
+
+REVOKE ALL ON FUNCTION public.encrypt_key(p_key bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.encrypt_key(p_key bytea) TO comms_ops;
+GRANT ALL ON FUNCTION public.encrypt_key(p_key bytea) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION public.encryption_status() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.encryption_status() TO comms_ops;
 
 REVOKE ALL ON FUNCTION public.enter_tenant(p_organization_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.enter_tenant(p_organization_id uuid) TO comms_app;
 GRANT ALL ON FUNCTION public.enter_tenant(p_organization_id uuid) TO comms_worker;
 
+REVOKE ALL ON FUNCTION public.erase_guest(p_organization_id uuid, p_guest_id uuid, OUT messages_suppressed bigint, OUT messages_anonymised bigint, OUT consents_ended bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.erase_guest(p_organization_id uuid, p_guest_id uuid, OUT messages_suppressed bigint, OUT messages_anonymised bigint, OUT consents_ended bigint) TO comms_app;
+
+GRANT SELECT ON TABLE public.communication_query_performance TO comms_ops;
+GRANT SELECT ON TABLE public.communication_query_performance TO comms_monitor;
+GRANT SELECT,INSERT ON TABLE public.communication_query_performance TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION public.explain_slow_queries(p_threshold_ms double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.explain_slow_queries(p_threshold_ms double precision) TO comms_ops;
+
+REVOKE ALL ON FUNCTION public.export_guest_data(p_organization_id uuid, p_guest_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.export_guest_data(p_organization_id uuid, p_guest_id uuid) TO comms_app;
+
+REVOKE ALL ON FUNCTION public.extend_data_subject_request(p_organization_id uuid, p_request_id uuid, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.extend_data_subject_request(p_organization_id uuid, p_request_id uuid, p_reason text) TO comms_app;
+
+REVOKE ALL ON FUNCTION public.extend_lease(p_organization_id uuid, p_batch_id text, p_lease_token uuid, p_lease interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.extend_lease(p_organization_id uuid, p_batch_id text, p_lease_token uuid, p_lease interval) TO comms_worker;
+
+REVOKE ALL ON FUNCTION public.fail_batch(p_organization_id uuid, p_batch_id text, p_lease_token uuid, p_reason text, p_retry boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.fail_batch(p_organization_id uuid, p_batch_id text, p_lease_token uuid, p_reason text, p_retry boolean) TO comms_worker;
+
+REVOKE ALL ON FUNCTION public.freeze_sending(p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.freeze_sending(p_reason text) TO comms_ops;
+
+REVOKE ALL ON FUNCTION public.generate_random_key() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.generate_random_key() TO comms_ops;
+GRANT ALL ON FUNCTION public.generate_random_key() TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION public.get_connection_metrics(OUT max bigint, OUT used bigint, OUT active bigint, OUT idle bigint, OUT idle_in_transaction bigint, OUT waiting_for_lock bigint, OUT used_percent numeric, OUT pool_max bigint, OUT pool_active bigint, OUT pool_waiting bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_connection_metrics(OUT max bigint, OUT used bigint, OUT active bigint, OUT idle bigint, OUT idle_in_transaction bigint, OUT waiting_for_lock bigint, OUT used_percent numeric, OUT pool_max bigint, OUT pool_active bigint, OUT pool_waiting bigint) TO comms_ops;
+GRANT ALL ON FUNCTION public.get_connection_metrics(OUT max bigint, OUT used bigint, OUT active bigint, OUT idle bigint, OUT idle_in_transaction bigint, OUT waiting_for_lock bigint, OUT used_percent numeric, OUT pool_max bigint, OUT pool_active bigint, OUT pool_waiting bigint) TO comms_monitor;
+
+REVOKE ALL ON FUNCTION public.get_metrics_summary(p_minutes integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_metrics_summary(p_minutes integer) TO comms_ops;
+GRANT ALL ON FUNCTION public.get_metrics_summary(p_minutes integer) TO comms_monitor;
+GRANT ALL ON FUNCTION public.get_metrics_summary(p_minutes integer) TO comms_report;
+
+REVOKE ALL ON FUNCTION public.index_usage() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.index_usage() TO comms_ops;
+GRANT ALL ON FUNCTION public.index_usage() TO comms_monitor;
+
+GRANT SELECT ON TABLE public.legal_holds TO comms_app;
+GRANT SELECT ON TABLE public.legal_holds TO comms_ops;
+GRANT SELECT ON TABLE public.legal_holds TO comms_auditor;
+GRANT SELECT ON TABLE public.legal_holds TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION public.lift_legal_hold(p_organization_id uuid, p_hold_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.lift_legal_hold(p_organization_id uuid, p_hold_id uuid) TO comms_app;
+
+REVOKE ALL ON FUNCTION public.list_communications(p_organization_id uuid, p_status text, p_type text, p_from timestamp with time zone, p_to timestamp with time zone, p_after uuid, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_communications(p_organization_id uuid, p_status text, p_type text, p_from timestamp with time zone, p_to timestamp with time zone, p_after uuid, p_limit integer) TO comms_app;
+
+REVOKE ALL ON FUNCTION public.list_recipients(p_organization_id uuid, p_communication_id uuid, p_status text, p_after uuid, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_recipients(p_organization_id uuid, p_communication_id uuid, p_status text, p_after uuid, p_limit integer) TO comms_app;
+
+REVOKE ALL ON FUNCTION public.log_security_event(p_organization_id uuid, p_event_type text, p_user_id text, p_ip_address inet, p_success boolean, p_details jsonb, p_risk_level text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.log_security_event(p_organization_id uuid, p_event_type text, p_user_id text, p_ip_address inet, p_success boolean, p_details jsonb, p_risk_level text) TO comms_app;
+GRANT ALL ON FUNCTION public.log_security_event(p_organization_id uuid, p_event_type text, p_user_id text, p_ip_address inet, p_success boolean, p_details jsonb, p_risk_level text) TO comms_worker;
+GRANT ALL ON FUNCTION public.log_security_event(p_organization_id uuid, p_event_type text, p_user_id text, p_ip_address inet, p_success boolean, p_details jsonb, p_risk_level text) TO comms_ops;
+
+REVOKE ALL ON FUNCTION public.open_data_subject_request(p_organization_id uuid, p_guest_id uuid, p_kind text, p_received_at timestamp with time zone, p_note text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.open_data_subject_request(p_organization_id uuid, p_guest_id uuid, p_kind text, p_received_at timestamp with time zone, p_note text) TO comms_app;
+
+REVOKE ALL ON FUNCTION public.perform_communication_maintenance() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.perform_communication_maintenance() TO comms_ops;
+
+REVOKE ALL ON FUNCTION public.place_legal_hold(p_organization_id uuid, p_reason text, p_guest_id uuid, p_communication_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.place_legal_hold(p_organization_id uuid, p_reason text, p_guest_id uuid, p_communication_id uuid) TO comms_app;
+
+REVOKE ALL ON FUNCTION public.publish_template(p_organization_id uuid, p_template_id uuid, p_version integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.publish_template(p_organization_id uuid, p_template_id uuid, p_version integer) TO comms_app;
+
+REVOKE ALL ON FUNCTION public.record_consent(p_organization_id uuid, p_address text, p_channel text, p_purpose text, p_consent_version text, p_method text, p_given_at timestamp with time zone, p_source text, p_ip_address inet, p_user_agent text, p_actor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.record_consent(p_organization_id uuid, p_address text, p_channel text, p_purpose text, p_consent_version text, p_method text, p_given_at timestamp with time zone, p_source text, p_ip_address inet, p_user_agent text, p_actor text) TO comms_app;
+
+REVOKE ALL ON FUNCTION public.record_delivery_events(p_organization_id uuid, p_events jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.record_delivery_events(p_organization_id uuid, p_events jsonb) TO comms_app;
+GRANT ALL ON FUNCTION public.record_delivery_events(p_organization_id uuid, p_events jsonb) TO comms_worker;
+
+REVOKE ALL ON FUNCTION public.redrive_dead_letters(p_organization_id uuid, p_dead_letter_id uuid, p_max integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.redrive_dead_letters(p_organization_id uuid, p_dead_letter_id uuid, p_max integer) TO comms_ops;
+
+REVOKE ALL ON FUNCTION public.render_batch(p_organization_id uuid, p_batch_id text, p_lease_token uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.render_batch(p_organization_id uuid, p_batch_id text, p_lease_token uuid) TO comms_worker;
+
+REVOKE ALL ON FUNCTION public.render_template(p_organization_id uuid, p_template_id uuid, p_variables jsonb, p_version integer, OUT subject text, OUT body text, OUT body_text text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.render_template(p_organization_id uuid, p_template_id uuid, p_variables jsonb, p_version integer, OUT subject text, OUT body text, OUT body_text text) TO comms_app;
+
+REVOKE ALL ON FUNCTION public.repair_integrity(p_check text, p_dry_run boolean, p_since timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.repair_integrity(p_check text, p_dry_run boolean, p_since timestamp with time zone) TO comms_ops;
+
+REVOKE ALL ON FUNCTION public.resolve_unknown(p_organization_id uuid, p_communication_id uuid, p_action text, p_note text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.resolve_unknown(p_organization_id uuid, p_communication_id uuid, p_action text, p_note text) TO comms_ops;
+
+REVOKE ALL ON FUNCTION public.rotate_encryption_keys(p_key_type text, p_older_than interval, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.rotate_encryption_keys(p_key_type text, p_older_than interval, p_limit integer) TO comms_ops;
+
+REVOKE ALL ON FUNCTION public.run_integrity_checks(p_since timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.run_integrity_checks(p_since timestamp with time zone) TO comms_ops;
+
+REVOKE ALL ON FUNCTION public.schedule_communication(p_organization_id uuid, p_communication_id uuid, p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.schedule_communication(p_organization_id uuid, p_communication_id uuid, p_at timestamp with time zone) TO comms_app;
+
+REVOKE ALL ON FUNCTION public.search_guests(p_organization_id uuid, p_query text, p_limit integer, p_after_key text, p_after_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.search_guests(p_organization_id uuid, p_query text, p_limit integer, p_after_key text, p_after_id uuid) TO comms_app;
+
+REVOKE ALL ON FUNCTION public.security_summary(p_interval interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.security_summary(p_interval interval) TO comms_ops;
+GRANT ALL ON FUNCTION public.security_summary(p_interval interval) TO comms_auditor;
+
 REVOKE ALL ON FUNCTION public.set_login_unrestricted(p_login name, p_unrestricted boolean, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.set_login_unrestricted(p_login name, p_unrestricted boolean, p_reason text) TO comms_ops;
 
+REVOKE ALL ON FUNCTION public.set_preferences(p_organization_id uuid, p_guest_id uuid, p_channel text, p_preferences jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_preferences(p_organization_id uuid, p_guest_id uuid, p_channel text, p_preferences jsonb) TO comms_app;
+
+GRANT SELECT ON TABLE public.processing_records TO comms_app;
+GRANT SELECT ON TABLE public.processing_records TO comms_ops;
+GRANT SELECT ON TABLE public.processing_records TO comms_auditor;
+GRANT SELECT ON TABLE public.processing_records TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION public.set_processing_record(p_organization_id uuid, p_activity text, p_purposes text, p_lawful_basis text, p_subject_categories text[], p_data_categories text[], p_recipient_categories text[], p_security_measures text, p_contact text, p_transfers text, p_retention_rules text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_processing_record(p_organization_id uuid, p_activity text, p_purposes text, p_lawful_basis text, p_subject_categories text[], p_data_categories text[], p_recipient_categories text[], p_security_measures text, p_contact text, p_transfers text, p_retention_rules text[]) TO comms_app;
+
+REVOKE ALL ON FUNCTION public.table_sizes() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.table_sizes() TO comms_ops;
+GRANT ALL ON FUNCTION public.table_sizes() TO comms_monitor;
+GRANT ALL ON FUNCTION public.table_sizes() TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION public.thaw_sending() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.thaw_sending() TO comms_ops;
+
 REVOKE ALL ON FUNCTION public.unbind_login(p_organization_id uuid, p_login name) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.unbind_login(p_organization_id uuid, p_login name) TO comms_ops;
+
+REVOKE ALL ON FUNCTION public.unsubscribe(p_token text, p_ip_address inet, p_user_agent text, OUT organization_id uuid, OUT recipient_id uuid, OUT channel text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.unsubscribe(p_token text, p_ip_address inet, p_user_agent text, OUT organization_id uuid, OUT recipient_id uuid, OUT channel text) TO comms_app;
+GRANT ALL ON FUNCTION public.unsubscribe(p_token text, p_ip_address inet, p_user_agent text, OUT organization_id uuid, OUT recipient_id uuid, OUT channel text) TO comms_worker;
+
+REVOKE ALL ON FUNCTION public.upsert_guests(p_organization_id uuid, p_guests jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.upsert_guests(p_organization_id uuid, p_guests jsonb) TO comms_app;
+
+REVOKE ALL ON FUNCTION public.validate_canspam_compliance(p_organization_id uuid, p_communication_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.validate_canspam_compliance(p_organization_id uuid, p_communication_id uuid) TO comms_app;
 
 REVOKE ALL ON FUNCTION public.verify_production_readiness() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.verify_production_readiness() TO comms_ops;
 GRANT ALL ON FUNCTION public.verify_production_readiness() TO comms_monitor;
 
+REVOKE ALL ON FUNCTION public.wanted_workers() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.wanted_workers() TO comms_worker;
+GRANT ALL ON FUNCTION public.wanted_workers() TO comms_ops;
+GRANT ALL ON FUNCTION public.wanted_workers() TO comms_monitor;
+
+REVOKE ALL ON FUNCTION public.withdraw_consent(p_organization_id uuid, p_address text, p_channel text, p_purpose text, p_method text, p_source text, p_ip_address inet, p_user_agent text, p_actor text, OUT consent_event_id uuid, OUT suppressed bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.withdraw_consent(p_organization_id uuid, p_address text, p_channel text, p_purpose text, p_method text, p_source text, p_ip_address inet, p_user_agent text, p_actor text, OUT consent_event_id uuid, OUT suppressed bigint) TO comms_app;
+
 GRANT SELECT ON TABLE internal.applied_sql TO comms_ops;
 GRANT SELECT ON TABLE internal.applied_sql TO comms_monitor;
+
+GRANT SELECT,INSERT,DELETE ON TABLE internal.communication_counter_deltas TO comms_maintenance;
+
+GRANT SELECT,INSERT,DELETE ON TABLE internal.delivery_event_keys TO comms_maintenance;
+
+GRANT SELECT ON TABLE internal.integrity_results TO comms_ops;
+GRANT SELECT ON TABLE internal.integrity_results TO comms_monitor;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE internal.integrity_results TO comms_maintenance;
 
 GRANT SELECT ON TABLE internal.organization_logins TO comms_ops;
 GRANT SELECT ON TABLE internal.organization_logins TO comms_monitor;
 GRANT SELECT,INSERT,DELETE ON TABLE internal.organization_logins TO comms_maintenance;
 
+GRANT SELECT ON TABLE internal.pool_loads TO comms_ops;
+GRANT SELECT ON TABLE internal.pool_loads TO comms_monitor;
+GRANT SELECT ON TABLE internal.pool_loads TO comms_maintenance;
+
 GRANT SELECT ON TABLE internal.pool_reports TO comms_ops;
 GRANT SELECT ON TABLE internal.pool_reports TO comms_monitor;
 
+GRANT SELECT,INSERT,DELETE ON TABLE internal.provider_messages TO comms_maintenance;
+
+GRANT SELECT,UPDATE ON SEQUENCE internal.queue_front_1 TO comms_maintenance;
+
+GRANT SELECT,UPDATE ON SEQUENCE internal.queue_front_2 TO comms_maintenance;
+
+GRANT SELECT,UPDATE ON SEQUENCE internal.queue_front_3 TO comms_maintenance;
+
+GRANT SELECT,UPDATE ON SEQUENCE internal.queue_front_4 TO comms_maintenance;
+
+GRANT SELECT,UPDATE ON SEQUENCE internal.queue_front_5 TO comms_maintenance;
+
+GRANT SELECT,UPDATE ON SEQUENCE internal.queue_front_6 TO comms_maintenance;
+
+GRANT SELECT,UPDATE ON SEQUENCE internal.queue_front_7 TO comms_maintenance;
+
+GRANT SELECT,UPDATE ON SEQUENCE internal.queue_front_8 TO comms_maintenance;
+
+GRANT SELECT,UPDATE ON SEQUENCE internal.queue_front_9 TO comms_maintenance;
+
+GRANT SELECT,UPDATE ON SEQUENCE internal.queue_tended TO comms_maintenance;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE internal.rate_limit_rules TO comms_ops;
+
+GRANT SELECT ON TABLE internal.sending_state TO comms_ops;
+GRANT SELECT ON TABLE internal.sending_state TO comms_monitor;
+GRANT SELECT,UPDATE ON TABLE internal.sending_state TO comms_maintenance;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE internal.statement_totals TO comms_maintenance;
+
+GRANT SELECT ON TABLE internal.unmatched_delivery_events TO comms_ops;
+GRANT SELECT,INSERT,DELETE ON TABLE internal.unmatched_delivery_events TO comms_maintenance;
+
+GRANT UPDATE(unmatched_id) ON TABLE internal.unmatched_delivery_events TO comms_maintenance;
+
 GRANT SELECT ON TABLE internal.unrestricted_logins TO comms_ops;
 GRANT SELECT ON TABLE internal.unrestricted_logins TO comms_monitor;
+
+GRANT SELECT ON TABLE public.communication_data_retention TO comms_ops;
+GRANT SELECT ON TABLE public.communication_data_retention TO comms_auditor;
+GRANT SELECT ON TABLE public.communication_data_retention TO comms_maintenance;
+
+GRANT UPDATE(retention_period) ON TABLE public.communication_data_retention TO comms_ops;
+
+GRANT UPDATE(legal_basis) ON TABLE public.communication_data_retention TO comms_ops;
+
+GRANT UPDATE(enabled) ON TABLE public.communication_data_retention TO comms_ops;
+
+GRANT UPDATE(last_run_at) ON TABLE public.communication_data_retention TO comms_maintenance;
+
+GRANT UPDATE(last_result) ON TABLE public.communication_data_retention TO comms_maintenance;
+
+GRANT SELECT ON TABLE public.communication_dead_letters TO comms_app;
+GRANT SELECT ON TABLE public.communication_dead_letters TO comms_ops;
+GRANT SELECT ON TABLE public.communication_dead_letters TO comms_monitor;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.communication_dead_letters TO comms_maintenance;
+
+GRANT SELECT ON TABLE public.communication_gdpr_consent_events TO comms_app;
+GRANT SELECT ON TABLE public.communication_gdpr_consent_events TO comms_ops;
+GRANT SELECT ON TABLE public.communication_gdpr_consent_events TO comms_auditor;
+GRANT SELECT,INSERT ON TABLE public.communication_gdpr_consent_events TO comms_maintenance;
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.communication_idempotency TO comms_maintenance;
+
+GRANT SELECT ON TABLE public.communication_load_metrics TO comms_ops;
+GRANT SELECT ON TABLE public.communication_load_metrics TO comms_monitor;
+GRANT SELECT ON TABLE public.communication_load_metrics TO comms_report;
+
+GRANT INSERT(run_id) ON TABLE public.communication_load_metrics TO comms_ops;
+
+GRANT INSERT(scenario) ON TABLE public.communication_load_metrics TO comms_ops;
+
+GRANT INSERT(metric_name) ON TABLE public.communication_load_metrics TO comms_ops;
+
+GRANT INSERT(labels) ON TABLE public.communication_load_metrics TO comms_ops;
+
+GRANT INSERT(metric_value) ON TABLE public.communication_load_metrics TO comms_ops;
+
+GRANT INSERT(started_at) ON TABLE public.communication_load_metrics TO comms_ops;
+
+GRANT INSERT(completed_at) ON TABLE public.communication_load_metrics TO comms_ops;
+
+GRANT INSERT(machine) ON TABLE public.communication_load_metrics TO comms_ops;
+
+GRANT INSERT(commit_id) ON TABLE public.communication_load_metrics TO comms_ops;
+
+GRANT SELECT ON TABLE public.communication_performance_metrics TO comms_ops;
+GRANT SELECT ON TABLE public.communication_performance_metrics TO comms_monitor;
+GRANT SELECT ON TABLE public.communication_performance_metrics TO comms_report;
+GRANT SELECT,INSERT ON TABLE public.communication_performance_metrics TO comms_maintenance;
 
 GRANT SELECT ON TABLE public.communication_pool_config TO comms_ops;
 GRANT SELECT ON TABLE public.communication_pool_config TO comms_monitor;
@@ -1774,6 +13640,15 @@ GRANT INSERT(connection_timeout_ms),UPDATE(connection_timeout_ms) ON TABLE publi
 
 GRANT INSERT(idle_timeout_ms),UPDATE(idle_timeout_ms) ON TABLE public.communication_pool_config TO comms_ops;
 
+GRANT INSERT(autoscale),UPDATE(autoscale) ON TABLE public.communication_pool_config TO comms_ops;
+
+GRANT INSERT(autoscale_min),UPDATE(autoscale_min) ON TABLE public.communication_pool_config TO comms_ops;
+
+GRANT INSERT(autoscale_max),UPDATE(autoscale_max) ON TABLE public.communication_pool_config TO comms_ops;
+
+GRANT SELECT ON TABLE public.communication_rate_limits TO comms_ops;
+GRANT SELECT,DELETE ON TABLE public.communication_rate_limits TO comms_maintenance;
+
 GRANT SELECT ON TABLE public.communication_recovery_points TO comms_ops;
 GRANT SELECT ON TABLE public.communication_recovery_points TO comms_monitor;
 GRANT SELECT ON TABLE public.communication_recovery_points TO comms_auditor;
@@ -1787,3 +13662,23 @@ GRANT INSERT(tables_included) ON TABLE public.communication_recovery_points TO c
 GRANT INSERT(point_in_time) ON TABLE public.communication_recovery_points TO comms_ops;
 
 GRANT INSERT(consistent) ON TABLE public.communication_recovery_points TO comms_ops;
+
+GRANT SELECT ON TABLE public.communication_restore_drills TO comms_ops;
+GRANT SELECT ON TABLE public.communication_restore_drills TO comms_monitor;
+GRANT SELECT ON TABLE public.communication_restore_drills TO comms_auditor;
+
+GRANT SELECT ON TABLE public.dashboard_communications TO comms_report;
+GRANT SELECT ON TABLE public.dashboard_communications TO comms_ops;
+
+GRANT SELECT ON TABLE public.delivery_status TO comms_app;
+GRANT SELECT ON TABLE public.delivery_status TO comms_ops;
+GRANT SELECT,INSERT ON TABLE public.delivery_status TO comms_maintenance;
+
+GRANT SELECT ON TABLE public.dashboard_deliverability TO comms_report;
+GRANT SELECT ON TABLE public.dashboard_deliverability TO comms_ops;
+
+GRANT SELECT ON TABLE public.dashboard_queue TO comms_report;
+GRANT SELECT ON TABLE public.dashboard_queue TO comms_ops;
+
+GRANT SELECT ON TABLE public.dashboard_templates TO comms_report;
+GRANT SELECT ON TABLE public.dashboard_templates TO comms_ops;

@@ -1,4 +1,6 @@
+-- as wedsync_ops
 SELECT backup_communication_system('full');
+-- as postgres
 SELECT internal.claim_backup('pg-1', '1 minute');
 SELECT internal.extend_backup_lease(backup_id, 'pg-1', 1, '1 minute') FROM communication_backups;
 SELECT internal.complete_backup(backup_id, 'pg-1', 1, jsonb_build_object(
@@ -17,7 +19,9 @@ SELECT internal.desired_pools();
 UPDATE communication_pool_config SET max_connections = 30;
 SELECT internal.report_pool_applied('production', 'pg-1', 2, '{}');
 SELECT internal.report_pool_load('production', 'pg-1', 1, 20);
-SELECT verify_production_readiness();
+-- as wedsync_ops
+SELECT * FROM verify_production_readiness() WHERE status <> 'pass';
+-- as postgres
 -- as wedsync_ops
 SELECT check_communication_system_health();
 SELECT collect_performance_metrics();
