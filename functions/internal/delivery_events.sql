@@ -4,7 +4,9 @@ CREATE OR REPLACE FUNCTION internal.delivery_events(p_events jsonb) RETURNS TABL
 )
 LANGUAGE sql STABLE ROWS 100
 /* The events given to record_delivery_events(), a row for each, with what is wrong with it or NULL. Texts that are too
-   long are cut where they are only read. Becomes a part of the query. */
+   long are cut where they are only read. Becomes a part of the query.
+   Raises an error of class 22 if one is no object, or has a recipient_id or occurred_at that cannot be read:
+   internal.unreadable_event() finds it. */
 BEGIN ATOMIC
     SELECT
         event.item,
@@ -33,40 +35,18 @@ BEGIN ATOMIC
                     event.occurred_at NOT BETWEEN '2000-01-01 UTC' AND clock_timestamp() + interval '1 day', true
                 )
                 THEN 'occurred_at'
-            WHEN event.recipient_id IS NULL AND (event.named_recipient OR event.provider_message_id IS NULL)
-                THEN 'recipient_id'
+            WHEN event.recipient_id IS NULL AND event.provider_message_id IS NULL THEN 'recipient_id'
             WHEN length(event.provider_message_id) > 500 THEN 'provider_message_id'
         END
-    FROM (
-        SELECT
-            raw.item,
-            raw.provider,
-            raw.provider_event_id,
-            raw.provider_message_id,
-            raw.status,
-            raw.error_code,
-            raw.error_message,
-            raw.recipient_id IS NOT NULL AS named_recipient,
-            CASE WHEN pg_input_is_valid(raw.recipient_id, 'uuid') THEN raw.recipient_id::uuid END AS recipient_id,
-            CASE
-                WHEN pg_input_is_valid(raw.occurred_at, 'timestamptz') THEN raw.occurred_at::timestamptz
-            END AS occurred_at
-        FROM (
-            SELECT
-                given.item,
-                given.event ->> 'provider' AS provider,
-                given.event ->> 'provider_event_id' AS provider_event_id,
-                given.event ->> 'provider_message_id' AS provider_message_id,
-                given.event ->> 'recipient_id' AS recipient_id,
-                given.event ->> 'status' AS status,
-                given.event ->> 'occurred_at' AS occurred_at,
-                given.event ->> 'error_code' AS error_code,
-                given.event ->> 'error_message' AS error_message
-            FROM jsonb_array_elements(p_events) WITH ORDINALITY AS given (event, item)
-            OFFSET 0 -- once for each event, not wherever one is mentioned
-        ) AS raw
-        OFFSET 0
-    ) AS event;
+    FROM ROWS FROM (
+        jsonb_to_recordset(p_events) AS (
+            provider text, provider_event_id text, provider_message_id text, recipient_id uuid, status text,
+            occurred_at timestamptz, error_code text, error_message text
+        )
+    ) WITH ORDINALITY AS event (
+        provider, provider_event_id, provider_message_id, recipient_id, status, occurred_at, error_code,
+        error_message, item
+    );
 END;
 
 COMMENT ON FUNCTION internal.delivery_events(jsonb) IS

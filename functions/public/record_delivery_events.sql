@@ -6,8 +6,8 @@ AS $plpgsql$
 /* Record what providers report, up to 1000 events in a call: an array of objects with provider, provider_event_id,
    recipient_id or provider_message_id, status (sent, deferred, delivered, opened, clicked, failed, bounced,
    unsubscribed, complained), occurred_at, and error_code and error_message if there are any. In any order and as often
-   as providers like: the state of a message in the end is the same. A bounce or complaint suppresses the address, an
-   unsubscription what is commercial, in the same transaction. Events of messages not known yet are kept and matched
+   as providers like: the state of a message in the end is the same. A bounce, complaint or unsubscription
+   suppresses the address in the same transaction; the last also ends consent, as unsubscribe() does. Events of messages not known yet are kept and matched
    later. Returns how many were accepted, known already, and kept.
    Raises GC001 for another's organization, GC380 for no array or more than 1000, GC381 if an event is not usable:
    then nothing is recorded. */

@@ -226,8 +226,30 @@ def test_unsubscribing_moves_no_state(
     record(worker, organization, [event(recipients(owner, message)[0], "unsubscribed")])
     assert states(owner, message) == counters(owner, message) == {"queued": 1}
     assert owner.execute("SELECT scope, reason FROM suppressions").fetchall() == [
-        ("commercial", "unsubscribe")
+        ("all", "unsubscribe")
     ]
+
+
+def test_unsubscribing_ends_every_consent(
+    organization: str, owner: db.Connection, worker: db.Connection
+) -> None:
+    message = queue(owner, organization, 2)
+    owner.execute("SET session_replication_role = replica")  # consent without the event it came by
+    owner.execute(
+        "INSERT INTO communication_gdpr_consent (organization_id, address_hash, channel, purpose,"
+        " consent_given, consent_event_id, given_at)"
+        " SELECT organization_id, address_hash, channel, purpose, true, gen_random_uuid(), now()"
+        " FROM communication_recipients CROSS JOIN unnest('{wedding,offers}'::text[]) AS purpose"
+    )
+    first = recipients(owner, message)[0]
+    reports = [event(first, "unsubscribed"), event(first, "unsubscribed")]
+    assert record(worker, organization, reports) == (2, 0, 0)
+    assert owner.execute(
+        "SELECT consent_given, count(*) FROM communication_gdpr_consent GROUP BY 1 ORDER BY 1"
+    ).fetchall() == [(False, 2), (True, 2)]
+    assert owner.execute(
+        "SELECT method, source, count(*) FROM communication_gdpr_consent_events GROUP BY 1, 2"
+    ).fetchall() == [("unsubscribe", first, 2)]
 
 
 def test_a_message_in_app_has_no_address_to_suppress(

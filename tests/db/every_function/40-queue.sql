@@ -53,6 +53,17 @@ SELECT record_delivery_events(
     {"provider": "smtp", "provider_event_id": "2", "provider_message_id": "other", "status": "delivered",
     "occurred_at": "2026-01-01T12:00:00Z"}]'
 );
+DO $$
+BEGIN
+    PERFORM record_delivery_events(
+        '018f0000-0000-7000-8000-000000000001',
+        '[{"provider": "smtp", "provider_event_id": "3", "recipient_id": "no uuid", "status": "delivered",
+        "occurred_at": "2026-01-01T12:00:00Z"}]'
+    );
+EXCEPTION WHEN SQLSTATE 'GC381' THEN
+    NULL;
+END
+$$;
 -- as wedsync_ops
 SELECT redrive_dead_letters('018f0000-0000-7000-8000-000000000001');
 SELECT resolve_unknown(organization_id, id, 'queue_again', 'every function')
