@@ -20,7 +20,7 @@ BEGIN
         WHERE
             recipient.organization_id = p_organization_id
             AND recipient.guest_id IN (
-                SELECT guest.guest_id FROM internal.guests_at(p_organization_id, p_channel, p_address_hash) AS guest
+                SELECT guest.guest_id FROM internal.guests_with_address(p_organization_id, p_channel, p_address_hash) AS guest
                 UNION ALL
                 SELECT p_guest_id
             )

@@ -30,7 +30,7 @@ BEGIN
         SELECT
             coalesce(array_agg(guest.guest_id), ARRAY[NULL]::uuid[]) AS guest_ids,
             coalesce(array_agg(v_hash) FILTER (WHERE guest.guest_id IS NOT NULL), ARRAY[v_hash]) AS hashes
-        FROM internal.guests_at(p_organization_id, p_channel, v_hash) AS guest
+        FROM internal.guests_with_address(p_organization_id, p_channel, v_hash) AS guest
     ) AS asked
     CROSS JOIN LATERAL internal.contact_gates(
         p_organization_id, p_channel, p_category, p_purpose, p_lawful_basis, asked.guest_ids, asked.hashes

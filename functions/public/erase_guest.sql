@@ -39,7 +39,7 @@ BEGIN
     WHERE
         mine.address_hash IS NOT NULL
         AND NOT EXISTS (
-            SELECT FROM internal.guests_at(p_organization_id, mine.channel, mine.address_hash) AS other
+            SELECT FROM internal.guests_with_address(p_organization_id, mine.channel, mine.address_hash) AS other
             WHERE other.guest_id <> p_guest_id
         );
 

@@ -17,7 +17,7 @@ DECLARE
     v_now constant timestamptz := clock_timestamp();
     v_given_at constant timestamptz := coalesce(p_given_at, v_now);
     v_hash bytea;
-    v_guest public.guests;
+    v_guest record;
     v_event_id uuid;
 BEGIN
     PERFORM public.enter_tenant(p_organization_id);
@@ -43,7 +43,8 @@ BEGIN
     IF FOUND THEN
         RETURN v_event_id;
     END IF;
-    SELECT guest.* INTO v_guest FROM internal.guests_at(p_organization_id, p_channel, v_hash) AS guest LIMIT 1;
+    SELECT guest.guest_id, guest.email INTO v_guest
+    FROM internal.guests_with_address(p_organization_id, p_channel, v_hash) AS guest LIMIT 1;
     INSERT INTO public.communication_gdpr_consent_events (
         organization_id, address_hash, channel, purpose, event, guest_id, consent_version, method, source, ip_address,
         user_agent, actor, occurred_at

@@ -24,7 +24,7 @@ def guest(database: Database) -> str:
     database.execute(f"SELECT create_organization('{A}', 'A', 'Europe/Berlin')", "wedsync_ops")
     guest = str(uuid.uuid4())
     database.execute(
-        "INSERT INTO public.guests (organization_id, guest_id, name, email, email_hash)"  # noqa: S608
+        "INSERT INTO public.guests (organization_id, guest_id, name, email, email_hash)"
         f" VALUES ('{A}', '{guest}', 'Guest', 'x@example.org', {HASH})"
     )
     return guest
@@ -40,14 +40,14 @@ def reason(database: Database, guest: str, **changes: str) -> object:
 
 def suppress(database: Database, scope: str, expires: str = "NULL") -> None:
     database.execute(
-        "INSERT INTO public.suppressions (organization_id, channel, address_hash, scope, reason,"  # noqa: S608
+        "INSERT INTO public.suppressions (organization_id, channel, address_hash, scope, reason,"
         f" expires_at) VALUES ('{A}', 'email', {HASH}, '{scope}', 'unsubscribe', {expires})"
     )
 
 
 def wish(database: Database, guest: str, columns: str, values: str) -> None:
     database.execute(
-        "INSERT INTO public.communication_preferences"  # noqa: S608
+        "INSERT INTO public.communication_preferences"
         f" (organization_id, guest_id, channel, {columns})"
         f" VALUES ('{A}', '{guest}', 'email', {values})"
     )
@@ -91,7 +91,7 @@ def test_consent(database: Database, guest: str, given: str, expected: str | Non
         INSERT INTO public.communication_gdpr_consent (organization_id, address_hash, channel,
             purpose, consent_event_id, consent_given, given_at, withdrawn_at)
         VALUES ('{A}', {HASH}, 'email', 'updates', gen_random_uuid(), {given}, now(), now())
-        """  # noqa: S608
+        """
     )
     assert reason(database, guest, basis="consent") == expected
     assert reason(database, guest, basis="consent", channel="sms") == "no_consent"
@@ -119,7 +119,7 @@ def test_a_frequency_cap(database: Database, guest: str, cap: int, expected: str
                 lawful_basis)
             SELECT '{A}', id, id, internal.uuid_v7_time(id), '{guest}', '{guest}', 'email', 'sent',
                 now() - interval '{hours} hours', 'contract' FROM key
-            """  # noqa: S608
+            """
         )
     assert reason(database, guest) == expected
 
@@ -133,7 +133,7 @@ def test_an_erased_guest(database: Database, guest: str) -> None:
 
 @pytest.mark.parametrize("state", ["suspended", "closed"])
 def test_an_organization_that_is_not_active(database: Database, guest: str, state: str) -> None:
-    database.execute(f"UPDATE public.organizations SET state = '{state}'")  # noqa: S608
+    database.execute(f"UPDATE public.organizations SET state = '{state}'")
     assert reason(database, guest) == "organization_inactive"
 
 

@@ -14,6 +14,7 @@ from tests.db.messages import organization, queue
 from tests.db.server import Database
 
 QUEUE = "UPDATE public.communication_batch_queue SET "
+APPLIED = "UPDATE public.communication_pool_config SET applied_at = now(); "
 METRIC = "INSERT INTO public.communication_performance_metrics VALUES ('{}', {}, '{{}}', {})"
 RUN = "INSERT INTO cron.job_run_details (jobid, runid, status, start_time)"
 CHUNKS = """
@@ -131,9 +132,11 @@ CAUSES = [
     ("response_times", METRIC.format("probe_ms", "now()", 1200), "fail"),
     ("response_times", METRIC.format("probe_ms", "now()", 5) + ";"
      + METRIC.format("statement_avg_ms", "now()", 700), "fail"),
-    ("pools", "INSERT INTO internal.pool_loads VALUES ('production', 'pg-1', 0, 0)", "pass"),
-    ("pools", "INSERT INTO internal.pool_loads VALUES ('production', 'pg-1', 5, 0, 3)", "warn"),
-    ("pools", ("INSERT INTO internal.pool_loads VALUES"
+    ("pools", APPLIED + "INSERT INTO internal.pool_loads VALUES ('production', 'pg-1', 0, 0)",
+     "pass"),
+    ("pools", APPLIED + "INSERT INTO internal.pool_loads VALUES ('production', 'pg-1', 5, 0, 3)",
+     "warn"),
+    ("pools", (APPLIED + "INSERT INTO internal.pool_loads VALUES"
      " ('production', 'pg-1', 0, 0, 0, NULL, now() - interval '10 minutes')"), "fail"),
     ("connections", "REVOKE EXECUTE ON FUNCTION internal.readiness_connections() FROM comms_ops",
      "unknown"),

@@ -150,7 +150,7 @@ def test_creating_at_once_makes_one_organization(database: Database) -> None:
         ("create_organization(NULL, 'x', 'UTC', ARRAY['wedsync_ops']::name[])", "GC002"),
         (f"bind_login('{uuid.uuid4()}', 'wedsync_app')", "GC003"),
         ("set_login_unrestricted('wedsync_app', true, 'no worker')", "GC002"),
-        ("set_login_unrestricted('wedsync_worker', true, '')", "23514"),
+        ("set_login_unrestricted('wedsync_worker', true, '')", "GC007"),
     ],
 )
 def test_wrong_values_are_refused(database: Database, call: str, sqlstate: str) -> None:
