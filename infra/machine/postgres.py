@@ -88,6 +88,9 @@ def _durability(spec: ClusterSpec) -> dict[str, str | int | float]:
         "tcp_keepalives_interval": 5,
         "tcp_keepalives_count": 3,
         "idle_in_transaction_session_timeout": "10min",
+        # Longer than a migration tries to lock tables in use (0.7 s): the migration lets go and
+        # tries again later, before a client's call is ended as the one to break a circle.
+        "deadlock_timeout": "3s",
         "timezone": "UTC",
     }
 

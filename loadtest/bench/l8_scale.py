@@ -118,12 +118,12 @@ class Level:
         self.send(communication)
         return communication
 
-    def claim_and_complete(self, communication: uuid.UUID) -> None:
-        """A chunk of a hundred."""
-        organization, batch, claimed, token, _, recipients = self.ask(
+    def claim_and_complete(self, _: uuid.UUID) -> None:
+        """A chunk of a hundred: the one that was just queued, or one left from before."""
+        organization, batch, _, token, _, recipients = self.ask(
             "SELECT * FROM public.claim_batches('bench', 1, '60 seconds', 100)", worker=True
         )
-        assert claimed == communication
+        assert len(recipients) == 100
         results = [{"recipient_id": str(one), "outcome": "sent"} for one in recipients]
         self.ask(
             "SELECT public.complete_batch(%s, %s, %s, %s)",

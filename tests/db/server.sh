@@ -16,6 +16,7 @@ cat >> "$data/postgresql.conf" <<CONF
 listen_addresses = '*'
 fsync = off
 max_connections = 400
+deadlock_timeout = 3s
 # pg_cron wants its database to exist: it does once this server has started without it.
 shared_preload_libraries = 'pg_cron,pgaudit,pg_stat_statements,pg_wait_sampling'
 cron.database_name = 'wedsync'
