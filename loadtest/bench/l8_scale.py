@@ -124,7 +124,9 @@ class Level:
             "SELECT * FROM public.claim_batches('bench', 1, '60 seconds', 100)", worker=True
         )
         assert len(recipients) == 100
-        results = [{"recipient_id": str(one), "outcome": "sent"} for one in recipients]
+        results = [
+            {"recipient_id": str(one), "outcome": "sent", "provider": "bench"} for one in recipients
+        ]
         self.ask(
             "SELECT public.complete_batch(%s, %s, %s, %s)",
             organization, batch, token, json.dumps(results), worker=True,

@@ -26,8 +26,10 @@ CALLS = {
     "wedsync_app": [
         READ.format("organizations", "guests"),
         READ.format("guests", "organizations"),
-        "SELECT record_consent('{organization}', 'l@example.com', 'email', 'offers', '1', 'form')",
-        "SELECT withdraw_consent('{organization}', 'l@example.com', 'email', 'offers')",
+        "SELECT count(*) FROM list_communications('{organization}')",
+        'SELECT record_delivery_events(\'{organization}\', \'[{{"provider": "live",'
+        ' "provider_event_id": "1", "provider_message_id": "1", "status": "sent",'
+        ' "occurred_at": "2026-01-01T00:00:00Z"}}]\')',
     ],
     "wedsync_worker": ["SELECT * FROM claim_batches('live')"],
     "wedsync_ops": ["SELECT create_organization(NULL, 'Live')"],

@@ -269,7 +269,7 @@ def _is_job(path: str) -> bool:
     return named_by(path)[0] == "job"
 
 
-# Where every call begins first, then the busiest: who waits there does not begin to hold the others.
+# Where every call begins, then the busiest: who waits there does not begin to hold the others.
 _TABLES = """
 SELECT string_agg(
     'ONLY ' || relation.oid::regclass, ', '
