@@ -215,157 +215,180 @@ BEGIN
         RAISE EXCEPTION 'the events are no array of at most 1000: %', left(p_events::text, 100)
         USING ERRCODE = 'GC380', HINT = 'Give a JSON array of objects; more than 1000 in several calls.';
     END IF;
-    WITH given AS MATERIALIZED (
-        SELECT
-            event.*, internal.status_rank(event.status) AS rank,
-            CASE
-                WHEN event.flaw IS NULL THEN coalesce(
-                    event.recipient_id,
-                    (
-                        SELECT message.recipient_id
-                        FROM internal.provider_messages AS message
-                        WHERE message.organization_id = p_organization_id AND message.provider = event.provider
-                            AND message.provider_message_id = event.provider_message_id
-                    )
-                )
-            END AS known_id
-        FROM internal.delivery_events(p_events) AS event
-    ), met AS MATERIALIZED ( -- with its recipient, locked; a second event finds it locked by the first
-        SELECT
-            wanted.*, recipient.id, recipient.communication_id, recipient.communication_created_at, recipient.channel,
-            recipient.address_hash, recipient.status AS old_status, recipient.attempts
-        FROM (
-            SELECT given.*, internal.uuid_v7_time(given.known_id) AS known_created_at
-            FROM given ORDER BY given.known_id
-        ) AS wanted
-        LEFT JOIN LATERAL (
+    BEGIN
+        WITH given AS MATERIALIZED (
             SELECT
-                known.id, known.communication_id, known.communication_created_at, known.channel, known.address_hash,
-                known.status, known.attempts
-            FROM public.communication_recipients AS known
-            WHERE known.organization_id = p_organization_id AND known.id = wanted.known_id
-                AND known.communication_created_at = wanted.known_created_at
-            FOR NO KEY UPDATE
-        ) AS recipient ON true
-    ), fresh AS (
-        INSERT INTO internal.delivery_event_keys (organization_id, event_key)
-        SELECT DISTINCT p_organization_id, met.event_key
-        FROM met
-        WHERE met.id IS NOT NULL
-        ORDER BY met.event_key
-        ON CONFLICT DO NOTHING
-        RETURNING event_key
-    ), event AS MATERIALIZED (
-        SELECT DISTINCT ON (met.event_key) met.*
-        FROM fresh
-        JOIN met ON met.event_key = fresh.event_key
-        WHERE met.id IS NOT NULL
-        ORDER BY met.event_key, met.item
-    ), stored AS (
-        INSERT INTO public.delivery_status (
-            organization_id, recipient_id, event_key, communication_id, communication_created_at, channel, provider,
-            provider_event_id, status, error_code, error_message, occurred_at
+                event.*, internal.status_rank(event.status) AS rank,
+                CASE
+                    WHEN event.flaw IS NULL THEN coalesce(
+                        event.recipient_id,
+                        (
+                            SELECT message.recipient_id
+                            FROM internal.provider_messages AS message
+                            WHERE message.organization_id = p_organization_id AND message.provider = event.provider
+                                AND message.provider_message_id = event.provider_message_id
+                        )
+                    )
+                END AS known_id
+            FROM internal.delivery_events(p_events) AS event
+        ), met AS MATERIALIZED ( -- with its recipient, locked; a second event finds it locked by the first
+            SELECT
+                wanted.*, recipient.id, recipient.communication_id, recipient.communication_created_at,
+                recipient.channel, recipient.address_hash, recipient.status AS old_status, recipient.attempts
+            FROM (
+                SELECT given.*, internal.uuid_v7_time(given.known_id) AS known_created_at
+                FROM given ORDER BY given.known_id OFFSET 0 -- the time is computed once
+            ) AS wanted
+            LEFT JOIN LATERAL (
+                SELECT
+                    known.id, known.communication_id, known.communication_created_at, known.channel, known.address_hash,
+                    known.status, known.attempts
+                FROM public.communication_recipients AS known
+                WHERE known.organization_id = p_organization_id AND known.id = wanted.known_id
+                    AND known.communication_created_at = wanted.known_created_at
+                FOR NO KEY UPDATE
+            ) AS recipient ON true
+        ), fresh AS (
+            INSERT INTO internal.delivery_event_keys (organization_id, event_key)
+            SELECT DISTINCT p_organization_id, met.event_key
+            FROM met
+            WHERE met.id IS NOT NULL
+            ORDER BY met.event_key
+            ON CONFLICT DO NOTHING
+            RETURNING event_key
+        ), event AS MATERIALIZED (
+            SELECT DISTINCT ON (met.event_key) met.*
+            FROM fresh
+            JOIN met ON met.event_key = fresh.event_key
+            WHERE met.id IS NOT NULL
+            ORDER BY met.event_key, met.item
+        ), stored AS (
+            INSERT INTO public.delivery_status (
+                organization_id, recipient_id, event_key, communication_id, communication_created_at, channel, provider,
+                provider_event_id, status, error_code, error_message, occurred_at
+            )
+            SELECT
+                p_organization_id, event.id, event.event_key, event.communication_id, event.communication_created_at,
+                event.channel, event.provider, event.provider_event_id, event.status, event.error_code,
+                event.error_message, event.occurred_at
+            FROM event ORDER BY event.id
+        ), change AS MATERIALIZED (
+            SELECT
+                event.id, event.communication_id, event.communication_created_at, event.old_status,
+                -- What was never handed out and is not going to be keeps its state, whatever is said of it.
+                max(event.rank) > internal.status_rank(event.old_status)
+                AND (event.attempts > 0 OR event.old_status NOT IN ('suppressed', 'cancelled')) AS moves,
+                (array_agg(event.status ORDER BY event.rank DESC NULLS LAST, event.occurred_at))[1] AS status,
+                (array_agg(event.error_code ORDER BY event.rank DESC NULLS LAST, event.occurred_at))[1] AS error_code,
+                (array_agg(event.error_message ORDER BY event.rank DESC NULLS LAST, event.occurred_at))[1]
+                AS error_message,
+                min(event.occurred_at) FILTER (WHERE event.status = 'sent') AS sent_at,
+                min(event.occurred_at) FILTER (WHERE event.status = 'deferred') AS deferred_at,
+                min(event.occurred_at) FILTER (WHERE event.status = 'delivered') AS delivered_at,
+                min(event.occurred_at) FILTER (WHERE event.status = 'opened') AS opened_at,
+                min(event.occurred_at) FILTER (WHERE event.status = 'clicked') AS clicked_at,
+                min(event.occurred_at) FILTER (WHERE event.status = 'failed') AS failed_at,
+                min(event.occurred_at) FILTER (WHERE event.status = 'bounced') AS bounced_at,
+                min(event.occurred_at) FILTER (WHERE event.status = 'unsubscribed') AS unsubscribed_at,
+                min(event.occurred_at) FILTER (WHERE event.status = 'complained') AS complained_at
+            FROM event
+            GROUP BY
+                event.id, event.communication_id, event.communication_created_at, event.old_status, event.attempts
+        ), moved AS (
+            UPDATE public.communication_recipients AS known
+            SET status = CASE WHEN change.moves THEN change.status ELSE known.status END,
+                error_code = CASE WHEN change.moves THEN change.error_code ELSE known.error_code END,
+                error_message = CASE WHEN change.moves THEN change.error_message ELSE known.error_message END,
+                next_attempt_at = CASE WHEN change.moves THEN NULL ELSE known.next_attempt_at END,
+                sent_at = least(known.sent_at, change.sent_at),
+                deferred_at = least(known.deferred_at, change.deferred_at),
+                delivered_at = least(known.delivered_at, change.delivered_at),
+                opened_at = least(known.opened_at, change.opened_at),
+                clicked_at = least(known.clicked_at, change.clicked_at),
+                failed_at = least(known.failed_at, change.failed_at),
+                bounced_at = least(known.bounced_at, change.bounced_at),
+                unsubscribed_at = least(known.unsubscribed_at, change.unsubscribed_at),
+                complained_at = least(known.complained_at, change.complained_at)
+            FROM change
+            WHERE known.organization_id = p_organization_id AND known.id = change.id
+                AND known.communication_created_at = change.communication_created_at
+        ), counted AS (
+            INSERT INTO internal.communication_counter_deltas (organization_id, communication_id, status, delta)
+            SELECT p_organization_id, change.communication_id, counter.status, sum(counter.delta)
+            FROM change
+            CROSS JOIN LATERAL (VALUES (change.old_status, -1), (change.status, 1)) AS counter (status, delta)
+            WHERE change.moves
+            GROUP BY change.communication_id, counter.status
+            HAVING sum(counter.delta) <> 0
+        ), ended AS ( -- whoever unsubscribes consents to nothing; before he is suppressed, as in unsubscribe()
+            SELECT count(internal.end_consent(
+                p_organization_id, gone.channel, gone.address_hash, NULL,
+                jsonb_build_object('method', 'unsubscribe', 'source', gone.recipient_id)
+            )) AS addresses
+            FROM (
+                SELECT DISTINCT ON (event.channel, event.address_hash)
+                    event.channel, event.address_hash, event.id AS recipient_id
+                FROM event
+                WHERE event.status = 'unsubscribed' AND event.address_hash IS NOT NULL AND event.channel <> 'in_app'
+                ORDER BY event.channel, event.address_hash, event.id
+            ) AS gone
+        ), barred AS (
+            INSERT INTO public.suppressions AS bar (
+                organization_id, channel, address_hash, reason, recipient_id
+            )
+            SELECT DISTINCT ON (event.channel, event.address_hash)
+                p_organization_id, event.channel, event.address_hash, verdict.reason, event.id
+            FROM ended
+            CROSS JOIN event
+            JOIN (
+                VALUES
+                ('complained', 'complaint', 3), ('bounced', 'hard_bounce', 2), ('unsubscribed', 'unsubscribe', 1)
+            ) AS verdict (status, reason, weight) ON verdict.status = event.status
+            WHERE event.address_hash IS NOT NULL AND event.channel <> 'in_app'
+            ORDER BY event.channel, event.address_hash, verdict.weight DESC, event.id
+            -- In any order the same: what holds for all and for ever, with the gravest reason.
+            ON CONFLICT (organization_id, channel, address_hash) DO UPDATE
+            SET scope = 'all',
+                reason = CASE
+                    WHEN bar.scope <> 'all' OR excluded.reason = 'complaint'
+                        OR (bar.reason = 'unsubscribe' AND excluded.reason = 'hard_bounce')
+                        THEN excluded.reason
+                    ELSE bar.reason
+                END,
+                recipient_id = coalesce(bar.recipient_id, excluded.recipient_id),
+                expires_at = NULL
+            WHERE bar.scope <> 'all' OR bar.expires_at IS NOT NULL
+                OR (bar.reason <> 'complaint' AND excluded.reason = 'complaint')
+                OR (bar.reason = 'unsubscribe' AND excluded.reason = 'hard_bounce')
+        ), kept AS (
+            INSERT INTO internal.unmatched_delivery_events (
+                claimed_organization, provider, provider_event_id, recipient_id, provider_message_id, status,
+                error_code, error_message, occurred_at
+            )
+            SELECT
+                p_organization_id, met.provider, met.provider_event_id, met.recipient_id, met.provider_message_id,
+                met.status, met.error_code, met.error_message, met.occurred_at
+            FROM met
+            WHERE met.id IS NULL AND met.flaw IS NULL
+            ORDER BY met.provider, met.provider_event_id
+            ON CONFLICT DO NOTHING
+            RETURNING 1
         )
         SELECT
-            p_organization_id, event.id, event.event_key, event.communication_id, event.communication_created_at,
-            event.channel, event.provider, event.provider_event_id, event.status, event.error_code,
-            event.error_message, event.occurred_at
-        FROM event
-    ), change AS MATERIALIZED (
-        SELECT
-            event.id, event.communication_id, event.communication_created_at, event.old_status,
-            -- What was never handed out and is not going to be keeps its state, whatever is said of it.
-            max(event.rank) > internal.status_rank(event.old_status)
-            AND (event.attempts > 0 OR event.old_status NOT IN ('suppressed', 'cancelled')) AS moves,
-            (array_agg(event.status ORDER BY event.rank DESC NULLS LAST, event.occurred_at))[1] AS status,
-            (array_agg(event.error_code ORDER BY event.rank DESC NULLS LAST, event.occurred_at))[1] AS error_code,
-            (array_agg(event.error_message ORDER BY event.rank DESC NULLS LAST, event.occurred_at))[1] AS error_message,
-            min(event.occurred_at) FILTER (WHERE event.status = 'sent') AS sent_at,
-            min(event.occurred_at) FILTER (WHERE event.status = 'deferred') AS deferred_at,
-            min(event.occurred_at) FILTER (WHERE event.status = 'delivered') AS delivered_at,
-            min(event.occurred_at) FILTER (WHERE event.status = 'opened') AS opened_at,
-            min(event.occurred_at) FILTER (WHERE event.status = 'clicked') AS clicked_at,
-            min(event.occurred_at) FILTER (WHERE event.status = 'failed') AS failed_at,
-            min(event.occurred_at) FILTER (WHERE event.status = 'bounced') AS bounced_at,
-            min(event.occurred_at) FILTER (WHERE event.status = 'unsubscribed') AS unsubscribed_at,
-            min(event.occurred_at) FILTER (WHERE event.status = 'complained') AS complained_at
-        FROM event
-        GROUP BY
-            event.id, event.communication_id, event.communication_created_at, event.old_status, event.attempts
-    ), moved AS (
-        UPDATE public.communication_recipients AS known
-        SET status = CASE WHEN change.moves THEN change.status ELSE known.status END,
-            error_code = CASE WHEN change.moves THEN change.error_code ELSE known.error_code END,
-            error_message = CASE WHEN change.moves THEN change.error_message ELSE known.error_message END,
-            next_attempt_at = CASE WHEN change.moves THEN NULL ELSE known.next_attempt_at END,
-            sent_at = least(known.sent_at, change.sent_at),
-            deferred_at = least(known.deferred_at, change.deferred_at),
-            delivered_at = least(known.delivered_at, change.delivered_at),
-            opened_at = least(known.opened_at, change.opened_at),
-            clicked_at = least(known.clicked_at, change.clicked_at),
-            failed_at = least(known.failed_at, change.failed_at),
-            bounced_at = least(known.bounced_at, change.bounced_at),
-            unsubscribed_at = least(known.unsubscribed_at, change.unsubscribed_at),
-            complained_at = least(known.complained_at, change.complained_at)
-        FROM change
-        WHERE known.organization_id = p_organization_id AND known.id = change.id
-            AND known.communication_created_at = change.communication_created_at
-    ), counted AS (
-        INSERT INTO internal.communication_counter_deltas (organization_id, communication_id, status, delta)
-        SELECT p_organization_id, change.communication_id, counter.status, sum(counter.delta)
-        FROM change
-        CROSS JOIN LATERAL (VALUES (change.old_status, -1), (change.status, 1)) AS counter (status, delta)
-        WHERE change.moves
-        GROUP BY change.communication_id, counter.status
-        HAVING sum(counter.delta) <> 0
-    ), barred AS (
-        INSERT INTO public.suppressions AS bar (
-            organization_id, channel, address_hash, scope, reason, recipient_id
-        )
-        SELECT DISTINCT ON (event.channel, event.address_hash)
-            p_organization_id, event.channel, event.address_hash, verdict.scope, verdict.reason, event.id
-        FROM event
-        JOIN (
-            VALUES
-            ('complained', 'all', 'complaint', 3), ('bounced', 'all', 'hard_bounce', 2),
-            ('unsubscribed', 'commercial', 'unsubscribe', 1)
-        ) AS verdict (status, scope, reason, weight) ON verdict.status = event.status
-        WHERE event.address_hash IS NOT NULL AND event.channel <> 'in_app'
-        ORDER BY event.channel, event.address_hash, verdict.weight DESC, event.id
-        -- In any order the same: what holds for all and for ever, then the graver reason.
-        ON CONFLICT (organization_id, channel, address_hash) DO UPDATE
-        SET scope = CASE WHEN 'all' IN (bar.scope, excluded.scope) THEN 'all' ELSE 'commercial' END,
-            reason = CASE
-                WHEN excluded.reason = 'complaint' OR bar.scope < excluded.scope THEN excluded.reason ELSE bar.reason
-            END,
-            recipient_id = coalesce(bar.recipient_id, excluded.recipient_id),
-            expires_at = NULL
-        WHERE bar.expires_at IS NOT NULL
-            OR (bar.scope = 'commercial' AND excluded.scope = 'all')
-            OR (bar.reason IN ('hard_bounce', 'unsubscribe') AND excluded.reason = 'complaint')
-    ), kept AS (
-        INSERT INTO internal.unmatched_delivery_events (
-            claimed_organization, provider, provider_event_id, recipient_id, provider_message_id, status, error_code,
-            error_message, occurred_at
-        )
-        SELECT
-            p_organization_id, met.provider, met.provider_event_id, met.recipient_id, met.provider_message_id,
-            met.status, met.error_code, met.error_message, met.occurred_at
-        FROM met
-        WHERE met.id IS NULL AND met.flaw IS NULL
-        ORDER BY met.provider, met.provider_event_id
-        ON CONFLICT DO NOTHING
-        RETURNING 1
-    )
-    SELECT
-        (SELECT count(*) FROM event),
-        (SELECT count(*) FROM kept),
-        (SELECT count(*) FROM given),
-        (
-            SELECT format('%s of event %s', given.flaw, given.item)
-            FROM given WHERE given.flaw IS NOT NULL ORDER BY given.item LIMIT 1
-        )
-    INTO accepted, unmatched, duplicates, v_flaw;
+            (SELECT count(*) FROM event),
+            (SELECT count(*) FROM kept),
+            (SELECT count(*) FROM given),
+            (
+                SELECT format('%s of event %s', given.flaw, given.item)
+                FROM given WHERE given.flaw IS NOT NULL ORDER BY given.item LIMIT 1
+            )
+        INTO accepted, unmatched, duplicates, v_flaw;
+    EXCEPTION WHEN data_exception THEN
+        v_flaw := internal.unreadable_event(p_events);
+        IF v_flaw IS NULL THEN
+            RAISE;
+        END IF;
+    END;
     IF v_flaw IS NOT NULL THEN
         RAISE EXCEPTION '% is missing or not usable', v_flaw
         USING ERRCODE = 'GC381',
@@ -2202,38 +2225,11 @@ CREATE FUNCTION internal.delivery_events(p_events jsonb) RETURNS TABLE(item bigi
              WHEN ((COALESCE(length(event.provider_event_id), 0) < 1) OR (COALESCE(length(event.provider_event_id), 0) > 500)) THEN 'provider_event_id'::text
              WHEN COALESCE((event.status <> ALL (ARRAY['sent'::text, 'deferred'::text, 'delivered'::text, 'opened'::text, 'clicked'::text, 'failed'::text, 'bounced'::text, 'unsubscribed'::text, 'complained'::text])), true) THEN 'status'::text
              WHEN COALESCE(((event.occurred_at < '2000-01-01 00:00:00+00'::timestamp with time zone) OR (event.occurred_at > (clock_timestamp() + '1 day'::interval))), true) THEN 'occurred_at'::text
-             WHEN ((event.recipient_id IS NULL) AND (event.named_recipient OR (event.provider_message_id IS NULL))) THEN 'recipient_id'::text
+             WHEN ((event.recipient_id IS NULL) AND (event.provider_message_id IS NULL)) THEN 'recipient_id'::text
              WHEN (length(event.provider_message_id) > 500) THEN 'provider_message_id'::text
              ELSE NULL::text
          END AS "case"
-    FROM ( SELECT raw.item,
-             raw.provider,
-             raw.provider_event_id,
-             raw.provider_message_id,
-             raw.status,
-             raw.error_code,
-             raw.error_message,
-             (raw.recipient_id IS NOT NULL) AS named_recipient,
-                 CASE
-                     WHEN pg_input_is_valid(raw.recipient_id, 'uuid'::text) THEN (raw.recipient_id)::uuid
-                     ELSE NULL::uuid
-                 END AS recipient_id,
-                 CASE
-                     WHEN pg_input_is_valid(raw.occurred_at, 'timestamptz'::text) THEN (raw.occurred_at)::timestamp with time zone
-                     ELSE NULL::timestamp with time zone
-                 END AS occurred_at
-            FROM ( SELECT given.item,
-                     (given.event ->> 'provider'::text) AS provider,
-                     (given.event ->> 'provider_event_id'::text) AS provider_event_id,
-                     (given.event ->> 'provider_message_id'::text) AS provider_message_id,
-                     (given.event ->> 'recipient_id'::text) AS recipient_id,
-                     (given.event ->> 'status'::text) AS status,
-                     (given.event ->> 'occurred_at'::text) AS occurred_at,
-                     (given.event ->> 'error_code'::text) AS error_code,
-                     (given.event ->> 'error_message'::text) AS error_message
-                    FROM jsonb_array_elements(delivery_events.p_events) WITH ORDINALITY given(event, item)
-                  OFFSET 0) raw
-          OFFSET 0) event;
+    FROM ROWS FROM(jsonb_to_recordset(delivery_events.p_events) AS (provider text, provider_event_id text, provider_message_id text, recipient_id uuid, status text, occurred_at timestamp with time zone, error_code text, error_message text)) WITH ORDINALITY event(provider, provider_event_id, provider_message_id, recipient_id, status, occurred_at, error_code, error_message, item);
 END;
 
 COMMENT ON FUNCTION internal.delivery_events(p_events jsonb) IS 'The events given to record_delivery_events(), a row for each, with what is wrong with it.';
@@ -2732,27 +2728,27 @@ $$;
 
 COMMENT ON FUNCTION internal.guard_audit_partitions() IS 'Let no partition of the audit be emptied.';
 
-CREATE FUNCTION internal.guests_at(p_organization_id uuid, p_channel text, p_address_hash bytea) RETURNS SETOF public.guests
+CREATE FUNCTION internal.guests_with_address(p_organization_id uuid, p_channel text, p_address_hash bytea) RETURNS TABLE(guest_id uuid, email text)
     LANGUAGE sql STABLE ROWS 2
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    /* The guests who have an address, in order of their age: couples share one.
-       No standard body: its columns would be those of the day when it was made, and a new one an error. */
-    SELECT guest.* FROM public.guests AS guest
+    /* The guests who have an address, in order of their age: couples share one. Not whole rows: a call that meets a
+       new column of guests on its way would end with an error. */
+    SELECT guest.guest_id, guest.email FROM public.guests AS guest
     WHERE
         guest.organization_id = p_organization_id AND guest.email_hash = p_address_hash AND p_channel = 'email'
     UNION ALL
-    SELECT guest.* FROM public.guests AS guest
+    SELECT guest.guest_id, guest.email FROM public.guests AS guest
     WHERE
         guest.organization_id = p_organization_id AND guest.phone_hash = p_address_hash AND p_channel = 'sms'
     UNION ALL
-    SELECT guest.* FROM public.guests AS guest
+    SELECT guest.guest_id, guest.email FROM public.guests AS guest
     WHERE
         guest.organization_id = p_organization_id AND guest.push_hash = p_address_hash AND p_channel = 'push'
-    ORDER BY guest_id
+    ORDER BY 1
 $$;
 
-COMMENT ON FUNCTION internal.guests_at(p_organization_id uuid, p_channel text, p_address_hash bytea) IS 'The guests who have an address, by its hash.';
+COMMENT ON FUNCTION internal.guests_with_address(p_organization_id uuid, p_channel text, p_address_hash bytea) IS 'The guests who have an address, by its hash.';
 
 CREATE FUNCTION internal.hash_pads(p_organization_id uuid, p_purpose text) RETURNS TABLE(inner_pad bytea, outer_pad bytea)
     LANGUAGE sql
@@ -6725,7 +6721,7 @@ BEGIN
         WHERE
             recipient.organization_id = p_organization_id
             AND recipient.guest_id IN (
-                SELECT guest.guest_id FROM internal.guests_at(p_organization_id, p_channel, p_address_hash) AS guest
+                SELECT guest.guest_id FROM internal.guests_with_address(p_organization_id, p_channel, p_address_hash) AS guest
                 UNION ALL
                 SELECT p_guest_id
             )
@@ -6829,6 +6825,28 @@ END
 $$;
 
 COMMENT ON FUNCTION internal.tend_queue(p_max integer) IS 'Make ready what has become due and take back leases that have ended; claims do it once a second.';
+
+CREATE FUNCTION internal.unreadable_event(p_events jsonb) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* Which part of the events given to record_delivery_events() internal.delivery_events() could not read: it reads
+       much faster than it could tell. Returns something like "occurred_at of event 3", NULL if all can be read. */
+    SELECT format('%s of event %s', flaw.name, given.item)
+    FROM jsonb_array_elements(p_events) WITH ORDINALITY AS given (event, item)
+    CROSS JOIN LATERAL (
+        SELECT CASE
+            WHEN jsonb_typeof(given.event) <> 'object' THEN 'provider'
+            WHEN NOT pg_input_is_valid(given.event ->> 'occurred_at', 'timestamptz') THEN 'occurred_at'
+            WHEN NOT pg_input_is_valid(given.event ->> 'recipient_id', 'uuid') THEN 'recipient_id'
+        END
+    ) AS flaw (name)
+    WHERE flaw.name IS NOT NULL
+    ORDER BY given.item
+    LIMIT 1
+$$;
+
+COMMENT ON FUNCTION internal.unreadable_event(p_events jsonb) IS 'Which part of the events given to record_delivery_events() cannot be read.';
 
 CREATE FUNCTION internal.unsubscribe_token(p_organization_id uuid, p_recipient_id uuid) RETURNS text
     LANGUAGE sql
@@ -7773,7 +7791,7 @@ BEGIN
         SELECT
             coalesce(array_agg(guest.guest_id), ARRAY[NULL]::uuid[]) AS guest_ids,
             coalesce(array_agg(v_hash) FILTER (WHERE guest.guest_id IS NOT NULL), ARRAY[v_hash]) AS hashes
-        FROM internal.guests_at(p_organization_id, p_channel, v_hash) AS guest
+        FROM internal.guests_with_address(p_organization_id, p_channel, v_hash) AS guest
     ) AS asked
     CROSS JOIN LATERAL internal.contact_gates(
         p_organization_id, p_channel, p_category, p_purpose, p_lawful_basis, asked.guest_ids, asked.hashes
@@ -8848,7 +8866,7 @@ BEGIN
     WHERE
         mine.address_hash IS NOT NULL
         AND NOT EXISTS (
-            SELECT FROM internal.guests_at(p_organization_id, mine.channel, mine.address_hash) AS other
+            SELECT FROM internal.guests_with_address(p_organization_id, mine.channel, mine.address_hash) AS other
             WHERE other.guest_id <> p_guest_id
         );
 
@@ -9713,7 +9731,7 @@ DECLARE
     v_now constant timestamptz := clock_timestamp();
     v_given_at constant timestamptz := coalesce(p_given_at, v_now);
     v_hash bytea;
-    v_guest public.guests;
+    v_guest record;
     v_event_id uuid;
 BEGIN
     PERFORM public.enter_tenant(p_organization_id);
@@ -9739,7 +9757,8 @@ BEGIN
     IF FOUND THEN
         RETURN v_event_id;
     END IF;
-    SELECT guest.* INTO v_guest FROM internal.guests_at(p_organization_id, p_channel, v_hash) AS guest LIMIT 1;
+    SELECT guest.guest_id, guest.email INTO v_guest
+    FROM internal.guests_with_address(p_organization_id, p_channel, v_hash) AS guest LIMIT 1;
     INSERT INTO public.communication_gdpr_consent_events (
         organization_id, address_hash, channel, purpose, event, guest_id, consent_version, method, source, ip_address,
         user_agent, actor, occurred_at
@@ -9784,8 +9803,8 @@ CREATE FUNCTION public.record_delivery_events(p_organization_id uuid, p_events j
 /* Record what providers report, up to 1000 events in a call: an array of objects with provider, provider_event_id,
    recipient_id or provider_message_id, status (sent, deferred, delivered, opened, clicked, failed, bounced,
    unsubscribed, complained), occurred_at, and error_code and error_message if there are any. In any order and as often
-   as providers like: the state of a message in the end is the same. A bounce or complaint suppresses the address, an
-   unsubscription what is commercial, in the same transaction. Events of messages not known yet are kept and matched
+   as providers like: the state of a message in the end is the same. A bounce, complaint or unsubscription
+   suppresses the address in the same transaction; the last also ends consent, as unsubscribe() does. Events of messages not known yet are kept and matched
    later. Returns how many were accepted, known already, and kept.
    Raises GC001 for another's organization, GC380 for no array or more than 1000, GC381 if an event is not usable:
    then nothing is recorded. */
@@ -12780,8 +12799,8 @@ REVOKE ALL ON FUNCTION internal.generic_plan(p_query text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION internal.guard_audit_partitions() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION internal.guests_at(p_organization_id uuid, p_channel text, p_address_hash bytea) FROM PUBLIC;
-GRANT ALL ON FUNCTION internal.guests_at(p_organization_id uuid, p_channel text, p_address_hash bytea) TO comms_maintenance;
+REVOKE ALL ON FUNCTION internal.guests_with_address(p_organization_id uuid, p_channel text, p_address_hash bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.guests_with_address(p_organization_id uuid, p_channel text, p_address_hash bytea) TO comms_maintenance;
 
 REVOKE ALL ON FUNCTION internal.hash_pads(p_organization_id uuid, p_purpose text) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.hash_pads(p_organization_id uuid, p_purpose text) TO comms_maintenance;
@@ -13213,6 +13232,9 @@ REVOKE ALL ON FUNCTION internal.template_problem(p_channel text, p_subject text,
 GRANT ALL ON FUNCTION internal.template_problem(p_channel text, p_subject text, p_body text, p_body_text text, p_compiled jsonb) TO comms_maintenance;
 
 REVOKE ALL ON FUNCTION internal.tend_queue(p_max integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.unreadable_event(p_events jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.unreadable_event(p_events jsonb) TO comms_maintenance;
 
 REVOKE ALL ON FUNCTION internal.unsubscribe_token(p_organization_id uuid, p_recipient_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.unsubscribe_token(p_organization_id uuid, p_recipient_id uuid) TO comms_maintenance;

@@ -27,14 +27,16 @@ CALLS = {
         READ.format("organizations", "guests"),
         READ.format("guests", "organizations"),
         "SELECT count(*) FROM list_communications('{organization}')",
-        'SELECT record_delivery_events(\'{organization}\', \'[{{"provider": "live",'
-        ' "provider_event_id": "1", "provider_message_id": "1", "status": "sent",'
-        ' "occurred_at": "2026-01-01T00:00:00Z"}}]\')',
+        (
+            'SELECT record_delivery_events(\'{organization}\', \'[{{"provider": "live",'
+            ' "provider_event_id": "1", "provider_message_id": "1", "status": "sent",'
+            ' "occurred_at": "2026-01-01T00:00:00Z"}}]\')'
+        ),
     ],
     "wedsync_worker": ["SELECT * FROM claim_batches('live')"],
     "wedsync_ops": ["SELECT create_organization(NULL, 'Live')"],
 }
-PAUSE_SECONDS = 0.1
+PAUSE_SECONDS = 0.02
 
 
 @dataclass
