@@ -80,7 +80,9 @@ def _row(parameter: Any) -> str:
 
 
 def _default(parameter: Any) -> str:
-    default = parameter.default
+    shown = getattr(parameter, "show_default", None)
+    # A default that is a place in this clone is told by a text of its own.
+    default = shown if isinstance(shown, str) else parameter.default
     if default is None or default is False:
         return ""
     return f"`{parameter.opts[0] if default is True else getattr(default, 'value', default)}`"
