@@ -14,6 +14,8 @@ AS $plpgsql$
 /* Recipients of a communication in the order of their keys, page by page: p_after is the recipient_key of the last row.
    Complete and without overlap, whatever changes meanwhile. Nothing for an unknown communication.
    Raises GC390 for a page of other than 1 to 500 rows, GC391 for an unknown status. */
+DECLARE
+    v_created_at CONSTANT timestamptz := internal.uuid_v7_time(p_communication_id);
 BEGIN
     PERFORM public.enter_tenant(p_organization_id);
     IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 500 THEN
@@ -23,6 +25,8 @@ BEGIN
         RAISE EXCEPTION 'a recipient is never "%"', p_status
         USING ERRCODE = 'GC391', HINT = 'Give a status such as queued, sent or delivered, or NULL for all.';
     END IF;
+    -- Not in the query: under row security a comparison with coalesce() is a filter, no condition of the index.
+    p_after := coalesce(p_after, '00000000-0000-0000-0000-000000000000');
     RETURN QUERY
     SELECT
         recipient.recipient_key, recipient.id, recipient.guest_id, recipient.recipient_name, recipient.recipient_email,
@@ -32,8 +36,8 @@ BEGIN
     FROM public.communication_recipients AS recipient
     WHERE
         recipient.organization_id = p_organization_id AND recipient.communication_id = p_communication_id
-        AND recipient.communication_created_at = internal.uuid_v7_time(p_communication_id)
-        AND recipient.recipient_key > coalesce(p_after, '00000000-0000-0000-0000-000000000000')
+        AND recipient.communication_created_at = v_created_at
+        AND recipient.recipient_key > p_after
         AND (p_status IS NULL OR recipient.status = p_status)
     ORDER BY recipient.recipient_key
     LIMIT p_limit;

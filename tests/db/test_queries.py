@@ -64,6 +64,44 @@ def test_communications_are_listed_newest_first(listed: Database) -> None:
     assert seen == made[::-1]
 
 
+READ = """
+SELECT coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0)::int
+FROM pg_stat_xact_user_tables
+WHERE relname ~ '^(guests|guest_communications|communication_recipients)'
+"""
+LAST_PAGES = {
+    "list_recipients(%(a)s, %(made)s, 'queued', %(after)s, 10)": (
+        "SELECT recipient_key FROM public.communication_recipients"
+        " ORDER BY recipient_key DESC OFFSET 10 LIMIT 1"
+    ),
+    "list_communications(%(a)s, p_after => %(after)s, p_limit => 10)": (
+        "SELECT id FROM public.guest_communications ORDER BY created_at, id OFFSET 10 LIMIT 1"
+    ),
+    "search_guests(%(a)s, 'g', 10, 'guest', %(after)s)": (
+        "SELECT guest_id FROM public.guests ORDER BY guest_id DESC OFFSET 10 LIMIT 1"
+    ),
+}
+"""Calls for a last page of ten, and what they begin after."""
+
+
+def test_a_last_page_reads_no_page_before_it(listed: Database) -> None:
+    made = create(listed)["id"]
+    send(listed, made, "p_all_guests => true")
+    listed.execute(
+        "SELECT public.create_communication("
+        f"'{A}', n::text, 'sms', 'updates', p_body => 'Hello') FROM generate_series(1, 250) AS n",
+        "wedsync_app",
+    )
+    listed.execute("ANALYZE")
+    for call, place in LAST_PAGES.items():
+        values = {"a": A, "made": made, "after": listed.value(place)}
+        with listed.connect("wedsync_app") as app, app.transaction():
+            query = f"SELECT count(*) FROM public.{call}".encode()
+            before = db.one_value(app, READ.encode())
+            assert app.execute(query, values).fetchone() == (10,)
+            assert db.one_value(app, READ.encode()) - before < 40, call
+
+
 @pytest.mark.parametrize(
     ("filters", "number"),
     [
