@@ -1,10 +1,11 @@
 CREATE OR REPLACE FUNCTION internal.health_oldest_transaction(
+    p_warn interval DEFAULT '5 minutes', p_fail interval DEFAULT '30 minutes',
     OUT status text, OUT value text, OUT threshold text, OUT what_to_do text
 )
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $plpgsql$
-/* Transactions that stay open keep every dead row since: the queue slows down first. */
+/* Transactions that stay open for p_warn or p_fail keep every dead row since: the queue slows down first. */
 DECLARE
     v_oldest interval;
 BEGIN
@@ -18,17 +19,18 @@ BEGIN
     ) AS old (began_at);
     SELECT
         CASE
-            WHEN v_oldest IS NULL OR v_oldest < interval '5 minutes' THEN 'pass'
-            WHEN v_oldest < interval '30 minutes' THEN 'warn'
+            WHEN v_oldest IS NULL OR v_oldest < p_warn THEN 'pass'
+            WHEN v_oldest < p_fail THEN 'warn'
             ELSE 'fail'
         END,
         coalesce(extract(EPOCH FROM v_oldest)::bigint || ' seconds', 'none is open'),
-        'less than 300 seconds; 1800 fail',
+        format('less than %s seconds; %s fail', extract(EPOCH FROM p_warn)::bigint, extract(EPOCH FROM p_fail)::bigint),
         'SELECT pid, usename, state, xact_start, query FROM pg_stat_activity ORDER BY xact_start; then end it.'
     INTO status, value, threshold, what_to_do;
 END
 $plpgsql$;
 
-COMMENT ON FUNCTION internal.health_oldest_transaction() IS 'Health: no transaction stays open.';
-REVOKE ALL ON FUNCTION internal.health_oldest_transaction() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION internal.health_oldest_transaction() TO comms_ops, comms_monitor, comms_maintenance;
+COMMENT ON FUNCTION internal.health_oldest_transaction(interval, interval) IS 'Health: no transaction stays open.';
+REVOKE ALL ON FUNCTION internal.health_oldest_transaction(interval, interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION internal.health_oldest_transaction(interval, interval)
+TO comms_ops, comms_monitor, comms_maintenance;

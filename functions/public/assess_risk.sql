@@ -1,6 +1,7 @@
 SET LOCAL ROLE comms_maintenance; -- an address that tries one tenant after another is seen only across all
 CREATE OR REPLACE FUNCTION public.assess_risk(
-    p_organization_id uuid, p_event_type text, p_user_id text, p_ip_address inet, p_success boolean
+    p_organization_id uuid, p_event_type text, p_user_id text, p_ip_address inet, p_success boolean,
+    p_everywhere boolean DEFAULT true
 ) RETURNS TABLE (risk_level text, score integer, reasons text[])
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -15,21 +16,27 @@ AS $plpgsql$
      40  it succeeded after 5 or more failures of this user: a guess that hit
      15  this user succeeded before in 90 days, but never from this address
      10  it is night (0 to 5 o'clock) where the organization is
+   With p_everywhere false only events of this organization count, so that the answer can be shown to it; of the
+   platform (NULL) none do.
    A set of rules that anybody can read and argue with, no model: it finds guessing and strange places, not a thief
-   who behaves like the owner. Raises GC300 for NULL in p_event_type or p_success. */
+   who behaves like the owner. Raises GC300 for NULL in p_event_type, p_success or
+   p_everywhere. */
 #variable_conflict use_column
 DECLARE
-    v_organization_id constant uuid := coalesce(p_organization_id, '00000000-0000-0000-0000-000000000000');
+    -- NULL is no row's: without any organization there is nothing that this one may know.
+    v_organization_id constant uuid := CASE
+        WHEN p_everywhere THEN coalesce(p_organization_id, '00000000-0000-0000-0000-000000000000')
+        ELSE p_organization_id
+    END;
     v_now constant timestamptz := clock_timestamp();
     v_user_failures bigint;
     v_address_failures bigint;
     v_address_users bigint;
     v_hour integer;
 BEGIN
-    IF p_event_type IS NULL OR p_success IS NULL THEN
-        RAISE EXCEPTION '% is NULL', CASE WHEN p_event_type IS NULL THEN 'p_event_type' ELSE 'p_success' END
-        USING ERRCODE = 'GC300', HINT = 'Say what happened, and whether it succeeded.';
-    END IF;
+    PERFORM internal.require_given(
+        jsonb_build_object('p_event_type', p_event_type, 'p_success', p_success, 'p_everywhere', p_everywhere)
+    );
     -- At most 100 of each are counted: an attack must not make its own detection slow.
     SELECT count(*) INTO v_user_failures
     FROM (
@@ -44,6 +51,7 @@ BEGIN
         SELECT audit.user_id FROM public.communication_security_audit AS audit
         WHERE
             audit.ip_address = p_ip_address AND NOT audit.success
+            AND (p_everywhere OR audit.organization_id = v_organization_id)
             AND audit.created_at > v_now - interval '15 minutes'
         LIMIT 100
     ) AS failure;
@@ -90,7 +98,7 @@ BEGIN
 END
 $plpgsql$;
 
-COMMENT ON FUNCTION public.assess_risk(uuid, text, text, inet, boolean) IS
+COMMENT ON FUNCTION public.assess_risk(uuid, text, text, inet, boolean, boolean) IS
 'How dangerous an event is that happens now: level, score and the reasons for it.';
-REVOKE ALL ON FUNCTION public.assess_risk(uuid, text, text, inet, boolean) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.assess_risk(uuid, text, text, inet, boolean) TO comms_ops;
+REVOKE ALL ON FUNCTION public.assess_risk(uuid, text, text, inet, boolean, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.assess_risk(uuid, text, text, inet, boolean, boolean) TO comms_ops, comms_owner;

@@ -58,9 +58,9 @@ def log(
     success: bool = True,
     **more: str | None,
 ) -> dict[str, Any]:
-    """As the application; `more`: organization, risk_level, details."""
-    values = {"organization": A, "risk_level": None, "details": "{}"} | more
-    with database.connect("wedsync_app") as connection:
+    """As the application; `more`: organization, risk_level, details, login."""
+    values = {"organization": A, "risk_level": None, "details": "{}", "login": None} | more
+    with database.connect(values["login"] or "wedsync_app") as connection:
         return db.rows(
             connection,
             "SELECT * FROM log_security_event(%s, %s, %s, %s, %s, %s::jsonb, %s)",
@@ -187,8 +187,29 @@ def test_guessing_raises_the_risk_and_a_hit_is_critical(audited: Database) -> No
 def test_one_password_tried_on_many_users_shows_across_organizations(audited: Database) -> None:
     for number in range(6):
         log(audited, user=f"user {number}", organization=None, success=False)
-    reasons = log(audited, user="another", success=False)["details"]["risk"]["reasons"]
-    assert "failures of several users from this address" in reasons
+    answer = log(audited, user="another", success=False)
+    reasons = "SELECT details #>> '{risk,reasons}' FROM communication_security_audit"
+    written = str(audited.value(f"{reasons} WHERE user_id = 'another'", "wedsync_auditor"))
+    assert "failures of several users from this address" in written
+    # To the organization the answer tells nothing of others: not even in a level or a score.
+    assert answer["risk_level"] == "low"
+    assert answer["details"]["risk"] == {"score": 10, "reasons": ["it failed"]}
+
+
+def test_an_answer_is_the_same_whatever_happened_elsewhere(audited: Database) -> None:
+    audited.execute("SELECT set_login_unrestricted('wedsync_worker', true, 'x')", "wedsync_ops")
+    quiet = log(audited, success=False, address="192.0.2.7")
+    for organization in (B, None):
+        for number in range(20):
+            log(
+                audited, user=f"user {number}", address="192.0.2.8", success=False,
+                organization=organization, login="wedsync_worker",
+            )  # fmt: skip
+    noisy = log(audited, user="bob", success=False, address="192.0.2.8")
+    assert noisy["risk_level"] == quiet["risk_level"]
+    assert noisy["details"] == quiet["details"]
+    platform = log(audited, user="user 1", address="192.0.2.8", success=False, organization=None)
+    assert platform["details"]["risk"]["reasons"] == ["it failed"]
 
 
 def test_a_new_address_of_a_known_user_is_noticed(audited: Database) -> None:

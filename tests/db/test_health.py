@@ -103,6 +103,9 @@ CAUSES = [
     ("counters", ("INSERT INTO internal.communication_counter_deltas (organization_id,"
      " communication_id, status, delta) SELECT gen_random_uuid(), gen_random_uuid(), 'sent', 1"
      " FROM generate_series(1, 100001)"), "warn"),
+    ("counters", ("INSERT INTO internal.communication_counter_deltas (organization_id,"
+     " communication_id, status, delta) SELECT gen_random_uuid(), gen_random_uuid(), 'sent', 1"
+     " FROM generate_series(1, 1000001)"), "fail"),
     ("counters", "DROP TABLE internal.communication_counter_deltas CASCADE", "unknown"),
     ("integrity", INTEGRITY.format("error", 0, "now()"), "pass"),
     ("integrity", INTEGRITY.format("warning", 1, "now()"), "warn"),
@@ -220,7 +223,16 @@ def test_who_waits_for_a_lock_shows(database: Database) -> None:
         assert [row["blocked_query"] for row in rows] == ["TABLE public.guests"]
         assert rows[0]["blocking_state"] == "idle in transaction"
         assert rows[0]["waiting"].total_seconds() > 5
+        assert status(database, "blocked_sessions") == "warn"
+        assert limited(database, "blocked_sessions", "3 seconds", "5 seconds") == "fail"
+        assert limited(database, "blocked_sessions", "1 hour", "2 hours") == "pass"
     assert status(database, "blocked_sessions") == "pass"
+
+
+def limited(database: Database, check: str, warn: str, fail: str) -> object:
+    """What a check says with other limits: nobody waits half an hour for a test."""
+    query = f"SELECT status FROM internal.health_{check}('{warn}', '{fail}')"
+    return database.value(query, "wedsync_ops")
 
 
 def test_without_the_right_to_see_sessions_nothing_is_claimed(database: Database) -> None:
@@ -238,8 +250,11 @@ def test_an_open_transaction_shows(database: Database) -> None:
     assert status(database, "oldest_transaction") == "pass"
     with database.connect() as connection, connection.transaction():
         connection.execute("SELECT 1")
-        time.sleep(1)
+        time.sleep(1.1)
         assert int(judge(database)["oldest_transaction"]["value"].split()[0]) >= 1
+        assert status(database, "oldest_transaction") == "pass"
+        assert limited(database, "oldest_transaction", "1 second", "1 hour") == "warn"
+        assert limited(database, "oldest_transaction", "0.5 seconds", "1 second") == "fail"
 
 
 def test_monitoring_sees_what_operations_sees(database: Database) -> None:

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 import pytest
 from guestcomms import db
 
+from tests.db.messaging import organization
 from tests.db.server import Database, Server
 from tests.db.test_backups import ask, claim, complete, result
+from tests.db.test_keys import KEY_FILE, another_machine
 
 EVERY = 20
 
@@ -94,6 +96,11 @@ def test_a_lonely_server_is_not_ready(database: Database) -> None:
         ("scheduled_jobs", "pass",
          "INSERT INTO cron.job_run_details (jobid, runid, status) VALUES (1, 1, 'failed')", "warn"),
         ("scheduled_jobs", "pass", "DROP EXTENSION pg_cron", "unknown"),
+        ("encryption_keys", "pass", "DROP TABLE public.communication_encryption_keys CASCADE",
+         "unknown"),
+        ("partitions", "pass", "CREATE TABLE public.rest PARTITION OF delivery_status DEFAULT",
+         "fail"),
+        ("partitions", "pass", "DROP FUNCTION internal.partition_months()", "unknown"),
         ("login_bindings", "warn",
          "INSERT INTO internal.unrestricted_logins VALUES ('vanished', 'x')", "fail"),
         ("full_backup", "fail", "DROP TABLE public.communication_backups CASCADE", "unknown"),
@@ -162,6 +169,21 @@ def test_standbys_count_while_they_stream(database: Database, server: Server) ->
             with setting(server, "synchronous_commit", "local"):
                 wait_for(database, "synchronous_standby", "fail")
     wait_for(database, "standbys_streaming", "fail")
+
+
+def test_keys_open_on_the_machine_that_has_its_key(database: Database, server: Server) -> None:
+    organization(database)  # which has its first keys
+    assert status(database, "encryption_keys") == "pass"
+    with another_machine(server):
+        row = judge(database)["encryption_keys"]
+        assert row["status"] == "fail"
+        assert not row["value"].startswith("0 keys")
+    server.run("mv", KEY_FILE, f"{KEY_FILE}.away")
+    try:
+        assert "cannot be read" in judge(database)["encryption_keys"]["value"]
+    finally:
+        server.run("mv", f"{KEY_FILE}.away", KEY_FILE)
+    assert status(database, "encryption_keys") == "pass"
 
 
 def test_a_slot_without_reader_warns(database: Database, server: Server) -> None:
