@@ -1,9 +1,11 @@
 """etcd's members and their leader, through etcdctl with this machine's certificate."""
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from infra.agent import checks, paths
 from infra.agent.errors import AgentError
@@ -22,6 +24,39 @@ class Member:
     healthy: bool
     leader: bool
     identity: int | None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A key with its value, as of the revision that set it last."""
+
+    key: str
+    value: bytes
+    revision: int
+
+
+def get(name: str, key: str) -> Entry | None:
+    """Read `key` through machine `name`; None where it is not set.
+
+    Raises:
+        AgentError: etcd refused, or gave no answer.
+    """
+    found = _answer(name, "get", key).get("kvs")
+    if not found:
+        return None
+    first = checks.mapping(found[0], key)
+    revision = checks.number(first.get("mod_revision"), f"{key}.mod_revision", 1, 2**63 - 1)
+    return Entry(key, base64.b64decode(str(first.get("value") or "")), revision)
+
+
+def delete(name: str, entry: Entry) -> bool:
+    """Delete the key if nobody has set it since `entry` was read; return whether it was deleted.
+
+    Raises:
+        AgentError: etcd refused, or gave no answer.
+    """
+    transaction = f'mod("{entry.key}") = "{entry.revision}"\n\ndel {entry.key}\n\n\n'
+    return _answer(name, "txn", stdin=transaction).get("succeeded") is True
 
 
 def members(names: Sequence[str]) -> dict[str, Member]:
@@ -86,10 +121,21 @@ def _status(name: str) -> object:
         return None
 
 
-def _etcdctl(name: str, *arguments: str) -> Outcome:
+def _answer(name: str, *arguments: str, stdin: str = "") -> dict[str, Any]:
+    outcome = _etcdctl(name, *arguments, stdin=stdin)
+    if outcome.status != 0:
+        raise AgentError(f"etcdctl {arguments[0]} on {name}: {outcome.complaint()}")
+    try:
+        return dict(json.loads(outcome.stdout))
+    except ValueError as error:
+        raise AgentError(f"etcdctl {arguments[0]} on {name} printed no JSON") from error
+
+
+def _etcdctl(name: str, *arguments: str, stdin: str = "") -> Outcome:
     endpoint = f"--endpoints=https://{name}:{PORT}"
     return run(
         ["etcdctl", endpoint, *_LIMITS, "--write-out=json", *arguments],
         timeout=TIMEOUT,
         environment=environment(),
+        stdin=stdin,
     )

@@ -27,7 +27,11 @@ class Outcome:
 
 
 def run(
-    command: Sequence[str], *, timeout: float, environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    *,
+    timeout: float,
+    environment: Mapping[str, str] | None = None,
+    stdin: str = "",
 ) -> Outcome:
     """Run `command` and return how it ended, whatever its exit status.
 
@@ -35,6 +39,7 @@ def run(
         command: program and arguments; no shell sees them.
         timeout: seconds after which it is killed.
         environment: variables set besides the agent's own.
+        stdin: what the program reads; nothing by default.
 
     Raises:
         AgentError: the program is missing, or took longer than `timeout`.
@@ -42,7 +47,7 @@ def run(
     try:
         done = subprocess.run(
             list(command),
-            stdin=subprocess.DEVNULL,
+            input=stdin.encode(),
             capture_output=True,
             timeout=timeout,
             env={**os.environ, **(environment or {})},

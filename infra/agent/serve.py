@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import psycopg
 
 from infra.agent import database
+from infra.agent.abandoned import AbandonedStart
 from infra.agent.archive import Archive
 from infra.agent.backups import Backups
 from infra.agent.deadline import Connection
@@ -107,10 +108,11 @@ def serve(machine: Machine, stop: threading.Event) -> None:
     """Attend to backups, archive, pools and etcd's leadership until `stop` is set."""
     session = Session(machine)
     backups, pools, leadership = Backups(machine), Pools(machine), EtcdLeadership(machine)
-    archive = Archive(machine)
+    archive, abandoned = Archive(machine), AbandonedStart(machine)
     backup_duty = Duty("backups", TICK, lambda: backups.step(session.get()))
     duties = (
         Duty("etcd leadership", 5.0, leadership.step),
+        Duty("abandoned start", 5.0, abandoned.step),
         Duty("archive", 5.0, archive.step),
         Duty("pools", 5.0, lambda: pools.step(session.get())),
         backup_duty,

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from tests.ops.cluster.harness import Cluster
 
+ETCDCTL = (
+    "etcdctl --endpoints=https://pg-2:2379 --cacert=/etc/guestcomms/tls/ca.crt"
+    " --cert=/etc/guestcomms/tls/machine.crt --key=/etc/guestcomms/tls/machine.key"
+)
+
 
 def test_a_store_that_holds_the_stanza_is_not_overwritten_but_restored(cluster: Cluster) -> None:
     cluster.query("SELECT create_organization(gen_random_uuid(), 'Survivor')", "--role", "ops")
@@ -17,6 +22,9 @@ def test_a_store_that_holds_the_stanza_is_not_overwritten_but_restored(cluster: 
     assert refused.returncode != 0
     assert "already holds stanza wedsync" in said
     assert "guestcomms:bootstrap" in said
+
+    # As if a machine had vanished while it made the cluster: Patroni's mark, which nobody clears.
+    cluster.on("pg-2", f"{ETCDCTL} put /guestcomms/wedsync/initialize ''")
 
     cluster.configure(bootstrap="restore")
     cluster.run("up", "--yes")
