@@ -48,29 +48,7 @@ BEGIN
         USING ERRCODE = 'GC362',
             HINT = 'Give each recipient that the claim handed out once, with an outcome; sent needs a provider.';
     END IF;
-    WITH missing AS MATERIALIZED (
-        SELECT sending.id
-        FROM public.communication_recipients AS sending
-        WHERE sending.organization_id = p_batch.organization_id
-            AND sending.communication_created_at = p_batch.communication_created_at
-            AND sending.id BETWEEN p_batch.first_recipient_id AND p_batch.last_recipient_id
-            AND sending.status = 'sending' AND sending.sending_at = p_batch.leased_at
-        ORDER BY sending.id
-        FOR NO KEY UPDATE
-    ), moved AS (
-        UPDATE public.communication_recipients AS recipient
-        SET status = 'unknown', unknown_at = clock_timestamp(),
-            error_code = 'no_result', error_message = format('%s gave no result', p_batch.leased_by)
-        FROM missing
-        WHERE recipient.organization_id = p_batch.organization_id AND recipient.id = missing.id
-            AND recipient.communication_created_at = p_batch.communication_created_at
-        RETURNING recipient.id
-    )
-    INSERT INTO internal.communication_counter_deltas (organization_id, communication_id, status, delta)
-    SELECT p_batch.organization_id, p_batch.communication_id, change.status, change.delta
-    FROM (SELECT count(*) AS moved FROM moved) AS lost
-    CROSS JOIN LATERAL (VALUES ('sending', -lost.moved), ('unknown', lost.moved)) AS change (status, delta)
-    WHERE lost.moved > 0;
+    PERFORM internal.mark_unknown(p_batch, 'no_result', format('%s gave no result', p_batch.leased_by));
 END
 $plpgsql$;
 

@@ -21,29 +21,9 @@ BEGIN
         LIMIT p_max
         FOR UPDATE SKIP LOCKED
     LOOP
-        WITH handed_out AS MATERIALIZED (
-            SELECT sending.id
-            FROM public.communication_recipients AS sending
-            WHERE sending.organization_id = v_batch.organization_id
-                AND sending.communication_created_at = v_batch.communication_created_at
-                AND sending.id BETWEEN v_batch.first_recipient_id AND v_batch.last_recipient_id
-                AND sending.status = 'sending' AND sending.sending_at = v_batch.leased_at
-            ORDER BY sending.id
-            FOR NO KEY UPDATE
-        ), moved AS (
-            UPDATE public.communication_recipients AS recipient
-            SET status = 'unknown', unknown_at = clock_timestamp(),
-                error_code = 'lease_lost', error_message = format('%s did not answer', v_batch.leased_by)
-            FROM handed_out
-            WHERE recipient.organization_id = v_batch.organization_id AND recipient.id = handed_out.id
-                AND recipient.communication_created_at = v_batch.communication_created_at
-            RETURNING recipient.id
-        )
-        SELECT count(*) INTO v_unknown FROM moved;
-        INSERT INTO internal.communication_counter_deltas (organization_id, communication_id, status, delta)
-        SELECT v_batch.organization_id, v_batch.communication_id, change.status, change.delta
-        FROM (VALUES ('sending', -v_unknown), ('unknown', v_unknown)) AS change (status, delta)
-        WHERE change.delta <> 0;
+        v_unknown := internal.mark_unknown(
+            v_batch, 'lease_lost', format('%s did not answer', v_batch.leased_by)
+        );
         v_batch.attempts := v_batch.attempts + 1;
         v_batch.last_error := format('%s did not answer until %s', v_batch.leased_by, v_batch.lease_until);
         IF v_batch.attempts >= v_batch.max_attempts THEN

@@ -18,6 +18,13 @@ from guestcomms import db
 from tests.db.server import Database
 
 FILES = sorted(Path(__file__).with_name("every_function").glob("*.sql"))
+MANUAL = sorted(Path(__file__).with_name("manual").glob("*.sql"))
+"""The blocks of the older operations manual, word for word, by number."""
+
+
+def manual(number: int) -> str:
+    """One of them."""
+    return MANUAL[number - 1].read_text(encoding="utf-8")
 
 
 def run(database: Database) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from tests.db.agent import ENVIRONMENT, REPOSITORY, agent, deliver, pgbackrest
 from tests.db.server import Database, Server, bootstrapped_server
-from tests.db.test_apply import wait_until
 from tests.db.test_backups import ask, row
+from tests.waiting import wait_until
 
 TAKE = """
 from infra.agent.backups import Backups

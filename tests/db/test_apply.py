@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,6 +15,7 @@ from guestcomms.migrate import Patience, Project
 from guestcomms.migrate.harness import write_sums
 
 from tests.db.server import Database
+from tests.waiting import wait_until
 
 HURRY = Patience(lock_timeout=0.5, attempts=2, pause=0.1, other_run=30)
 
@@ -145,13 +145,6 @@ def test_a_killed_run_leaves_nothing_stuck(database: Database, tree: Project) ->
     file.write_text("CREATE TABLE public.whole (id bigint PRIMARY KEY);")
     write_sums([file.name], tree)
     assert migrate.apply(database.dsn(), tree, HURRY).migrations == (path,)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        time.sleep(0.05)
 
 
 CONCURRENTLY = """\

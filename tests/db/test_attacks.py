@@ -36,24 +36,6 @@ OBJECTS = (
 
 
 @pytest.fixture
-def organization(database: Database) -> str:
-    return messages.organization(database)
-
-
-@pytest.fixture
-def owner(database: Database) -> Iterator[db.Connection]:
-    with database.connect() as connection:
-        yield connection
-
-
-@pytest.fixture
-def worker(database: Database, organization: str) -> Iterator[db.Connection]:
-    assert organization
-    with database.connect("wedsync_worker") as connection:
-        yield connection
-
-
-@pytest.fixture
 def app(database: Database, organization: str) -> Iterator[db.Connection]:
     assert organization
     with database.connect("wedsync_app") as connection:

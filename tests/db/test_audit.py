@@ -10,37 +10,13 @@ import pytest
 from guestcomms import db
 
 from infra.agent.bootstrap import _make_logins
+from tests.db import script
 from tests.db.server import Database, Server
 
 A = "018f0000-0000-7000-8000-000000000001"
 B = "018f0000-0000-7000-8000-000000000002"
-MANUAL = """
-SELECT
-  event_type,
-  user_id,
-  ip_address,
-  risk_level,
-  success,
-  COUNT(*) as occurrences
-FROM communication_security_audit
-WHERE created_at > NOW() - INTERVAL '24 hours'
-GROUP BY event_type, user_id, ip_address, risk_level, success
-ORDER BY risk_level DESC, occurrences DESC;
-"""
-FAILED_AUTHENTICATION = """
-SELECT
-  ip_address,
-  COUNT(*) as failed_attempts,
-  MIN(created_at) as first_attempt,
-  MAX(created_at) as last_attempt
-FROM communication_security_audit
-WHERE success = false
-  AND event_type = 'authentication'
-  AND created_at > NOW() - INTERVAL '24 hours'
-GROUP BY ip_address
-HAVING COUNT(*) > 10
-ORDER BY failed_attempts DESC;
-"""
+MANUAL = script.manual(18)
+FAILED_AUTHENTICATION = script.manual(19)
 
 
 @pytest.fixture

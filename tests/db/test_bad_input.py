@@ -10,11 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
 from guestcomms import db
 
-from tests.db import script
-from tests.db.server import NUMBERS, Database, Server
+from tests.db.server import Database
 
 ORGANIZATION = "018f0000-0000-7000-8000-000000000001"
 NOWHERE = "018f0000-0000-7000-8000-0000000000ee"
@@ -90,14 +88,6 @@ WHERE routine.pronamespace = 'public'::regnamespace AND routine.pronargs > 0
 ORDER BY 1
 """
 LOGINS = ("wedsync_app", "wedsync_worker", "wedsync_ops", "wedsync_auditor", "wedsync_monitor")
-
-
-@pytest.fixture(scope="module")
-def lived_in(server: Server) -> Iterator[Database]:
-    database = server.clone("template_full", f"test_{next(NUMBERS)}")
-    script.run(database)
-    yield database
-    database.drop()
 
 
 def functions(database: Database) -> list[Function]:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from guestcomms import db
 
-from tests.db import messaging
+from tests.db import messaging, script
 from tests.db.messaging import Organization
 from tests.db.server import Database, Server
 
@@ -287,22 +287,7 @@ def test_consents_block_of_the_manual_names_what_nobody_consented_to(ours: Organ
     gap = newsletter(ours)
     messaging.recipients(ours, gap, ["ann@example.com", "bob@example.com"])
     with ours.database.connect("wedsync_ops") as connection:
-        found = connection.execute(
-            """
-            SELECT
-              gc.id,
-              gc.message_title,
-              COUNT(cr.id) as total_recipients,
-              COUNT(cgc.id) as recipients_with_consent
-            FROM guest_communications gc
-            JOIN communication_recipients cr ON gc.id = cr.communication_id
-            LEFT JOIN communication_gdpr_consent cgc ON cr.recipient_email = cgc.guest_email
-              AND cgc.consent_given = true
-            WHERE gc.created_at > NOW() - INTERVAL '7 days'
-            GROUP BY gc.id, gc.message_title
-            HAVING COUNT(cr.id) > COUNT(cgc.id);
-            """
-        ).fetchall()
+        found = connection.execute(script.manual(23).encode()).fetchall()
     assert found == [(uuid.UUID(gap), "Save the date", 2, 1)]
 
 

@@ -2,43 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from guestcomms import db
 
-from tests.db import messages
 from tests.db.messages import claim, complete, counters, event, queue, record, states
-from tests.db.server import Database
 
 LETTERS = (
     "SELECT reason, recipients, attempts, redriven_recipients FROM communication_dead_letters"
     " ORDER BY dead_letter_id"
 )
-
-
-@pytest.fixture
-def organization(database: Database) -> str:
-    return messages.organization(database)
-
-
-@pytest.fixture
-def owner(database: Database) -> Iterator[db.Connection]:
-    with database.connect() as connection:
-        yield connection
-
-
-@pytest.fixture
-def ops(database: Database) -> Iterator[db.Connection]:
-    with database.connect("wedsync_ops") as connection:
-        yield connection
-
-
-@pytest.fixture
-def worker(database: Database, organization: str) -> Iterator[db.Connection]:
-    assert organization
-    with database.connect("wedsync_worker") as connection:
-        yield connection
 
 
 def letters(connection: db.Connection) -> list[tuple[object, ...]]:

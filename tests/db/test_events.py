@@ -6,7 +6,6 @@ import itertools
 import json
 import random
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,24 +17,6 @@ from tests.db.messages import claim, complete, counters, event, queue, record, s
 from tests.db.server import Database
 
 MINUTES = {"sent": 0, "delivered": 1, "opened": 5, "bounced": 9}
-
-
-@pytest.fixture
-def organization(database: Database) -> str:
-    return messages.organization(database)
-
-
-@pytest.fixture
-def owner(database: Database) -> Iterator[db.Connection]:
-    with database.connect() as connection:
-        yield connection
-
-
-@pytest.fixture
-def worker(database: Database, organization: str) -> Iterator[db.Connection]:
-    assert organization
-    with database.connect("wedsync_worker") as connection:
-        yield connection
 
 
 def recipients(owner: db.Connection, message: str) -> list[str]:

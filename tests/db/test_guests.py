@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,18 +12,10 @@ import pytest
 from guestcomms import db
 
 from tests.db.messaging import Organization, organization
-from tests.db.server import NUMBERS, Database, Server
+from tests.db.server import Database
 
 NIL = "00000000-0000-0000-0000-000000000000"
 ANN: dict[str, Any] = {"external_id": "1", "name": "Ann", "email": "Ann@Example.com"}
-
-
-@pytest.fixture(scope="module")
-def shared(server: Server) -> Iterator[Database]:
-    """One database for all tests here: each has an organization of its own."""
-    database = server.clone("template_full", f"test_{next(NUMBERS)}")
-    yield database
-    database.drop()
 
 
 @pytest.fixture

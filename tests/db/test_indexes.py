@@ -13,8 +13,9 @@ from guestcomms.errors import RefusedError, UnreachableError
 from guestcomms.migrate import Patience, Project
 
 from tests.db.server import Database
-from tests.db.test_apply import add_migration, wait_until
+from tests.db.test_apply import add_migration
 from tests.db.test_partitions import partitioned, partitions
+from tests.waiting import wait_until
 
 __all__ = ["partitioned"]
 

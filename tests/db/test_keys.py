@@ -13,27 +13,14 @@ from typing import Any
 import pytest
 from guestcomms import db
 
+from tests.db import script
 from tests.db.server import Database, Server
 
 A = "018f0000-0000-7000-8000-000000000001"
 B = "018f0000-0000-7000-8000-000000000002"
 ROW = "018f0000-0000-7000-8000-00000000000a"
 KEY_FILE = "/etc/guestcomms/keys/key_encryption_key"
-MANUAL = """
-INSERT INTO communication_encryption_keys (
-  key_id,
-  key_type,
-  algorithm,
-  encrypted_key,
-  key_version
-) VALUES (
-  'master_key_' || to_char(NOW(), 'YYYYMM'),
-  'master',
-  'AES-256-GCM',
-  encrypt_key(generate_random_key()),
-  (SELECT COALESCE(MAX(key_version), 0) + 1 FROM communication_encryption_keys WHERE key_type = 'master')
-);
-"""  # noqa: E501
+MANUAL = script.manual(20)
 SEAL = """
 SELECT internal.aes256_gcm_encrypt(made.key, %(text)s,
     internal.field_context(%(organization)s, %(column)s, %(row)s, made.key_version)),

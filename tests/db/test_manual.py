@@ -15,9 +15,8 @@ import pytest
 from guestcomms import db
 
 from tests.db import script
-from tests.db.server import NUMBERS, Database, Server
+from tests.db.server import Database
 
-BLOCKS = sorted(Path(__file__).with_name("manual").glob("*.sql"))
 CANNOT = {
     "07": "25001",  # REINDEX DATABASE inside a transaction block
     "08": "25001",  # VACUUM, the same
@@ -33,16 +32,7 @@ CANNOT = {
 }
 
 
-@pytest.fixture(scope="module")
-def lived_in(server: Server) -> Iterator[Database]:
-    """A database with rows in every table."""
-    database = server.clone("template_full", f"test_{next(NUMBERS)}")
-    script.run(database)
-    yield database
-    database.drop()
-
-
-@pytest.mark.parametrize("block", BLOCKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("block", script.MANUAL, ids=lambda path: path.stem)
 def test_every_block(lived_in: Database, block: Path) -> None:
     number, text = block.name[:2], block.read_text(encoding="utf-8")
     with operator(lived_in) as connection:

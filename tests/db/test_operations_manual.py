@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from guestcomms import db, paths
 
-from tests.db import script
-from tests.db.server import NUMBERS, Database, Server
+from tests.db.server import Database
 
 TEXT = (paths.ROOT / "docs" / "operations-manual.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```sql\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
-
-
-@pytest.fixture(scope="module")
-def lived_in(server: Server) -> Iterator[Database]:
-    database = server.clone("template_full", f"test_{next(NUMBERS)}")
-    script.run(database)
-    yield database
-    database.drop()
 
 
 def test_there_are_blocks() -> None:

@@ -13,7 +13,7 @@ from guestcomms.errors import RefusedError
 
 from infra.agent.prepare import pooler_users
 from tests.db.server import Database, Server
-from tests.db.test_apply import wait_until
+from tests.waiting import wait_until
 
 CONFIGURATION = """
 [databases]

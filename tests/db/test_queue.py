@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,24 +12,6 @@ from guestcomms import db
 from tests.db import messages
 from tests.db.messages import claim, complete, counters, queue, states
 from tests.db.server import Database
-
-
-@pytest.fixture
-def organization(database: Database) -> str:
-    return messages.organization(database)
-
-
-@pytest.fixture
-def owner(database: Database) -> Iterator[db.Connection]:
-    with database.connect() as connection:
-        yield connection
-
-
-@pytest.fixture
-def worker(database: Database, organization: str) -> Iterator[db.Connection]:
-    assert organization
-    with database.connect("wedsync_worker") as connection:
-        yield connection
 
 
 def end_leases(owner: db.Connection) -> None:

@@ -9,23 +9,13 @@ from typing import Any
 import pytest
 from guestcomms import db
 
+from tests.db import script
 from tests.db.server import Database
 
 A = "018f0000-0000-7000-8000-000000000001"
 NIL = "00000000-0000-0000-0000-000000000000"
 B = "018f0000-0000-7000-8000-000000000002"
-MANUAL = """
-SELECT
-  identifier,
-  endpoint,
-  SUM(request_count) as total_requests,
-  COUNT(*) FILTER (WHERE limit_exceeded) as violations
-FROM communication_rate_limits
-WHERE window_start > NOW() - INTERVAL '1 hour'
-GROUP BY identifier, endpoint
-HAVING COUNT(*) FILTER (WHERE limit_exceeded) > 0
-ORDER BY violations DESC;
-"""
+MANUAL = script.manual(21)
 
 
 @pytest.fixture

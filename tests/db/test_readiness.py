@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +13,7 @@ from tests.db.messaging import organization
 from tests.db.server import Database, Server
 from tests.db.test_backups import ask, claim, complete, result
 from tests.db.test_keys import KEY_FILE, another_machine
+from tests.waiting import wait_until
 
 EVERY = 20
 
@@ -29,10 +29,7 @@ def status(database: Database, check: str, login: str = "wedsync_ops") -> str:
 
 
 def wait_for(database: Database, check: str, wanted: str) -> None:
-    deadline = time.monotonic() + 20
-    while status(database, check) != wanted:
-        assert time.monotonic() < deadline, judge(database)[check]
-        time.sleep(0.1)
+    wait_until(lambda: status(database, check) == wanted, problem=lambda: judge(database)[check])
 
 
 @contextlib.contextmanager

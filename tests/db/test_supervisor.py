@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.db.server import Database
-from tests.db.test_apply import wait_until
+from tests.waiting import wait_until
 
 
 @dataclass

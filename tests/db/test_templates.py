@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from guestcomms import db
 
 from tests.db.messaging import Organization, organization
-from tests.db.server import NUMBERS, Database, Server
-
-
-@pytest.fixture(scope="module")
-def shared(server: Server) -> Iterator[Database]:
-    """One database for all tests here: each has an organization of its own."""
-    database = server.clone("template_full", f"test_{next(NUMBERS)}")
-    yield database
-    database.drop()
+from tests.db.server import Database
 
 
 @pytest.fixture

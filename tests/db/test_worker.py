@@ -17,9 +17,9 @@ import pytest
 from guestcomms import db
 
 from tests.db.server import Database
-from tests.db.test_apply import wait_until
 from tests.db.test_pooler import CONFIGURATION, pooler
 from tests.db.two_tenants import Tenant, make_guests, queue_all
+from tests.waiting import wait_until
 
 GUESTS = 60
 

@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -28,6 +28,7 @@ from typing import Any
 from guestcomms import db
 
 from tests.db.server import Database, bootstrapped_server
+from tests.waiting import wait_until
 
 DICE = random.Random()  # noqa: S311 - accidents, not secrets
 SECOND_LOGIN = "wedsync_second_app"
@@ -89,7 +90,7 @@ def run(database: Database, size: Size, folder: Path, *, seed: int = 1) -> Run:
             for sender in [pool.submit(queue_all, database, tenant) for tenant in done.tenants]:
                 sender.result()
             done.seconds["queued"] = time.monotonic() - started
-            wait_until(lambda: queue_is_empty(database), size.timeout_seconds)
+            wait_until(lambda: queue_is_empty(database), size.timeout_seconds, poll_seconds=0.3)
             done.seconds["sent"] = time.monotonic() - started
         finally:
             stopping.set()
@@ -270,13 +271,6 @@ def events_of(attempt: dict[str, Any]) -> list[dict[str, Any]]:
 def queue_is_empty(database: Database) -> bool:
     query = "SELECT count(*) FROM communication_batch_queue WHERE operation_type = 'send'"
     return database.value(query) == 0
-
-
-def wait_until(condition: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not done after {seconds:g} s"
-        time.sleep(0.3)
 
 
 STATES = """

@@ -8,7 +8,6 @@ import secrets
 import socket
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +15,8 @@ import docker
 import psycopg
 import yaml
 from docker.models.containers import Container
+
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
 GUESTCOMMS = ROOT / ".venv" / "bin" / "guestcomms"
@@ -128,7 +129,10 @@ class Cluster:
         """Wait until the cluster is whole again, and return how long that took."""
         began = time.monotonic()
         wait_until(
-            lambda: bool(self.health()["healthy"]), seconds, lambda: self.health()["problems"]
+            lambda: bool(self.health()["healthy"]),
+            seconds,
+            lambda: self.health()["problems"],
+            poll_seconds=0.5,
         )
         return time.monotonic() - began
 
@@ -161,21 +165,6 @@ class Cluster:
             self._sweep()
             self.file.unlink(missing_ok=True)
             self.docker.close()
-
-
-def wait_until(
-    condition: Callable[[], bool], seconds: float, problem: Callable[[], object] = lambda: ""
-) -> None:
-    """Wait for a condition.
-
-    Raises:
-        CommandFailedError: it does not hold within `seconds`; says what `problem` returns.
-    """
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise CommandFailedError(f"not within {seconds} s: {problem()}")
-        time.sleep(0.5)
 
 
 def _free_ports(count: int) -> list[int]:

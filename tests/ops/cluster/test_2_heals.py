@@ -9,7 +9,8 @@ import psycopg
 import pytest
 
 from tests.ops.cluster import writer
-from tests.ops.cluster.harness import Cluster, wait_until
+from tests.ops.cluster.harness import Cluster
+from tests.waiting import wait_until
 
 WRITERS = 8
 HEADROOM = 40

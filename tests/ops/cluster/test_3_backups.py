@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from tests.ops.cluster.harness import Cluster, wait_until
+from tests.ops.cluster.harness import Cluster
+from tests.waiting import wait_until
 
 AS_POSTGRES = "runuser -u postgres --"
 PGBACKREST = f"{AS_POSTGRES} pgbackrest --stanza=wedsync"

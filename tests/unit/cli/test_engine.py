@@ -6,13 +6,13 @@ import json
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from guestcomms import engine, paths, run
 from guestcomms.errors import BusyError, RefusedError
+
+from tests.waiting import wait_until
 
 STACK = "test-cli"
 SALT = "encryptionsalt: v1:SGe8pUaVSTc=:v1:m1U52+MzSYE7dS+P:0bhU8A==\n"
@@ -164,16 +164,9 @@ def test_a_lock_of_another_update_names_who_holds_it(clone: Path) -> None:
     update = subprocess.Popen(command, cwd=clone, env=environment, stdout=subprocess.DEVNULL)
     locks = clone / ".state" / "pulumi" / ".pulumi" / "locks"
     try:
-        wait_for(lambda: any(locks.rglob("*.json")))
+        wait_until(lambda: any(locks.rglob("*.json")), 30)
         with pytest.raises(BusyError, match=rf"holds its lock \(.* \(pid {update.pid}\)\); wait"):
             engine.create_stack(STACK)
     finally:
         update.send_signal(signal.SIGINT)
         update.wait(timeout=30)
-
-
-def wait_for(condition: Callable[[], bool], timeout_seconds: float = 30) -> None:
-    deadline = time.monotonic() + timeout_seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

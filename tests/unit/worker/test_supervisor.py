@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from guestcomms.worker import supervisor as module
 from guestcomms.worker.metrics import Metrics
 from guestcomms.worker.stop import Stop
 from guestcomms.worker.supervisor import Request, Supervisor
+
+from tests.waiting import wait_until
 
 
 class Scaling:
@@ -76,13 +78,6 @@ def supervising(
         stop.ask()
         thread.join(10)
         assert not thread.is_alive()
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_as_many_as_wanted_and_all_end_with_it(tmp_path: Path) -> None:
