@@ -46,6 +46,12 @@ bench: ## Run the benchmarks (ONLY="l4 l5" some, QUICK=1 with little data): docs
 	@$(BOOTSTRAP) venv docker image
 	@$(BIN)/python -m loadtest.bench $(ONLY) $(if $(QUICK),--quick)
 
+.PHONY: chaos
+chaos: ## Do faults to a cluster of its own under writers (ONLY="kill-leader" some, RUNS=5, KEEP=1, LIST=1): docs/faults.md
+	@$(BOOTSTRAP) venv pulumi weed docker image
+	@$(BIN)/python -m tests.ops.faults $(ONLY) $(if $(RUNS),--runs $(RUNS)) $(if $(KEEP),--keep) \
+		$(if $(FRESH),--fresh) $(if $(LIST),--list)
+
 .PHONY: lint
 lint: ## Check style, types, the rooms' import rules, and SQL
 	@$(BOOTSTRAP) venv

@@ -87,6 +87,9 @@ class Machines(Section):
     store: MachineSize = MachineSize(memory=ByteSize(1024 * MIB))
     monitor: MachineSize = MachineSize()
     drill: MachineSize = MachineSize(memory=ByteSize(1024 * MIB))
+    image_edition: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9.-]{0,31})?$")] = ""
+    """A new word here builds the machine image anew, with the Debian packages of that day, and
+    every machine is replaced by one from it."""
 
 
 class SynchronousMode(StrEnum):

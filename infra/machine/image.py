@@ -21,9 +21,13 @@ def setup_script() -> Path:
     return FILES / "image" / "setup.sh"
 
 
-def dockerfile() -> str:
-    """Dockerfile of the local machine image; its context holds `setup.sh`."""
-    return render("image/Dockerfile", {"base": BASE_IMAGE, "packages": packages()})
+def dockerfile(edition: str = "") -> str:
+    """Dockerfile of the local machine image; its context holds `setup.sh`.
+
+    Another `edition` makes another image, whose packages are installed anew.
+    """
+    values = {"base": BASE_IMAGE, "packages": packages(), "edition": edition}
+    return render("image/Dockerfile", values)
 
 
 def store_dockerfile(machine_image: str) -> str:

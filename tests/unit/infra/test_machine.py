@@ -80,6 +80,14 @@ def test_a_person_has_the_last_word_on_parameters() -> None:
     assert parameters(spec)["jit"] == "on"
 
 
+def test_another_edition_is_another_image() -> None:
+    text = dockerfile("2026-12")
+    label, upgrade = text.index("guestcomms.edition=2026-12"), text.index("apt-get upgrade")
+    # The builder keeps layers up to the first line that differs: packages come after it.
+    assert label < upgrade < text.index("apt-get install")
+    assert "edition" not in dockerfile()
+
+
 def test_the_image_installs_exactly_the_package_list() -> None:
     text = dockerfile()
     assert packages()
