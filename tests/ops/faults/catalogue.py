@@ -16,8 +16,8 @@ from typing import Any
 
 from infra.local.image import ImageProvider, image_tag
 from infra.machine.image import dockerfile, setup_script
-from tests.ops.cluster.harness import CommandFailedError, wait_until
-from tests.ops.faults.stage import CLOCK_UNIT, SMALL_DISK, Stage
+from tests.ops.cluster.harness import CommandFailedError
+from tests.ops.faults.stage import CLOCK_UNIT, SMALL_DISK, Stage, wait
 
 SPARE_MIB = 200
 CLOCK_STEP = 3600
@@ -170,7 +170,7 @@ def fill_disk(scene: Scene) -> Iterator[None]:
     yield
     stage.on(machine, f"dd if=/dev/zero of={SMALL_DISK}/filler bs=1M 2>/dev/null; sync; true")
     scene.notes["full"] = stage.on(machine, f"df --output=pcent {SMALL_DISK} | tail -1").strip()
-    wait_until(lambda: stage.leader != machine, 120, lambda: "the full machine still leads")
+    wait(lambda: stage.leader != machine, 120, lambda: "the full machine still leads")
     yield
     stage.on(machine, f"rm {SMALL_DISK}/filler")
     scene.notes["back_after_space_seconds"] = round(stage.wait_healthy(300), 1)
@@ -234,7 +234,7 @@ def lose_etcd_quorum(scene: Scene) -> Iterator[None]:
     yield
     for machine in members:
         stage.on(machine, "systemctl start --no-block etcd")
-    wait_until(lambda: bool(stage.health()["leader"]), 60)
+    wait(lambda: bool(stage.health()["leader"]), 60)
     scene.notes["leader_stayed"] = stage.leader == leader
 
 
@@ -248,13 +248,13 @@ def lose_store(scene: Scene) -> Iterator[None]:
     for _ in range(5):
         time.sleep(2)
         stage.superuser(leader, "SELECT pg_switch_wal()")
-    wait_until(lambda: int(stage.superuser(leader, ARCHIVED)) >= 3, 60)
+    wait(lambda: int(stage.superuser(leader, ARCHIVED)) >= 3, 60)
     scene.notes["segments_waiting"] = int(stage.superuser(leader, ARCHIVED))
     yield
     store.start()
     began = time.monotonic()
     last = stage.superuser(leader, "SELECT pg_walfile_name(pg_switch_wal())")
-    wait_until(lambda: last in _archive(stage, leader), 240)
+    wait(lambda: last in _archive(stage, leader), 240)
     scene.notes["caught_up_seconds"] = round(time.monotonic() - began, 1)
     archived = _archive(stage, leader)
     missing = [name for name in _segments(first, last) if name not in archived]
@@ -408,7 +408,7 @@ def _synchronous_mode(stage: Stage, mode: str) -> None:
     leader = stage.leader
     _patronictl(stage, leader, f"edit-config wedsync --force -s synchronous_mode={mode}")
     names = "SHOW synchronous_standby_names"
-    wait_until(lambda: bool(stage.superuser(leader, names)) == (mode != "off"), 60)
+    wait(lambda: bool(stage.superuser(leader, names)) == (mode != "off"), 60)
 
 
 def _archive(stage: Stage, machine: str) -> set[str]:

@@ -17,7 +17,6 @@ import docker.errors
 import psycopg
 
 from tests.ops.cluster import writer
-from tests.ops.cluster.harness import CommandFailedError
 from tests.ops.faults import checker, watch
 from tests.ops.faults.catalogue import TARGETS, Fault, Group, Scene
 from tests.ops.faults.stage import Stage
@@ -57,7 +56,7 @@ def run(stage: Stage, fault: Fault, journal: Path, say: Say) -> Evidence:
     try:
         evidence |= _measure(stage, fault, journal, say)
     except (
-        CommandFailedError, TimeoutError, psycopg.Error, docker.errors.APIError,
+        AssertionError, TimeoutError, psycopg.Error, docker.errors.APIError,
         subprocess.TimeoutExpired,
     ) as error:  # fmt: skip
         evidence["problems"].append(f"{type(error).__name__}: {str(error)[-1500:]}")

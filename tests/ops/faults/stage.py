@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from tests.ops.cluster.harness import Cluster, CommandFailedError, wait_until
+from tests.ops.cluster.harness import Cluster, CommandFailedError
+from tests.waiting import wait_until
 
 RULES = "faults"
 """The nftables table of all network faults."""
@@ -16,6 +18,9 @@ REAL_DISK = "/mnt/real-disk"
 SMALL_DISK = "/var/lib/postgresql"
 CLOCK_UNIT = "/etc/systemd/system/patroni.service.d/90-clock.conf"
 WHOLE_SECONDS = 300
+
+wait = partial(wait_until, poll_seconds=0.5)
+"""Wait for a condition that runs a command on a machine."""
 
 
 class Stage(Cluster):
@@ -51,7 +56,7 @@ class Stage(Cluster):
         try:
             self.wait_healthy(30)
             self.query("SELECT 1")
-        except (CommandFailedError, ValueError, psycopg.Error):
+        except (AssertionError, ValueError, psycopg.Error):
             self.renew()
 
     def renew(self) -> None:
@@ -89,6 +94,18 @@ class Stage(Cluster):
     # ---- looking
 
     @property
+    def leader(self) -> str:
+        """The machine that leads, as soon as one does."""
+        found: list[str] = []
+
+        def leads() -> bool:
+            found[:] = filter(None, [self.health()["leader"]])
+            return bool(found)
+
+        wait(leads, 90, lambda: self.health()["problems"])
+        return found[0]
+
+    @property
     def standbys(self) -> list[str]:
         """The database machines that do not lead."""
         leader = self.leader
@@ -101,7 +118,7 @@ class Stage(Cluster):
     def wait_whole(self) -> None:
         """Wait until the cluster is healthy and every standby has what the leader has."""
         self.wait_healthy(WHOLE_SECONDS)
-        wait_until(self._level, 60, lambda: self.health()["replication"])
+        wait(self._level, 60, lambda: self.health()["replication"])
 
     def _level(self) -> bool:
         health = self.health()
@@ -118,7 +135,7 @@ class Stage(Cluster):
             return
         command = f"switchover wedsync --candidate {machine} --force"
         self.on(machine, f"runuser -u postgres -- patronictl -c /etc/patroni/conf.d {command}")
-        wait_until(lambda: self.leader == machine, 60)
+        wait(lambda: self.leader == machine, 60)
         self.wait_healthy(WHOLE_SECONDS)
 
     def drop_packets(self, machine: str, *rules: str) -> None:
