@@ -43,7 +43,15 @@ VERIFIER = re.compile(
     r"SCRAM-SHA-256\$[0-9]{4,7}:[A-Za-z0-9+/=]{16,88}\$[A-Za-z0-9+/=]{44}:[A-Za-z0-9+/=]{44}\Z"
 )
 
-Logins = Mapping[str, Mapping[str, str]]
+BINDINGS = (
+    ("internal.organization_logins", "organization_id"),
+    ("internal.unrestricted_logins", "reason"),
+)
+"""What says which organizations a login may enter, and what is copied of it with the login."""
+
+Logins = Mapping[str, Mapping[str, str | None]]
+"""Login → its group, its verifier (None: it must not get in any more), and under `takes_over` the
+login whose place it takes: see infra/trust/resources.py, Login."""
 
 log = logging.getLogger(__name__)
 
@@ -102,22 +110,25 @@ def wanted(
 
 
 def check_logins(logins: Mapping[str, object]) -> Logins:
-    """Return `logins` (login → group and SCRAM verifier) if every name and verifier is allowed.
+    """Return `logins` (login → group, SCRAM verifier, …) if every name and verifier is allowed.
 
     Raises:
         AgentError: names the login that is wrong; a verifier is never repeated.
     """
-    checked: dict[str, Mapping[str, str]] = {}
+    checked: dict[str, Mapping[str, str | None]] = {}
     for login, value in logins.items():
         facts = checks.mapping(value, login)
-        verifier = facts.get("verifier")
-        if not isinstance(verifier, str) or not VERIFIER.match(verifier):
+        verifier = facts.get("verifier", "")
+        if verifier is not None and not (isinstance(verifier, str) and VERIFIER.match(verifier)):
             raise AgentError(
                 f"login {login}: its verifier is not of the form SCRAM-SHA-256$…; roll it anew"
             )
         name = checks.text(login, "login", checks.IDENTIFIER)
         group = checks.one_of(facts.get("group"), f"{login}.group", GROUPS)
         checked[name] = {"group": group, "verifier": verifier}
+        if "takes_over" in facts:
+            other = checks.one_of(facts["takes_over"], f"{login}.takes_over", logins.keys())
+            checked[name] = {**checked[name], "takes_over": other}
     return checked
 
 
@@ -133,7 +144,7 @@ def apply(conninfo: str, bootstrap_sql: str, logins: Mapping[str, Any]) -> bool:
     Args:
         conninfo: how a superuser reaches the database to be bootstrapped.
         bootstrap_sql: idempotent SQL; it makes the schema `internal` and the roles `comms_*`.
-        logins: login → {"group", "verifier"}.
+        logins: login → {"group", "verifier", "takes_over"}; see `Logins`.
 
     Returns:
         Whether anything was applied; False when this very bootstrap was the last one applied.
@@ -194,7 +205,58 @@ def _make_logins(connection: psycopg.Connection[Any], logins: Logins) -> None:
     ):
         connection.execute("SELECT pg_catalog.set_config(%s, %s, true)", [setting, value])
     for login, facts in logins.items():
-        _make_login(connection, login, facts["group"], facts["verifier"])
+        if facts["verifier"] is not None:
+            _make_login(connection, login, str(facts["group"]), facts["verifier"])
+    for login, facts in logins.items():
+        if (other := facts.get("takes_over")) is not None:
+            _take_over_bindings(connection, login, other)
+    for login, facts in logins.items():
+        if facts["verifier"] is None:
+            _retire_login(connection, login)
+
+
+def _take_over_bindings(connection: psycopg.Connection[Any], login: str, other: str) -> None:
+    """Let `login` enter every organization that `other` may enter."""
+    for table, column in BINDINGS:
+        if not _exists(connection, table):
+            continue  # before the first migration
+        connection.execute(
+            sql.SQL(
+                "INSERT INTO {table} (login, {column}) SELECT {login}, {column} FROM {table}"
+                " WHERE login = {other} ON CONFLICT DO NOTHING"
+            ).format(
+                table=sql.SQL(table),
+                column=sql.Identifier(column),
+                login=sql.Literal(login),
+                other=sql.Literal(other),
+            )
+        )
+
+
+def _retire_login(connection: psycopg.Connection[Any], login: str) -> None:
+    """Keep `login` out: no password, no organization, and its sessions end.
+
+    The role stays: what it did is recorded under its name, and the next rotation takes it again.
+    """
+    there = connection.execute("SELECT FROM pg_catalog.pg_roles WHERE rolname = %s", [login])
+    if there.fetchone() is None:
+        return
+    role = sql.Identifier(login)
+    connection.execute(sql.SQL("ALTER ROLE {} NOLOGIN PASSWORD NULL").format(role))
+    for table, _ in BINDINGS:
+        if _exists(connection, table):
+            delete = sql.SQL("DELETE FROM {} WHERE login = %s").format(sql.SQL(table))
+            connection.execute(delete, [login])
+    connection.execute(
+        "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity"
+        " WHERE usename = %s",
+        [login],
+    )
+
+
+def _exists(connection: psycopg.Connection[Any], relation: str) -> bool:
+    row = connection.execute("SELECT pg_catalog.to_regclass(%s) IS NOT NULL", [relation]).fetchone()
+    return row is not None and bool(row[0])
 
 
 def _make_login(connection: psycopg.Connection[Any], login: str, group: str, verifier: str) -> None:

@@ -14,6 +14,7 @@ import psycopg
 
 from infra.agent import (
     bootstrap,
+    certificates,
     facts,
     handover,
     health,
@@ -21,6 +22,7 @@ from infra.agent import (
     paths,
     prepare,
     serve,
+    sessions,
     settings,
 )
 from infra.agent.errors import AgentError
@@ -88,6 +90,17 @@ def _health(_options: argparse.Namespace) -> int:
     return 0 if report["healthy"] else 1
 
 
+def _certificates(_options: argparse.Namespace) -> int:
+    report = certificates.report(facts.machine())
+    _print(report)
+    return 1 if report["stale"] or report["silent"] else 0
+
+
+def _sessions(_options: argparse.Namespace) -> int:
+    _print(sessions.report(facts.machine()))
+    return 0
+
+
 def _handover(_options: argparse.Namespace) -> int:
     _print(handover.handover(facts.machine()))
     return 0
@@ -149,6 +162,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     verb("serve", _serve, "take backups, set pools and keep etcd's leadership apart (as postgres)")
     verb("health", _health, "print the cluster's health as JSON; exit 0 only if it is healthy")
+    verb(
+        "certificates",
+        _certificates,
+        "print until when certificates are good; exit 0 only if every port shows the present one",
+    )
+    verb("sessions", _sessions, "print how many connections each login has here (as postgres)")
     verb("handover", _handover, "let another machine lead, if this one does, and print who leads")
     applied = verb("settings", _settings, "print Patroni's dynamic configuration as JSON")
     applied.add_argument(

@@ -27,6 +27,7 @@ HOSTS = Path("/etc/hosts")
 
 STATE = Path("/var/lib/guestcomms")
 REFUSED = STATE / "refused"  # why `initialize` would not make a cluster
+METRICS = STATE / "metrics"  # read by the node exporter
 STANZA_READY = STATE / "stanza-ready"
 
 RELOAD_DUE = Path("/run/guestcomms-reload-due")  # servers have yet to read what `prepare` wrote

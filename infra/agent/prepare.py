@@ -16,7 +16,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from infra.agent import checks, paths, reload
+from infra.agent import certificates, checks, paths, reload
 from infra.agent.errors import AgentError
 from infra.agent.facts import Directory, Machine, Place
 from infra.agent.files import File, install, install_directory
@@ -43,7 +43,7 @@ def prepare(machine: Machine, place: Place) -> int:
         AgentError: a secret is missing or malformed, or a user that shall own a file does not
         exist.
     """
-    wanted = list(files(machine, place, _read_secret, _present))
+    wanted = [*files(machine, place, _read_secret, _present), _certificate_ends()]
     changed = 0
     for directory in directories(machine):
         if install_directory(directory):
@@ -57,6 +57,11 @@ def prepare(machine: Machine, place: Place) -> int:
     reload.if_due(machine.role)
     log.info("prepared %s: %d changes", machine.name, changed)
     return changed
+
+
+def _certificate_ends() -> File:
+    delivered = (_read_secret(name).decode("ascii") for name in ("machine.crt", "ca.crt"))
+    return certificates.metrics(*delivered)
 
 
 def directories(machine: Machine) -> list[Directory]:

@@ -185,7 +185,7 @@ class LocalCluster(ComponentResource):
     def _secrets(self, item: MachineModel, certificate: Certificate) -> dict[str, Output[str]]:
         identity = "drill" if item.role is Role.DRILL else "backup"
         made = {
-            "ca.crt": self._authority.certificate,
+            "ca.crt": self._authority.bundle,
             "machine.crt": certificate.certificate,
             "machine.key": certificate.private_key,
             "repository.json": Output.json_dumps(
@@ -193,10 +193,9 @@ class LocalCluster(ComponentResource):
             ),
             "key_encryption_key": self._key_encryption_key.value,
             "logins.json": Output.json_dumps(
-                {
-                    f"{DATABASE}_{role}": {"group": f"comms_{role}", "verifier": login.verifier}
-                    for role, login in self._logins.items()
-                }
+                Output.all(*(login.roles for login in self._logins.values())).apply(
+                    lambda roles: {name: each for login in roles for name, each in login.items()}
+                )
             ),
             "s3.json": Output.json_dumps(self._s3),
         }
@@ -210,8 +209,8 @@ class LocalCluster(ComponentResource):
             "clone": self._owner.clone,
             "database": DATABASE,
             "endpoints": {key: {"host": "127.0.0.1", "port": ports[key]} for key in ports},
-            "ca_certificate": self._authority.certificate,
-            "logins": {role: f"{DATABASE}_{role}" for role in LOGIN_ROLES},
+            "ca_certificate": self._authority.bundle,
+            "logins": {role: login.login for role, login in self._logins.items()},
             "machines": {
                 item.name: {
                     "role": item.role.value,

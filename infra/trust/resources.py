@@ -2,14 +2,15 @@
 
 They exist in the state alone, so there is nothing to refresh or delete. Protect the ones that
 must outlive everything else through `ResourceOptions(protect=True)`; make any of them anew
-with `pulumi up --replace URN`.
+with `guestcomms rotate`.
 """
 
 import base64
 import datetime as dt
 import ipaddress
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pulumi import Input, Output, ResourceOptions
 from pulumi.dynamic import (
@@ -23,6 +24,7 @@ from pulumi.dynamic import (
 
 from infra.dynamic import Props, Provider, has_unknown, replacement
 from infra.trust.certificates import KeyPair, make_authority, make_certificate, needs_renewal
+from infra.trust.rotation import Rotation
 from infra.trust.scram import scram_verifier
 
 AUTHORITY_DAYS = 3650
@@ -58,22 +60,64 @@ class Secret(Resource, module="trust", name="Secret"):
 
 
 class AuthorityProvider(Provider):
-    """Makes certificate authorities."""
+    """Makes certificate authorities, and replaces one by the next with both trusted meanwhile.
+
+    A rotation has three steps, each a `pulumi up` of its own, because every machine must have
+    taken one before the first takes the next: `trust` puts a new authority beside the old one,
+    `issue` signs with the new one, `retire` trusts the new one alone. In its last 30 days an
+    authority takes the first step by itself: nothing breaks by that.
+    """
 
     def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
-        return replacement(olds, news, ["common_name", "days"], also=_is_due(olds))
+        result = replacement(olds, news, ["common_name", "days"])
+        result.changes = result.changes or self._after(olds, news) != _step(olds)
+        result.changes = result.changes or "bundle" not in olds
+        return result
 
     def create(self, props: Props) -> CreateResult:
         pair = make_authority(props["common_name"], int(props["days"]))
-        return CreateResult(pair.serial, {**props, **_outputs(pair)})
+        made = {**_authority_identity(props), **_outputs(pair)}
+        return CreateResult(pair.serial, {**made, "bundle": pair.certificate, **_SETTLED})
+
+    def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
+        before, after = _step(olds), self._after(olds, news)
+        kept = {key: olds[key] for key in _NO_OUTPUTS}
+        outs = {**_authority_identity(news), **kept, "bundle": olds["certificate"], **_SETTLED}
+        if before == after:
+            return UpdateResult(
+                {**outs, **{k: olds[k] for k in ("bundle", *_SETTLED) if k in olds}}
+            )
+        if after == "trust":
+            pair = make_authority(news["common_name"], int(news["days"]))
+            outs |= {"next": _outputs(pair), "bundle": olds["certificate"] + pair.certificate}
+        elif after == "issue":
+            coming = olds["next"]
+            outs |= {**coming, "bundle": coming["certificate"] + olds["certificate"]}
+        return UpdateResult({**outs, "step": after if after != "retire" else None})
+
+    @staticmethod
+    def _after(olds: Props, news: Props) -> str | None:
+        """The step after this run; a request that is not the next step changes nothing."""
+        step, wanted = _step(olds), news.get("rotation")
+        if step is None and (wanted == "trust" or _is_due(olds)):
+            return "trust"
+        follows = {"trust": "issue", "issue": "retire"}
+        return wanted if step is not None and wanted == follows[step] else step
 
 
 class Authority(Resource, module="trust", name="Authority"):
-    """A certificate authority: EC P-256, self-signed, PEM."""
+    """A certificate authority: EC P-256, self-signed, PEM.
+
+    `certificate` and `private_key` sign; `bundle` is what everybody trusts: one certificate, or
+    two while one follows the other.
+    """
 
     certificate: Output[str]
     private_key: Output[str]
     not_after: Output[str]
+    bundle: Output[str]
+    step: Output[str | None]
+    """The last step of a rotation that is under way, or None."""
 
     def __init__(
         self,
@@ -82,14 +126,23 @@ class Authority(Resource, module="trust", name="Authority"):
         days: int = AUTHORITY_DAYS,
         opts: ResourceOptions | None = None,
     ) -> None:
-        props = {"common_name": common_name, "days": days, **_NO_OUTPUTS}
-        super().__init__(AuthorityProvider(), name, props, _sealed(opts, "private_key"))
+        props = {
+            "common_name": common_name,
+            "days": days,
+            "rotation": Rotation.requested().authority,
+            "bundle": None,
+            **_SETTLED,
+            **_NO_OUTPUTS,
+        }
+        super().__init__(AuthorityProvider(), name, props, _sealed(opts, "private_key", "next"))
 
 
 class CertificateProvider(Provider):
     """Makes machine certificates; a new one when names change or the end is near."""
 
     NAMES = ("common_name", "dns_names", "ip_addresses", "days", "authority_certificate")
+    # Patroni reads the authorities it trusts anew only with another certificate of its own.
+    TRUST = "authority_bundle"
 
     def check(self, _olds: Props, news: Props) -> CheckResult:
         addresses = [] if has_unknown(news["ip_addresses"]) else news["ip_addresses"]
@@ -101,21 +154,27 @@ class CertificateProvider(Provider):
         return CheckResult(news, failures)
 
     def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
-        return replacement(olds, news, self.NAMES, also=_is_due(olds))
+        asked = news.get("rotation") not in (None, olds.get("rotation"))
+        # A state of before there were bundles has none: its certificates trust what they trusted.
+        olds = {self.TRUST: olds["authority_certificate"], **olds}
+        news = {self.TRUST: news["authority_certificate"], **news}
+        names = (*self.NAMES, self.TRUST)
+        return replacement(olds, news, names, also=asked or _is_due(olds))
 
     def create(self, props: Props) -> CreateResult:
         authority = KeyPair(props["authority_certificate"], props["authority_private_key"])
         names = props["dns_names"], props["ip_addresses"]
         pair = make_certificate(authority, props["common_name"], *names, int(props["days"]))
         kept = {name: props[name] for name in self.NAMES}
+        kept |= {name: props.get(name) for name in (self.TRUST, "rotation")}
         return CreateResult(pair.serial, {**kept, **_outputs(pair)})
 
 
 class Certificate(Resource, module="trust", name="Certificate"):
     """A machine's certificate for both sides of TLS: EC P-256, PEM.
 
-    It is replaced when a name or the authority changes, and by any `pulumi up` in its last
-    30 days.
+    It is replaced when a name or an authority changes, by a request of `guestcomms rotate`, and
+    by any `pulumi up` in its last 30 days.
     """
 
     certificate: Output[str]
@@ -136,6 +195,8 @@ class Certificate(Resource, module="trust", name="Certificate"):
         props = {
             "authority_certificate": authority.certificate,
             "authority_private_key": authority.private_key,
+            "authority_bundle": authority.bundle,
+            "rotation": Rotation.requested().certificates,
             "common_name": common_name,
             "dns_names": list(dns_names),
             "ip_addresses": list(ip_addresses),
@@ -146,43 +207,132 @@ class Certificate(Resource, module="trust", name="Certificate"):
 
 
 class LoginProvider(Provider):
-    """Makes passwords and their verifiers; a changed group keeps both."""
+    """Makes passwords and their verifiers; a changed group keeps both.
+
+    PostgreSQL knows one password of a role. So that programs can change over at their own time,
+    a rotation makes a second login beside the first (`issue`) and takes the first one away when
+    nobody uses it any more (`retire`); the next rotation goes back to the first name.
+    """
 
     def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
-        result = replacement(olds, news, ["login"])
-        result.changes = result.changes or olds["group"] != news["group"]
+        result = replacement({**olds, "login": _first_name(olds)}, news, ["login"])
+        result.changes = (
+            result.changes or olds["group"] != news["group"] or self._asks(olds, news) is not None
+        )
         return result
 
     def create(self, props: Props) -> CreateResult:
-        password = secrets.token_urlsafe(PASSWORD_BYTES)
-        made = {"password": password, "verifier": scram_verifier(password)}
-        return CreateResult(props["login"], {**_identity(props), **made})
+        made = {"first_name": props["login"], "token": None, **_new_login(props["login"])}
+        return CreateResult(props["login"], {**made, "group": props["group"], **_ALONE})
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
-        made = {"password": olds["password"], "verifier": olds["verifier"]}
-        return UpdateResult({**_identity(news), **made})
+        first, step = _first_name(olds), self._asks(olds, news)
+        outs = {**_ALONE, "token": None, **olds, "first_name": first, "group": news["group"]}
+        outs.pop("rotation", None)
+        if step is None:
+            return UpdateResult(outs)
+        if step == "retire":
+            gone = olds["previous"]["login"]
+            return UpdateResult({**outs, "previous": None, "retired": gone})
+        present = {key: olds[key] for key in ("login", "password", "verifier")}
+        name = first if olds["login"] != first else first + SECOND
+        made = {**_new_login(name), "token": news["rotation"]["token"]}
+        return UpdateResult({**outs, **made, "previous": present, "retired": None})
+
+    @staticmethod
+    def _asks(olds: Props, news: Props) -> str | None:
+        """The step that is asked for and not taken yet."""
+        request, previous = news.get("rotation"), olds.get("previous")
+        if not request:
+            return None
+        if request["step"] == "retire":
+            return "retire" if previous else None
+        fresh = request["token"] != olds.get("token")
+        return "issue" if fresh and not previous else None
 
 
 class Login(Resource, module="trust", name="Login"):
-    """A database login: a random password, and the verifier that servers keep instead of it."""
+    """A database login: a random password, and the verifier that servers keep instead of it.
+
+    `login` is the name to use now; `previous` the one that still works, with its password, and
+    `retired` the one that must not.
+    """
 
     login: Output[str]
     group: Output[str]
     password: Output[str]
     verifier: Output[str]
+    previous: Output[dict[str, str] | None]
+    retired: Output[str | None]
 
     def __init__(
         self, name: str, login: str, group: str, opts: ResourceOptions | None = None
     ) -> None:
-        props = {"login": login, "group": group, "password": None, "verifier": None}
-        super().__init__(LoginProvider(), name, props, _sealed(opts, "password", "verifier"))
+        step, token = Rotation.requested().logins.get(login, (None, None))
+        props = {
+            "login": login,
+            "group": group,
+            "rotation": {"step": step, "token": token} if step else None,
+            "password": None,
+            "verifier": None,
+            "token": None,
+            "first_name": None,
+            **_ALONE,
+        }
+        sealed = _sealed(opts, "password", "verifier", "previous")
+        super().__init__(LoginProvider(), name, props, sealed)
+
+    @property
+    def roles(self) -> Output[dict[str, dict[str, Any]]]:
+        """What the servers shall know: login → group, verifier, whose place it takes.
+
+        A login without a verifier is one that must not get in any more.
+        """
+        return Output.all(self.login, self.group, self.verifier, self.previous, self.retired).apply(
+            lambda known: login_roles(*known)
+        )
 
 
+def login_roles(
+    login: str,
+    group: str,
+    verifier: str,
+    previous: Mapping[str, str] | None,
+    retired: str | None,
+) -> dict[str, dict[str, Any]]:
+    """Return the entries of one login for the agent's `logins.json`; see `Login.roles`."""
+    other = previous["login"] if previous else retired
+    roles: dict[str, dict[str, Any]] = {login: {"group": group, "verifier": verifier}}
+    if other:
+        roles[login]["takes_over"] = other
+        kept = previous["verifier"] if previous else None
+        roles[other] = {"group": group, "verifier": kept}
+    return roles
+
+
+SECOND = "_b"
+"""What the second of two alternating logins has behind the first one's name."""
+_ALONE = {"previous": None, "retired": None}
+_SETTLED = {"step": None, "next": None}
 _NO_OUTPUTS = {"certificate": None, "private_key": None, "not_after": None}
 
 
-def _identity(props: Props) -> Props:
-    return {"login": props["login"], "group": props["group"]}
+def _authority_identity(props: Props) -> Props:
+    return {"common_name": props["common_name"], "days": props["days"]}
+
+
+def _step(authority: Props) -> str | None:
+    step = authority.get("step")
+    return None if step is None else str(step)
+
+
+def _new_login(name: str) -> Props:
+    password = secrets.token_urlsafe(PASSWORD_BYTES)
+    return {"login": name, "password": password, "verifier": scram_verifier(password)}
+
+
+def _first_name(login: Props) -> str:
+    return str(login.get("first_name") or login["login"])
 
 
 def _outputs(pair: KeyPair) -> Props:

@@ -202,6 +202,11 @@ def login_of(dsn: str) -> str:
     return str(conninfo_to_dict(dsn).get("user") or "")
 
 
+def as_login(dsn: str, login: str, password: str) -> str:
+    """The same way in for another login."""
+    return make_conninfo(dsn, user=login, password=password)
+
+
 def environment(dsn: str) -> dict[str, str]:
     """The same connection as libpq's environment variables, for a program like pg_dump.
 

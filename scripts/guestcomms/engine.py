@@ -142,15 +142,17 @@ def pulumi_on_terminal(
     *,
     to_stderr: bool = False,
     todo: str = RECOVER_TODO,
+    env: Mapping[str, str] | None = None,
 ) -> None:
     """Run Pulumi where the person sees and answers it; `to_stderr` keeps stdout for a result.
 
+    Parameters: `env` reaches the program beside what Pulumi itself needs.
     Raises `CommandError` when it fails; what it said is on the terminal already.
     """
     with stack_file_unsalted(stack):
         run.stream(
             ["pulumi", *arguments],
-            env=pulumi_environment(stack),
+            env={**pulumi_environment(stack), **(env or {})},
             cwd=paths.ROOT,
             todo=todo,
             install=INSTALL_TODO,

@@ -106,11 +106,11 @@ class Stack:
         """
         resources = read_state(name, show_secrets=True)
         outputs = _outputs(resources)
-        passwords = {
-            str(r.outputs["login"]): str(r.outputs["password"])
-            for r in resources
-            if r.type.endswith("trust:Login") and "password" in r.outputs
-        }
+        logins = [r.outputs for r in resources if r.kind == "Login" and "password" in r.outputs]
+        # The former login of one that is being rotated: a stack whose update did not finish still
+        # names it.
+        logins += [former for login in logins if (former := login.get("previous"))]
+        passwords = {str(login["login"]): str(login["password"]) for login in logins}
         try:
             parsed = Outputs.model_validate(outputs)
         except ValidationError as error:

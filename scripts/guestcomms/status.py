@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from guestcomms import backups, db, health, hints
+from guestcomms import backups, certificates, db, health, hints
 from guestcomms.errors import GuestcommsError
 from guestcomms.migrate import pending_migrations
 from guestcomms.stack import EndpointName, Stack
@@ -16,6 +16,8 @@ from guestcomms.stack import EndpointName, Stack
 State = Literal["ok", "fail", "unknown"]
 SYNCHRONOUS = ("sync", "quorum")
 CONNECT_SECONDS = 5
+CERTIFICATE_LEFT = timedelta(days=14)
+"""`up` makes certificates anew in their last 30 days: one with less than this was left alone."""
 WORKERS = 8
 """So many questions are asked at once."""
 
@@ -52,8 +54,9 @@ def examine(stack: Stack) -> Report:
         machines = [pool.submit(_machine, stack, name) for name in others]
         ways_in = [pool.submit(_way_in, stack, *way) for way in _WAYS_IN]
         inside = [pool.submit(_guarded, *look, stack) for look in _INSIDE]
+        trust = pool.submit(_certificates, stack)
         seen, checks = cluster.result()
-        for future in (*machines, *ways_in, *inside):
+        for future in (*machines, *ways_in, *inside, trust):
             checks.append(future.result())
     return Report(stack.name, tuple(checks), seen)
 
@@ -79,6 +82,34 @@ def cluster_checks(seen: health.ClusterHealth, stack: str) -> list[Check]:
         # The agent's own reasons say what to do, so the checks above need not.
         Check("agent's verdict", _state(seen.healthy), " ".join(seen.problems) or "healthy"),
     ]
+
+
+def _certificates(stack: Stack) -> Check:
+    """Every machine's, with the one that ends first."""
+    return certificates_check(certificates.ask_all(stack), datetime.now(UTC), stack.name)
+
+
+def certificates_check(
+    told: Mapping[str, certificates.MachineCertificates | GuestcommsError],
+    now: datetime,
+    stack: str,
+) -> Check:
+    """Judge what the machines said: the nearest end, and ports that show something else."""
+    name = "certificates"
+    known = [each for each in told.values() if isinstance(each, certificates.MachineCertificates)]
+    if silent := sorted(set(told) - {each.machine for each in known}):
+        todo = hints.command(f"logs {silent[0]}", stack)
+        return Check(name, "unknown", f"{', '.join(silent)} does not tell its own", todo)
+    first = min(known, key=lambda each: each.end)
+    value = f"the first to end is of {first.machine}, on {first.end:%Y-%m-%d}"
+    if problems := [problem for each in known for problem in each.problems]:
+        todo = hints.command("rotate certificates", stack)
+        return Check(name, "fail", f"{'; '.join(problems)}; {value}", todo)
+    if first.end - now < CERTIFICATE_LEFT:
+        ends_with_authority = first.certificate.end > first.end
+        todo = hints.command(f"rotate {'ca' if ends_with_authority else 'certificates'}", stack)
+        return Check(name, "fail", value, todo)
+    return Check(name, "ok", value)
 
 
 def _state(good: bool) -> State:

@@ -17,6 +17,7 @@ from guestcomms.cli import (
     machine,
     migrate,
     pulumi,
+    rotate,
     secrets,
     status,
     up,
@@ -42,6 +43,7 @@ app.command(rich_help_panel=CLUSTER)(status.status)
 app.command(rich_help_panel=CLUSTER)(checks.readiness)
 app.command(rich_help_panel=CLUSTER)(checks.health)
 app.add_typer(backup.app, name="backup", rich_help_panel=CLUSTER)
+app.add_typer(rotate.app, name="rotate", rich_help_panel=CLUSTER)
 app.add_typer(secrets.app, name="secrets", rich_help_panel=CLUSTER)
 app.command(rich_help_panel=DATABASE)(connect.dsn)
 app.command(rich_help_panel=DATABASE, context_settings=PASS_ON)(connect.psql)

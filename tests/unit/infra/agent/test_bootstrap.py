@@ -16,6 +16,17 @@ def test_logins_pass_whole() -> None:
     assert check_logins(logins) == logins
 
 
+def test_a_login_may_be_out_and_another_take_its_place() -> None:
+    out = {"group": "comms_app", "verifier": None}
+    second = {"group": "comms_app", "verifier": VERIFIER, "takes_over": "wedsync_app"}
+    logins = {"wedsync_app": out, "wedsync_app_b": second}
+    assert check_logins(logins) == logins
+    with pytest.raises(AgentError, match="takes_over"):
+        check_logins({"wedsync_app_b": second})
+    with pytest.raises(AgentError, match="verifier"):
+        check_logins({"wedsync_app": {"group": "comms_app"}})
+
+
 @pytest.mark.parametrize(
     ("login", "group", "verifier"),
     [

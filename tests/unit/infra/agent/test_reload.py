@@ -49,3 +49,12 @@ def test_a_machine_without_such_servers_has_nothing_to_reload(due: Path) -> None
     reload.note(paths.CERTIFICATE)
     reload.if_due("drill")
     assert not due.exists()
+
+
+def test_etcd_restarts_only_for_other_authorities() -> None:
+    certificate = reload.readers("database", [paths.CERTIFICATE])
+    assert "etcd.service" not in certificate
+    both = reload.readers("database", [paths.CERTIFICATE, paths.CA_CERTIFICATE])
+    # Before Patroni, which asks etcd as soon as it reads its files.
+    assert list(both) == ["etcd.service", *certificate]
+    assert "etcd.service" not in reload.readers("monitor", [paths.CA_CERTIFICATE])

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import datetime as dt
+from typing import Any
 
 import pytest
 from pulumi.runtime import rpc
@@ -13,7 +14,9 @@ from infra.trust.resources import (
     CertificateProvider,
     LoginProvider,
     SecretProvider,
+    login_roles,
 )
+from infra.trust.rotation import VARIABLE, Rotation
 from infra.trust.scram import scram_verifier
 
 
@@ -69,10 +72,132 @@ def test_bad_address_is_named_before_anything_is_made() -> None:
     assert "'10.213.7'" in failure.reason
 
 
-def test_authority_near_its_end_is_replaced() -> None:
-    news = {"common_name": "authority", "days": 3650}
-    assert AuthorityProvider().diff("1", {**news, "not_after": NEAR}, news).replaces
-    assert not AuthorityProvider().diff("1", {**news, "not_after": FAR}, news).replaces
+AUTHORITY = {"common_name": "authority", "days": 3650}
+
+
+def authority_after(*steps: str | None) -> list[dict[str, Any]]:
+    """What an authority is at first, and after a run that asks for each of `steps`."""
+    provider = AuthorityProvider()
+    states = [dict(provider.create(AUTHORITY).outs or {})]
+    for step in steps:
+        news = {**AUTHORITY, "rotation": step}
+        before = states[-1]
+        changes = provider.diff("1", before, news).changes
+        after = dict(provider.update("1", before, news).outs or {}) if changes else before
+        states.append(after)
+    return states
+
+
+def test_an_authority_is_followed_by_another_with_both_trusted_meanwhile() -> None:
+    settled, trusted, issued, retired = authority_after("trust", "issue", "retire")
+    old, new = settled["certificate"], issued["certificate"]
+    assert old != new
+    assert [state["certificate"] for state in (trusted, retired)] == [old, new]
+    assert [state["private_key"] for state in (settled, issued)] == [
+        trusted["private_key"], retired["private_key"],
+    ]  # fmt: skip
+    assert [settled["bundle"], retired["bundle"]] == [old, new]
+    assert trusted["bundle"] == old + new
+    assert issued["bundle"] == new + old
+    assert [state["step"] for state in (settled, trusted, issued, retired)] == [
+        None, "trust", "issue", None,
+    ]  # fmt: skip
+    assert [state["next"] is None for state in (settled, trusted, issued, retired)] == [
+        True, False, True, True,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "steps", [("issue",), ("retire",), ("trust", "trust"), ("trust", "retire"), ("trust", None)]
+)
+def test_an_authority_takes_no_step_twice_and_none_out_of_turn(
+    steps: tuple[str | None, ...],
+) -> None:
+    states = authority_after(*steps)
+    assert states[-1] == states[-2]
+
+
+def test_an_authority_near_its_end_trusts_the_next_one_and_replaces_nothing() -> None:
+    provider = AuthorityProvider()
+    (olds,) = authority_after()
+    olds["not_after"] = NEAR
+    result = provider.diff("1", olds, AUTHORITY)
+    assert (result.changes, result.replaces) == (True, [])
+    outs = provider.update("1", olds, AUTHORITY).outs
+    assert outs is not None
+    assert (outs["step"], outs["certificate"]) == ("trust", olds["certificate"])
+    assert not provider.diff("1", outs, AUTHORITY).changes
+
+
+def test_an_authority_of_before_there_were_bundles_gets_one() -> None:
+    (olds,) = authority_after()
+    for key in ("bundle", "step", "next"):
+        del olds[key]
+    assert AuthorityProvider().diff("1", olds, AUTHORITY).changes
+    outs = AuthorityProvider().update("1", olds, AUTHORITY).outs
+    assert outs is not None
+    assert outs["bundle"] == outs["certificate"] == olds["certificate"]
+
+
+def test_a_certificate_is_made_anew_once_for_each_rotation() -> None:
+    olds = {**NAMES, "not_after": FAR, "authority_bundle": "PEM", "rotation": "first"}
+    news = {**NAMES, "authority_bundle": "PEM"}
+
+    def replaces(**changes: object) -> bool:
+        return bool(CertificateProvider().diff("1", olds, {**news, **changes}).replaces)
+
+    assert not replaces(rotation=None)
+    assert not replaces(rotation="first")
+    assert replaces(rotation="second")
+    assert replaces(authority_bundle="PEM" * 2)
+
+
+def test_two_logins_take_turns() -> None:
+    provider = LoginProvider()
+    base = {"login": "wedsync_app", "group": "comms_app"}
+    first = dict(provider.create(base).outs or {})
+
+    def asked(olds: dict[str, Any], step: str | None, token: str | None = None) -> dict[str, Any]:
+        news = {**base, "rotation": {"step": step, "token": token} if step else None}
+        if not provider.diff("1", olds, news).changes:
+            return olds
+        return dict(provider.update("1", olds, news).outs or {})
+
+    both = asked(first, "issue", "1")
+    assert (both["login"], both["previous"]["login"]) == ("wedsync_app_b", "wedsync_app")
+    assert both["previous"]["password"] == first["password"] != both["password"]
+    assert asked(both, "issue", "1") == asked(both, "issue", "2") == asked(both, None) == both
+    alone = asked(both, "retire")
+    assert (alone["login"], alone["previous"]) == ("wedsync_app_b", None)
+    assert alone["retired"] == "wedsync_app"
+    assert asked(alone, "retire") == asked(alone, None) == asked(alone, "issue", "1") == alone
+    again = asked(alone, "issue", "2")
+    assert (again["login"], again["previous"]["login"]) == ("wedsync_app", "wedsync_app_b")
+    assert again["password"] not in (first["password"], both["password"])
+
+
+def test_servers_are_told_whose_place_a_login_takes_and_which_one_is_out() -> None:
+    previous = {"login": "a", "password": "secret", "verifier": "V1"}
+    assert login_roles("a", "g", "V1", None, None) == {"a": {"group": "g", "verifier": "V1"}}
+    both = login_roles("a_b", "g", "V2", previous, None)
+    assert both == {
+        "a_b": {"group": "g", "verifier": "V2", "takes_over": "a"},
+        "a": {"group": "g", "verifier": "V1"},
+    }
+    assert login_roles("a_b", "g", "V2", None, "a")["a"] == {"group": "g", "verifier": None}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"authority": "trusted"}', '{"cipher": "1"}', '{"logins": {"a": ["drop", "1"]}}', "{"],
+)
+def test_a_request_that_is_none_is_an_error(text: str) -> None:
+    with pytest.raises(ValueError, match=f"{VARIABLE}|column"):
+        Rotation.requested({VARIABLE: text})
+
+
+def test_without_a_request_nothing_rotates() -> None:
+    assert Rotation.requested({}) == Rotation()
 
 
 def test_secret_has_the_length_asked_for_and_is_never_the_same() -> None:
