@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pulumi
 
-from infra.local.cluster import LocalCluster
 from infra.spec import CONFIG_NAMESPACE, ClusterSpec, SpecError
 
 
@@ -18,9 +20,25 @@ def main() -> None:
         )
     except SpecError as error:
         raise pulumi.RunError(f"the configuration of this stack is not valid\n{error}") from None
-    cluster = LocalCluster(spec.stack, spec)
-    for name, output in cluster.outputs.items():
+    for name, output in _placed(spec).items():
         pulumi.export(name, output)
+
+
+def _placed(spec: ClusterSpec) -> Mapping[str, Any]:
+    """Put the cluster where the stack says; what another place needs is not even imported."""
+    match spec.place.kind:
+        case "local":
+            from infra.local.cluster import LocalCluster
+
+            return LocalCluster(spec.stack, spec).outputs
+        case "aws":
+            from infra.aws.cluster import AwsCluster
+
+            return AwsCluster(spec.stack, spec).outputs
+        case "aws-image":
+            from infra.aws.image_factory import ImageFactory
+
+            return ImageFactory(spec.stack, spec).outputs
 
 
 def _value(config: pulumi.Config, key: str) -> object:

@@ -6,7 +6,9 @@ module (machine files, places, policies) is a function of a ClusterSpec.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -16,7 +18,9 @@ from pydantic import (
     BeforeValidator,
     ByteSize,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     ValidationError,
     model_validator,
 )
@@ -28,6 +32,7 @@ SCOPE = "wedsync"
 PATRONI_NAMESPACE = "/guestcomms/"
 
 MIB = 1024**2
+GIB = 1024**3
 
 
 class SpecError(ValueError):
@@ -52,11 +57,28 @@ def _size_text(value: object) -> object:
     return value
 
 
+def _whole_gib(value: ByteSize) -> ByteSize:
+    if value % GIB or not GIB <= value <= 16384 * GIB:
+        raise ValueError("whole GiB from 1GiB to 16384GiB, written like 100GiB")
+    return value
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ipaddress.IPv4Network(value))
+    except ValueError:
+        raise ValueError("an IPv4 network without host bits, such as 10.60.0.0/16") from None
+
+
 Size = Annotated[ByteSize, BeforeValidator(_size_text), AfterValidator(_at_least_256_mib)]
+VolumeSize = Annotated[ByteSize, BeforeValidator(_size_text), AfterValidator(_whole_gib)]
+Network = Annotated[str, AfterValidator(_network)]
 Cron = Annotated[str, AfterValidator(_cron)]
 Port = Annotated[int, Field(ge=1024, le=65535)]
 Cores = Annotated[float, Field(ge=0.1, le=192)]
 Percent = Annotated[float, Field(gt=0, le=100)]
+Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
+InstanceType = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$")]
 
 
 class Section(BaseModel):
@@ -82,6 +104,8 @@ class Machines(Section):
 
     database_nodes: Literal[3, 5, 7] = 3
     """Each runs PostgreSQL and an etcd member: an odd number, so that a majority exists."""
+    proxies: Annotated[int, Field(ge=1, le=3)] = 1
+    """More than one only where the place has something in front that spreads over them."""
     database: MachineSize = MachineSize(memory=ByteSize(2048 * MIB), cores=2)
     proxy: MachineSize = MachineSize()
     store: MachineSize = MachineSize(memory=ByteSize(1024 * MIB))
@@ -276,6 +300,149 @@ class LocalPlace(Section):
     ports: Ports = Ports()
 
 
+class InstanceTypes(Section):
+    """EC2 instance types, all of one processor architecture."""
+
+    database: InstanceType = "r7g.large"
+    proxy: InstanceType = "c7g.medium"
+    monitor: InstanceType = "t4g.medium"
+    drill: InstanceType = "m7g.large"
+
+
+class DataVolume(Section):
+    """A gp3 volume: its size, and what it does each second beyond gp3's own 3000 and 125.
+
+    Source: https://docs.aws.amazon.com/ebs/latest/userguide/general-purpose.html
+    """
+
+    size: VolumeSize = ByteSize(20 * GIB)
+    iops: Annotated[int, Field(ge=3000, le=16000)] = 3000
+    throughput_mib: Annotated[int, Field(ge=125, le=1000)] = 125
+    """MiB per second."""
+
+    @property
+    def size_gib(self) -> int:
+        """Size in GiB."""
+        return int(self.size) // GIB
+
+    @model_validator(mode="after")
+    def _in_proportion(self) -> DataVolume:
+        if self.iops > max(3000, 500 * self.size_gib):
+            raise ValueError(f"gp3 gives 500 iops a GiB, so at most {500 * self.size_gib} here")
+        if self.throughput_mib * 4 > self.iops:
+            raise ValueError(f"{self.throughput_mib} MiB/s need {4 * self.throughput_mib} iops")
+        return self
+
+
+class DataVolumes(Section):
+    """The volumes that outlive machines, and how large the others' own disks are."""
+
+    postgresql: DataVolume = DataVolume(size=ByteSize(100 * GIB))
+    etcd: DataVolume = DataVolume(size=ByteSize(4 * GIB))
+    """Its own: a slow disk under etcd makes the cluster lose its leader."""
+    prometheus: DataVolume = DataVolume(size=ByteSize(20 * GIB))
+    root: VolumeSize = ByteSize(20 * GIB)
+    """Disk of the operating system; the drill machine's has room for a restored database too."""
+
+
+class AwsPlace(Section):
+    """The cluster on EC2, in a network of its own over three availability zones."""
+
+    kind: Literal["aws"] = "aws"
+    region: Region
+    zones: Annotated[tuple[str, ...], Field(min_length=3, max_length=3)]
+    """Three, so that the loss of one leaves a majority; such as eu-central-1a."""
+    account: Annotated[str, Field(pattern=r"^\d{12}$")] | None = None
+    """The only account that this stack may be brought up in."""
+    network: Network = "10.60.0.0/16"
+    clients: tuple[Network, ...] = ()
+    """Networks that may connect to the front door, such as those of peered VPCs."""
+    client_accounts: tuple[Annotated[str, Field(pattern=r"^\d{12}$")], ...] = ()
+    """Accounts that may make a private endpoint to the front door in networks of their own."""
+    domain: Annotated[str, Field(pattern=r"^([a-z0-9-]+\.)+[a-z]+$")] = "guestcomms.internal"
+    """The front door is `db.<stack>.<domain>`, in a private zone of this network."""
+    instance_types: InstanceTypes = InstanceTypes()
+    volumes: DataVolumes = DataVolumes()
+    image: Annotated[str, Field(pattern=r"^ami-[0-9a-f]{8,17}$")] | None = None
+    """A machine image by id; without one the newest that was baked from this package list."""
+    copy_region: Region | None = None
+    """Where a second copy of the backups is kept; none without."""
+    noncurrent_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    """So long a deleted or overwritten version is kept beyond its object lock."""
+    endpoints_in_every_zone: bool = True
+    """Off: one zone's loss also cuts the others from AWS's services, for a third of the price."""
+    deletion_protection: bool = True
+    """What holds data, and the front door, can only be removed after this is off."""
+    notify: tuple[Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")], ...] = ()
+    """Mail addresses for alarms; each must confirm once."""
+    tags: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9+=._:@-]{1,120}$")], str]
+    """Tags of every resource; `cost-center` and `owner` must be among them."""
+
+    REQUIRED_TAGS: ClassVar[tuple[str, ...]] = ("cost-center", "owner")
+
+    @model_validator(mode="after")
+    def _zones_of_region(self) -> AwsPlace:
+        wrong = [zone for zone in self.zones if not re.fullmatch(self.region + "[a-z]", zone)]
+        if wrong or len(set(self.zones)) != len(self.zones):
+            raise ValueError(
+                f"zones must be three different ones of {self.region}, such as {self.region}a;"
+                f" got {', '.join(self.zones)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _network_of_its_own(self) -> AwsPlace:
+        own = ipaddress.ip_network(self.network)
+        if not 16 <= own.prefixlen <= 20:
+            raise ValueError(f"network must be between /16 and /20, got {self.network}")
+        for client in self.clients:
+            if own.overlaps(ipaddress.ip_network(client)):
+                raise ValueError(f"clients {client} overlaps the cluster's own {self.network}")
+        return self
+
+    @model_validator(mode="after")
+    def _copy_elsewhere(self) -> AwsPlace:
+        if self.copy_region == self.region:
+            raise ValueError(f"copy_region must be another region than {self.region}")
+        return self
+
+    @model_validator(mode="after")
+    def _tagged(self) -> AwsPlace:
+        if missing := [tag for tag in self.REQUIRED_TAGS if not self.tags.get(tag)]:
+            raise ValueError(f"tags must name {' and '.join(missing)}: bills are read by them")
+        return self
+
+
+class AwsImagePlace(Section):
+    """No cluster but the machine image for those of one region, and what bakes it."""
+
+    kind: Literal["aws-image"] = "aws-image"
+    region: Region
+    account: Annotated[str, Field(pattern=r"^\d{12}$")] | None = None
+    architecture: Literal["arm64", "x86_64"] = "arm64"
+    instance_type: InstanceType = "c7g.large"
+    """On which the image is baked."""
+    tags: dict[str, str] = {}
+
+
+def _kind(place: object) -> str:
+    """By which class a place is read; without a kind it is this machine."""
+    if isinstance(place, Section):
+        return str(getattr(place, "kind", "local"))
+    return str(place.get("kind", "local")) if isinstance(place, Mapping) else "local"
+
+
+Place = Annotated[
+    Annotated[LocalPlace, Tag("local")]
+    | Annotated[AwsPlace, Tag("aws")]
+    | Annotated[AwsImagePlace, Tag("aws-image")],
+    Discriminator(_kind),
+]
+PLACES: Mapping[str, type[Section]] = {
+    "local": LocalPlace, "aws": AwsPlace, "aws-image": AwsImagePlace,
+}  # fmt: skip
+
+
 class ClusterSpec(Section):
     """A whole cluster. `stack` is its name; everything else comes from stack configuration."""
 
@@ -288,7 +455,16 @@ class ClusterSpec(Section):
     recovery: Recovery = Recovery()
     backup: Backup = Backup()
     alerts: Alerts = Alerts()
-    place: LocalPlace = LocalPlace()
+    place: Place = LocalPlace()
+
+    @model_validator(mode="after")
+    def _proxies_fit(self) -> ClusterSpec:
+        if self.place.kind == "local" and self.machines.proxies != 1:
+            raise ValueError(
+                f"machines.proxies is {self.machines.proxies}, but ports on 127.0.0.1 lead to one;"
+                " nothing here spreads over more"
+            )
+        return self
 
     @model_validator(mode="after")
     def _pools_fit(self) -> ClusterSpec:
@@ -323,6 +499,16 @@ class ClusterSpec(Section):
         """Names of the database machines, pg-1 first."""
         return tuple(f"pg-{n}" for n in range(1, self.machines.database_nodes + 1))
 
+    @property
+    def proxy_names(self) -> tuple[str, ...]:
+        """Names of the machines that HAProxy runs on."""
+        return tuple(f"proxy-{n}" for n in range(1, self.machines.proxies + 1))
+
+    @property
+    def has_store(self) -> bool:
+        """Whether a machine of the cluster keeps the backups, because the place has no S3."""
+        return self.place.kind == "local"
+
 
 RESERVED_CONNECTIONS = 30
 """Kept out of the pools: superuser, replication, agents, exporters, migrations, a person."""
@@ -330,20 +516,38 @@ RESERVED_CONNECTIONS = 30
 
 def _explain(item: Any) -> str:
     """One pydantic error as `key: what is wrong, value got, what is allowed`."""
-    path = ".".join(str(part) for part in item["loc"])
+    loc = tuple(item["loc"])
+    path = ".".join(_without_kind(loc))
     key = f"{CONFIG_NAMESPACE}:{path}" if path else CONFIG_NAMESPACE
     if item["type"] == "extra_forbidden":
-        return f"{key}: no such setting; known here: {', '.join(_known(item['loc']))}"
+        return f"{key}: no such setting; known here: {', '.join(_known(loc))}"
+    if item["type"] == "union_tag_invalid":
+        kinds = ", ".join(repr(kind) for kind in PLACES)
+        return f"{key}.kind: got {item['ctx']['tag']!r}; allowed: {kinds}"
+    if item["type"] == "missing":
+        return f"{key}: missing; it has no default"
     allowed = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     got = item["input"]
     shown = "" if isinstance(got, (Section, dict)) else f"got {got!r}; "
     return f"{key}: {shown}allowed: {allowed}" if shown else f"{key}: {allowed}"
 
 
+def _without_kind(loc: tuple[str | int, ...]) -> Iterator[str]:
+    """The path as it is written: pydantic puts the kind of place between its key and the rest."""
+    for position, part in enumerate(loc):
+        if not (position == 1 and loc[0] == "place" and part in PLACES):
+            yield str(part)
+
+
 def _known(loc: tuple[str | int, ...]) -> list[str]:
     """The settings that exist beside the unknown one at `loc`."""
     model: type[BaseModel] = ClusterSpec
     for part in loc[:-1]:
+        if model is ClusterSpec and part == "place":
+            continue
+        if part in PLACES:
+            model = PLACES[str(part)]
+            continue
         annotation = model.model_fields[str(part)].annotation
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
             return []

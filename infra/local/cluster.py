@@ -11,7 +11,7 @@ from typing import Any
 from pulumi import ComponentResource, Output, ResourceOptions
 
 from infra.agent.build import build as build_agent
-from infra.local.clone import ROOT, clone_id
+from infra.local.clone import clone_id
 from infra.local.gate import Cluster
 from infra.local.image import Image, image_tag
 from infra.local.machine import Machine, MachineArgs
@@ -24,7 +24,8 @@ from infra.machine import components, image, machines
 from infra.machine.model import Machine as MachineModel
 from infra.machine.model import Role
 from infra.machine.postgres import dynamic_configuration
-from infra.spec import DATABASE, ClusterSpec
+from infra.paths import AGENT
+from infra.spec import DATABASE, ClusterSpec, LocalPlace
 from infra.trust import Authority, Certificate, Login, Secret
 
 LOGIN_ROLES = ("app", "worker", "ops", "auditor", "report", "monitor", "migrator")
@@ -33,7 +34,6 @@ FIRST_DATABASE_HOST = 11
 """Host numbers in the network, fixed for every machine: adding one moves no other."""
 
 MACHINE_IMAGE = "guestcomms-machine"
-AGENT = ROOT / ".state" / "agent.pyz"
 
 
 class LocalCluster(ComponentResource):
@@ -43,7 +43,10 @@ class LocalCluster(ComponentResource):
 
     def __init__(self, name: str, spec: ClusterSpec, opts: ResourceOptions | None = None) -> None:
         super().__init__("guestcomms:local:LocalCluster", name, None, opts)
+        if not isinstance(spec.place, LocalPlace):
+            raise TypeError(f"a spec for place {spec.place.kind} describes no local cluster")
         self._spec = spec
+        self._ports = spec.place.ports.model_dump()
         self._child = ResourceOptions(parent=self)
         self._owner = Owner(spec.stack, clone_id())
         self._agent_sha256 = build_agent(AGENT)
@@ -133,7 +136,6 @@ class LocalCluster(ComponentResource):
             ).volume
             for volume in item.volumes
         }
-        ports = self._spec.place.ports.model_dump()
         args = MachineArgs(
             image=self._images[item.image],
             network=self._network.network,
@@ -142,7 +144,7 @@ class LocalCluster(ComponentResource):
             agent=AGENT,
             agent_sha256=self._agent_sha256,
             volumes=volumes,
-            ports=[Port(port.key, ports[port.key], port.port) for port in item.ports],
+            ports=[Port(port.key, self._ports[port.key], port.port) for port in item.ports],
             memory_mib=item.memory_mib,
             cores=item.cores,
             place=self._facts(item),
@@ -202,13 +204,14 @@ class LocalCluster(ComponentResource):
         return {name: Output.secret(made[name]) for name in item.secrets}
 
     def _make_outputs(self) -> dict[str, Any]:
-        ports = self._spec.place.ports.model_dump()
         return {
             "stack": self._spec.stack,
             "place": "local",
             "clone": self._owner.clone,
             "database": DATABASE,
-            "endpoints": {key: {"host": "127.0.0.1", "port": ports[key]} for key in ports},
+            "endpoints": {
+                key: {"host": "127.0.0.1", "port": port} for key, port in self._ports.items()
+            },
             "ca_certificate": self._authority.bundle,
             "logins": {role: login.login for role, login in self._logins.items()},
             "machines": {

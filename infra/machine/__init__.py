@@ -21,7 +21,7 @@ DRILL_DIRECTORY = "/var/lib/postgresql/drill"
 
 
 def machines(spec: ClusterSpec, agent_sha256: str) -> tuple[Machine, ...]:
-    """Every machine of the cluster, the store first, in the order they may be created.
+    """Every machine of the cluster, the store first if there is one, in the order of creation.
 
     Parameters:
         spec: the cluster.
@@ -35,8 +35,9 @@ def machines(spec: ClusterSpec, agent_sha256: str) -> tuple[Machine, ...]:
         settings = dynamic_configuration(spec) if role is Role.DATABASE else {}
         return _machine(name, role, size, parts, user_data=user_data, settings=settings)
 
+    stores = (make("store-1", Role.STORE, sizes.store, components.store(spec), node),)
     return (
-        make("store-1", Role.STORE, sizes.store, components.store(spec), node),
+        *(stores if spec.has_store else ()),
         *(
             make(
                 name,
@@ -51,7 +52,10 @@ def machines(spec: ClusterSpec, agent_sha256: str) -> tuple[Machine, ...]:
             )
             for name in spec.database_names
         ),
-        make("proxy-1", Role.PROXY, sizes.proxy, components.proxy(spec), node),
+        *(
+            make(name, Role.PROXY, sizes.proxy, components.proxy(spec), node)
+            for name in spec.proxy_names
+        ),
         make("monitor-1", Role.MONITOR, sizes.monitor, components.monitor(spec), node),
         make(
             "drill-1",

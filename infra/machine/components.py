@@ -210,11 +210,12 @@ DATABASE_EXPORTERS = ("node", "postgres", "pgbouncer", "pgbackrest")
 
 def _scrape_jobs(spec: ClusterSpec) -> list[dict[str, object]]:
     """What Prometheus asks, by job."""
-    others = ("store-1", "proxy-1", "monitor-1", "drill-1")
+    stores = ("store-1",) if spec.has_store else ()
+    others = (*stores, *spec.proxy_names, "monitor-1", "drill-1")
     targets = {
         "patroni": [f"{name}:8008" for name in spec.database_names],
         "etcd": [f"{name}:2379" for name in spec.database_names],
-        "haproxy": ["proxy-1:8404"],
+        "haproxy": [f"{name}:8404" for name in spec.proxy_names],
         "prometheus": ["monitor-1:9090"],
         "alertmanager": ["monitor-1:9093"],
     }
