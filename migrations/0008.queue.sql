@@ -6,6 +6,7 @@ CREATE TABLE public.communication_batch_queue (
     organization_id uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
     batch_id text NOT NULL CHECK (pg_catalog.length(batch_id) BETWEEN 1 AND 200),
     operation_type text NOT NULL CHECK (operation_type IN ('send', 'scale_workers')),
+    channel text CHECK (channel IN ('email', 'sms', 'push', 'in_app')),
     payload jsonb NOT NULL DEFAULT '{}' CHECK (pg_catalog.jsonb_typeof(payload) = 'object'),
     priority smallint NOT NULL DEFAULT 5 CHECK (priority BETWEEN 1 AND 9),
     state text NOT NULL DEFAULT 'ready' CHECK (state IN ('scheduled', 'ready', 'leased', 'acknowledged')),
@@ -34,8 +35,8 @@ CREATE TABLE public.communication_batch_queue (
     ),
     CONSTRAINT communication_batch_queue_chunk CHECK (
         pg_catalog.num_nonnulls(
-            communication_id, communication_created_at, first_recipient_id, last_recipient_id, recipients
-        ) = CASE operation_type WHEN 'send' THEN 5 ELSE 0 END
+            channel, communication_id, communication_created_at, first_recipient_id, last_recipient_id, recipients
+        ) = CASE operation_type WHEN 'send' THEN 6 ELSE 0 END
     ),
     CONSTRAINT communication_batch_queue_lease CHECK (
         pg_catalog.num_nonnulls(lease_token, leased_by, leased_at, handed_out, lease_until)
@@ -53,12 +54,12 @@ WITH (
 );
 ALTER TABLE public.communication_batch_queue ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.communication_batch_queue FORCE ROW LEVEL SECURITY;
--- claim_batches(): the next chunk, most urgent first, organizations in turn.
+-- claim_batches(): the next chunk of a channel, organizations in turn.
 CREATE INDEX communication_batch_queue_ready ON public.communication_batch_queue
-(priority, fair_rank, organization_id, batch_id) WHERE state = 'ready' AND operation_type = 'send';
--- The rank of a new chunk follows the last one of its organization.
+(channel, fair_rank, organization_id, batch_id) WHERE state = 'ready' AND operation_type = 'send';
+-- The most urgent chunk of the organization whose turn it is; the rank of a new one follows its last one.
 CREATE INDEX communication_batch_queue_rank ON public.communication_batch_queue
-(organization_id, fair_rank) WHERE state = 'ready' AND operation_type = 'send';
+(organization_id, channel, priority, fair_rank) WHERE state = 'ready' AND operation_type = 'send';
 -- What has become due, and which leases have ended.
 CREATE INDEX communication_batch_queue_due ON public.communication_batch_queue (run_at) WHERE state = 'scheduled';
 CREATE INDEX communication_batch_queue_leases ON public.communication_batch_queue (lease_until) WHERE state = 'leased';
@@ -66,22 +67,17 @@ CREATE INDEX communication_batch_queue_leases ON public.communication_batch_queu
 CREATE INDEX communication_batch_queue_communication ON public.communication_batch_queue
 (organization_id, communication_id) WHERE communication_id IS NOT NULL;
 
--- Up to where claims have taken chunks of each priority, and in which second the queue was last tended.
+-- Up to where claims have taken chunks of each channel, and in which second the queue was last tended.
 -- Sequences, because they leave no dead rows: while a long transaction keeps those of the queue, a claim
 -- begins behind them instead of reading them all again. Only hints: see claim_batches().
-CREATE SEQUENCE internal.queue_front_1 MINVALUE 0;
-CREATE SEQUENCE internal.queue_front_2 MINVALUE 0;
-CREATE SEQUENCE internal.queue_front_3 MINVALUE 0;
-CREATE SEQUENCE internal.queue_front_4 MINVALUE 0;
-CREATE SEQUENCE internal.queue_front_5 MINVALUE 0;
-CREATE SEQUENCE internal.queue_front_6 MINVALUE 0;
-CREATE SEQUENCE internal.queue_front_7 MINVALUE 0;
-CREATE SEQUENCE internal.queue_front_8 MINVALUE 0;
-CREATE SEQUENCE internal.queue_front_9 MINVALUE 0;
+CREATE SEQUENCE internal.queue_front_email MINVALUE 0;
+CREATE SEQUENCE internal.queue_front_sms MINVALUE 0;
+CREATE SEQUENCE internal.queue_front_push MINVALUE 0;
+CREATE SEQUENCE internal.queue_front_in_app MINVALUE 0;
 CREATE SEQUENCE internal.queue_tended MINVALUE 0;
 GRANT SELECT, UPDATE ON SEQUENCE
-internal.queue_front_1, internal.queue_front_2, internal.queue_front_3, internal.queue_front_4, internal.queue_front_5,
-internal.queue_front_6, internal.queue_front_7, internal.queue_front_8, internal.queue_front_9, internal.queue_tended
+internal.queue_front_email, internal.queue_front_sms, internal.queue_front_push, internal.queue_front_in_app,
+internal.queue_tended
 TO comms_maintenance;
 
 CREATE TABLE public.communication_dead_letters (
@@ -143,8 +139,11 @@ COMMENT ON COLUMN public.communication_batch_queue.organization_id IS 'The tenan
 COMMENT ON COLUMN public.communication_batch_queue.batch_id IS 'The chunk: its first recipient when it was queued.';
 COMMENT ON COLUMN public.communication_batch_queue.operation_type IS
 'send, or scale_workers for the worker supervisor.';
+COMMENT ON COLUMN public.communication_batch_queue.channel IS
+'Of the communication: workers claim those that they speak.';
 COMMENT ON COLUMN public.communication_batch_queue.payload IS 'Of control messages: {"worker_count": 10}.';
-COMMENT ON COLUMN public.communication_batch_queue.priority IS '1 is most urgent, 9 least.';
+COMMENT ON COLUMN public.communication_batch_queue.priority IS
+'1 is most urgent, 9 least, among chunks of the organization and channel.';
 COMMENT ON COLUMN public.communication_batch_queue.state IS
 'scheduled: not before run_at; ready; leased by a worker; acknowledged: a control message that was obeyed.';
 COMMENT ON COLUMN public.communication_batch_queue.run_at IS 'Not claimed before then.';

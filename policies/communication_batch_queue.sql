@@ -15,7 +15,7 @@ USING (true) WITH CHECK (true);
 GRANT SELECT ON public.communication_batch_queue TO comms_ops;
 -- Monitoring counts; what a provider said of somebody's address, and who may speak for a chunk, is not for it.
 GRANT SELECT (
-    organization_id, batch_id, operation_type, payload, priority, state, run_at, fair_rank, communication_id,
+    organization_id, batch_id, operation_type, channel, payload, priority, state, run_at, fair_rank, communication_id,
     communication_created_at, recipients, leased_by, leased_at, handed_out, lease_until, attempts, max_attempts,
     created_at, created_by
 ) ON public.communication_batch_queue TO comms_monitor;

@@ -16,7 +16,7 @@ DECLARE
     -- Of a UUIDv7 all but the number: 48 bits of time, the version, 50 random bits with the variant.
     v_prefix CONSTANT text := left(replace(p_communication.id::text, '-', ''), 12) || '7'
         || substr(replace(gen_random_uuid()::text, '-', ''), 14, 13);
-    v_rank CONSTANT bigint := internal.fair_rank(p_communication.organization_id, p_communication.priority);
+    v_rank CONSTANT bigint := internal.fair_rank(p_communication.organization_id, p_communication.message_type);
     v_run_at CONSTANT timestamptz := greatest(p_communication.scheduled_for, now());
     v_gates CONSTANT record := internal.ask_gates(p_communication, p_guest_ids, p_address_hashes);
     v_key bytea;
@@ -79,11 +79,12 @@ BEGIN
 
     enqueued AS (
         INSERT INTO public.communication_batch_queue AS queue (
-            organization_id, batch_id, operation_type, priority, state, run_at, fair_rank, communication_id,
-            communication_created_at, first_recipient_id, last_recipient_id, recipients
+            organization_id, batch_id, operation_type, channel, priority, state, run_at, fair_rank,
+            communication_id, communication_created_at, first_recipient_id, last_recipient_id, recipients
         )
         SELECT
-            p_communication.organization_id, chunk.first_id::text, 'send', p_communication.priority,
+            p_communication.organization_id, chunk.first_id::text, 'send', p_communication.message_type,
+            p_communication.priority,
             CASE WHEN v_run_at > now() THEN 'scheduled' ELSE 'ready' END, v_run_at,
             v_rank + chunk.recipients_so_far, p_communication.id, p_communication.created_at,
             chunk.first_id, chunk.last_id, chunk.recipients

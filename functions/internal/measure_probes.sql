@@ -45,8 +45,9 @@ BEGIN
                 WHEN 'queue' THEN
                     PERFORM count(*) FROM (
                         SELECT queued.batch_id FROM public.communication_batch_queue AS queued
-                        WHERE queued.state = 'ready' AND queued.operation_type = 'send'
-                        ORDER BY queued.priority, queued.fair_rank, queued.organization_id, queued.batch_id LIMIT 10
+                        WHERE
+                            queued.state = 'ready' AND queued.operation_type = 'send' AND queued.channel = 'email'
+                        ORDER BY queued.fair_rank, queued.organization_id, queued.batch_id LIMIT 10
                     ) AS page;
             END CASE;
             metric_value := extract(EPOCH FROM clock_timestamp() - measured_at) * 1000;

@@ -10,20 +10,12 @@ AS $plpgsql$
    of them, too: whoever claims a recipient first sends to it. */
 BEGIN
     INSERT INTO public.communication_batch_queue (
-        organization_id, batch_id, operation_type, priority, fair_rank, communication_id, communication_created_at,
+        organization_id, batch_id, operation_type, channel, priority, fair_rank, communication_id, communication_created_at,
         first_recipient_id, last_recipient_id, recipients
     )
     SELECT
-        message.organization_id, p_batch_id, 'send', message.priority,
-        greatest(
-            internal.queue_front(message.priority),
-            (
-                SELECT max(ready.fair_rank)
-                FROM public.communication_batch_queue AS ready
-                WHERE ready.organization_id = p_organization_id AND ready.state = 'ready'
-                    AND ready.operation_type = 'send'
-            )
-        ) + p_recipients,
+        message.organization_id, p_batch_id, 'send', message.message_type, message.priority,
+        internal.fair_rank(p_organization_id, message.message_type) + p_recipients,
         message.id, message.created_at, p_first_recipient_id, p_last_recipient_id, p_recipients
     FROM public.guest_communications AS message
     WHERE message.organization_id = p_organization_id AND message.id = p_communication_id

@@ -23,13 +23,14 @@ BEGIN
         GROUP BY broken.organization_id, broken.communication_id, broken.chunk
     ), repaired AS (
         INSERT INTO public.communication_batch_queue (
-            organization_id, batch_id, operation_type, priority, state, run_at, fair_rank, communication_id,
-            communication_created_at, first_recipient_id, last_recipient_id, recipients
+            organization_id, batch_id, operation_type, channel, priority, state, run_at, fair_rank,
+            communication_id, communication_created_at, first_recipient_id, last_recipient_id, recipients
         )
         SELECT
             chunks.organization_id, format('%s/repair-%s', chunks.communication_id, right(chunks.first_id::text, 6)),
-            'send', message.priority, CASE WHEN message.scheduled_for > now() THEN 'scheduled' ELSE 'ready' END,
-            greatest(now(), message.scheduled_for), internal.queue_front(message.priority) + chunks.recipients,
+            'send', message.message_type, message.priority,
+            CASE WHEN message.scheduled_for > now() THEN 'scheduled' ELSE 'ready' END,
+            greatest(now(), message.scheduled_for), internal.queue_front() + chunks.recipients,
             message.id, message.created_at, chunks.first_id, chunks.last_id, chunks.recipients
         FROM chunks
         JOIN public.guest_communications AS message

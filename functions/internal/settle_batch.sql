@@ -44,7 +44,7 @@ BEGIN
         run_at = greatest(v_run_at, p_batch.run_at),
         fair_rank = greatest(
             p_batch.fair_rank + p_served,
-            pg_sequence_last_value(format('internal.queue_front_%s', p_batch.priority)::regclass)
+            pg_sequence_last_value(format('internal.queue_front_%s', p_batch.channel)::regclass)
         ),
         first_recipient_id = v_first,
         lease_token = NULL, leased_by = NULL, leased_at = NULL, handed_out = NULL, lease_until = NULL,

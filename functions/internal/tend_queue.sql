@@ -18,7 +18,7 @@ BEGIN
         FOR UPDATE SKIP LOCKED
     )
     UPDATE public.communication_batch_queue AS chunk
-    SET state = 'ready', fair_rank = greatest(chunk.fair_rank, internal.queue_front(chunk.priority))
+    SET state = 'ready', fair_rank = greatest(chunk.fair_rank, internal.queue_front())
     FROM due
     WHERE chunk.organization_id = due.organization_id AND chunk.batch_id = due.batch_id;
     GET DIAGNOSTICS v_due = ROW_COUNT;

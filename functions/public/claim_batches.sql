@@ -1,6 +1,7 @@
 SET LOCAL ROLE comms_maintenance; -- a worker serves every tenant
 CREATE OR REPLACE FUNCTION public.claim_batches(
-    p_worker text, p_max integer DEFAULT 1, p_lease interval DEFAULT '60 seconds', p_messages integer DEFAULT 100
+    p_worker text, p_max integer DEFAULT 1, p_lease interval DEFAULT '60 seconds', p_messages integer DEFAULT 100,
+    p_channels text[] DEFAULT NULL
 ) RETURNS TABLE (
     organization_id uuid, batch_id text, communication_id uuid, lease_token uuid, lease_until timestamptz,
     recipient_ids uuid[]
@@ -9,16 +10,21 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
 AS $plpgsql$
-/* Lease up to p_max chunks to a worker, most urgent first, organizations in turn, and hand out up to p_messages
-   recipients of each: a row for each chunk. Commit before you send; then answer with complete_batch() or fail_batch()
-   before lease_until. What nobody answers for becomes unknown and is not sent again: fewer p_messages, fewer of them.
+/* Lease up to p_max chunks to a worker and hand out up to p_messages recipients of each: a row for each chunk, never
+   one that is leased already. Organizations take turns whatever the priority; of the organization whose turn it is the
+   most urgent chunk comes first. p_channels are those that the worker speaks, NULL all of them; turns are taken in
+   each. Commit before you send; then answer with complete_batch() or fail_batch() before lease_until. What nobody answers for becomes unknown and is not sent again: fewer p_messages, fewer of them.
    Recipients that may not be written to any more are suppressed here, those with quiet hours postponed; those who came
    back from a worker after their communication was cancelled are cancelled, too.
    Nothing while sending is frozen. A chunk of an organization that is not active is put off by 5 minutes.
-   Raises GC360 for a worker without name, p_max or p_messages outside of 1 to 100 or 1000, and a lease outside of
-   1 second to 1 hour. */
+   Raises GC360 for a worker without name, p_max or p_messages outside of 1 to 100 or 1000, a lease outside of 1 second
+   to 1 hour, and channels that there are none. */
 DECLARE
+    v_known constant text[] := '{email,sms,push,in_app}';
+    v_channels constant text[] := coalesce(p_channels, v_known);
     v_next record;
+    v_urgent record;
+    v_place tid;
     v_batch public.communication_batch_queue;
     v_message record;
     v_ids uuid[];
@@ -30,12 +36,15 @@ DECLARE
 BEGIN
     IF length(p_worker) BETWEEN 1 AND 200 AND p_max BETWEEN 1 AND 100 AND p_messages BETWEEN 1 AND 1000
         AND p_lease BETWEEN interval '1 second' AND interval '1 hour'
+        AND v_channels <@ v_known AND cardinality(v_channels) > 0
     THEN
         NULL;
     ELSE
-        RAISE EXCEPTION 'worker "%" cannot claim % chunks of % messages for %', p_worker, p_max, p_messages, p_lease
+        RAISE EXCEPTION 'worker "%" cannot claim % chunks of % messages by % for %',
+            p_worker, p_max, p_messages, v_channels, p_lease
         USING ERRCODE = 'GC360',
-            HINT = 'Give a name, 1 to 100 chunks, a lease from 1 second to 1 hour, and 1 to 1000 messages.';
+            HINT = 'Give a name, 1 to 100 chunks, a lease from 1 second to 1 hour, 1 to 1000 messages, and channels of '
+                'email, sms, push and in_app, or NULL for all.';
     END IF;
     IF (SELECT state.frozen FROM internal.sending_state AS state) THEN
         RETURN;
@@ -48,28 +57,29 @@ BEGIN
     END IF;
     WHILE p_max > 0 AND v_tries > 0 LOOP
         v_tries := v_tries - 1;
-        -- Behind the front of each priority, not from its beginning: there lie the dead rows of earlier claims, as
+        -- Behind the front of each channel, not from its beginning: there lie the dead rows of earlier claims, as
         -- long as some transaction may see them. What is missed so is found once a second, or at the end.
-        SELECT next.chunk, next.place, level.front INTO v_next
+        SELECT next.chunk, next.place, lane.front INTO v_next
         FROM (
             SELECT
-                number.priority::smallint AS priority,
+                speaks.channel,
                 CASE
                     WHEN NOT v_tended
-                        THEN pg_sequence_last_value(format('internal.queue_front_%s', number.priority)::regclass)
+                        THEN pg_sequence_last_value(format('internal.queue_front_%s', speaks.channel)::regclass)
                 END AS front
-            FROM generate_series(1, 9) AS number (priority)
-            OFFSET 0 -- one priority after the other, until one has a chunk
-        ) AS level
+            FROM unnest(v_channels) AS speaks (channel)
+            OFFSET 0 -- each sequence is read once
+        ) AS lane
         CROSS JOIN LATERAL (
-            SELECT ready AS chunk, ready.ctid AS place
+            SELECT ready AS chunk, ready.ctid AS place, ready.fair_rank
             FROM public.communication_batch_queue AS ready
             WHERE ready.state = 'ready' AND ready.operation_type = 'send'
-                AND ready.priority = level.priority AND ready.fair_rank >= coalesce(level.front, -1)
+                AND ready.channel = lane.channel AND ready.fair_rank >= coalesce(lane.front, -1)
             ORDER BY ready.fair_rank, ready.organization_id, ready.batch_id
             LIMIT 1
             FOR UPDATE SKIP LOCKED
         ) AS next
+        ORDER BY next.fair_rank
         LIMIT 1;
         IF NOT FOUND THEN
             EXIT WHEN v_tended;
@@ -78,9 +88,29 @@ BEGIN
             CONTINUE;
         END IF;
         v_batch := v_next.chunk;
+        v_place := v_next.place;
         -- A hundred dead rows are read faster than a sequence is set.
         IF v_batch.fair_rank > coalesce(v_next.front, 0) + 100 AND NOT v_tended THEN
-            PERFORM setval(format('internal.queue_front_%s', v_batch.priority)::regclass, v_batch.fair_rank);
+            PERFORM setval(format('internal.queue_front_%s', v_batch.channel)::regclass, v_batch.fair_rank);
+        END IF;
+        -- The place is the organization's. Its most urgent chunk takes it and gives its own in exchange, so that
+        -- priority moves nobody else.
+        SELECT urgent AS chunk, urgent.ctid AS place INTO v_urgent
+        FROM public.communication_batch_queue AS urgent
+        WHERE urgent.state = 'ready' AND urgent.operation_type = 'send'
+            AND urgent.organization_id = v_batch.organization_id AND urgent.channel = v_batch.channel
+            AND urgent.priority < v_batch.priority
+            AND urgent.fair_rank >= CASE WHEN v_tended THEN -1 ELSE coalesce(v_next.front, -1) END
+        ORDER BY urgent.priority, urgent.fair_rank
+        LIMIT 1
+        FOR UPDATE SKIP LOCKED;
+        IF FOUND THEN
+            UPDATE public.communication_batch_queue AS chunk
+            SET fair_rank = (v_urgent.chunk).fair_rank
+            WHERE chunk.ctid = v_place;
+            v_batch := v_urgent.chunk;
+            v_batch.fair_rank := (v_next.chunk).fair_rank;
+            v_place := v_urgent.place;
         END IF;
         SELECT organization.state, organization.time_zone, message.status, message.message_type, message.message_category,
             message.purpose, message.lawful_basis, message.window_from, message.window_until
@@ -92,7 +122,7 @@ BEGIN
         IF v_message.state <> 'active' THEN
             UPDATE public.communication_batch_queue AS chunk
             SET state = 'scheduled', run_at = clock_timestamp() + interval '5 minutes'
-            WHERE chunk.ctid = v_next.place;
+            WHERE chunk.ctid = v_place;
             CONTINUE;
         END IF;
         v_batch.leased_at := clock_timestamp();
@@ -167,8 +197,8 @@ BEGIN
         END IF;
         UPDATE public.communication_batch_queue AS chunk
         SET state = 'leased', lease_token = gen_random_uuid(), leased_by = p_worker, leased_at = v_batch.leased_at,
-            handed_out = cardinality(v_ids), lease_until = v_batch.leased_at + p_lease
-        WHERE chunk.ctid = v_next.place
+            handed_out = cardinality(v_ids), lease_until = v_batch.leased_at + p_lease, fair_rank = v_batch.fair_rank
+        WHERE chunk.ctid = v_place
         RETURNING chunk.lease_token, chunk.lease_until INTO STRICT v_batch.lease_token, v_batch.lease_until;
         organization_id := v_batch.organization_id;
         batch_id := v_batch.batch_id;
@@ -182,7 +212,7 @@ BEGIN
 END
 $plpgsql$;
 
-COMMENT ON FUNCTION public.claim_batches(text, integer, interval, integer) IS
+COMMENT ON FUNCTION public.claim_batches(text, integer, interval, integer, text[]) IS
 'Lease chunks of messages to a worker and hand out what may be sent now: a row for each chunk.';
-REVOKE ALL ON FUNCTION public.claim_batches(text, integer, interval, integer) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.claim_batches(text, integer, interval, integer) TO comms_worker;
+REVOKE ALL ON FUNCTION public.claim_batches(text, integer, interval, integer, text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.claim_batches(text, integer, interval, integer, text[]) TO comms_worker;

@@ -32,7 +32,7 @@ BEGIN
     SET
         state = CASE WHEN p_at > now() THEN 'scheduled' ELSE 'ready' END,
         run_at = greatest(p_at, now()),
-        fair_rank = greatest(chunk.fair_rank, internal.queue_front(chunk.priority))
+        fair_rank = greatest(chunk.fair_rank, internal.queue_front())
     WHERE
         chunk.organization_id = p_organization_id AND chunk.communication_id = p_communication_id
         AND chunk.state IN ('scheduled', 'ready');

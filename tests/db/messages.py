@@ -33,10 +33,11 @@ WITH message AS (
     RETURNING id
 )
 INSERT INTO public.communication_batch_queue (
-    organization_id, batch_id, operation_type, priority, state, run_at, fair_rank, communication_id,
-    communication_created_at, first_recipient_id, last_recipient_id, recipients
+    organization_id, batch_id, operation_type, channel, priority, state, run_at, fair_rank,
+    communication_id, communication_created_at, first_recipient_id, last_recipient_id, recipients
 )
-SELECT message.organization_id, format('%%s/%%s', message.id, chunk.number), 'send', message.priority,
+SELECT message.organization_id, format('%%s/%%s', message.id, chunk.number), 'send', message.message_type,
+    message.priority,
     CASE WHEN %(run_in)s::interval > '0' THEN 'scheduled' ELSE 'ready' END, now() + %(run_in)s::interval,
     %(rank)s + chunk.number * %(chunk)s + least(%(chunk)s, %(count)s), message.id, message.created_at,
     overlay(message.id::text PLACING lpad(to_hex(chunk.number * %(chunk)s), 6, '0') FROM 31)::uuid,
@@ -111,14 +112,19 @@ def queue(
 
 
 def claim(
-    worker: db.Connection, batches: int = 1, messages: int = 100, lease: str = "60 seconds"
+    worker: db.Connection,
+    batches: int = 1,
+    messages: int = 100,
+    lease: str = "60 seconds",
+    channels: list[str] | None = None,
 ) -> list[Claimed]:
     """Claim as a worker does."""
     rows = db.rows(
         worker,
         "SELECT organization_id::text, batch_id, communication_id::text, lease_token::text,"
-        " recipient_ids::text[] FROM public.claim_batches('tests', %s, %s::interval, %s)",
-        (batches, lease, messages),
+        " recipient_ids::text[] FROM public.claim_batches("
+        "'tests', %s, %s::interval, %s, %s)",
+        (batches, lease, messages, channels),
     )
     return [Claimed(**row) for row in rows]
 

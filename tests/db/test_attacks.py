@@ -155,10 +155,11 @@ def test_a_batch_renders_only_what_its_lease_handed_out(
     message = queue(owner, organization, 10)
     owner.execute(
         "INSERT INTO communication_batch_queue (organization_id, batch_id, operation_type,"
-        " priority, state, run_at, fair_rank, communication_id, communication_created_at,"
+        " channel, priority, state, run_at, fair_rank, communication_id, communication_created_at,"
         " first_recipient_id, last_recipient_id, recipients)"
         " SELECT organization_id, 'redrive/x', operation_type,"
-        " priority, state, run_at, fair_rank + 1, communication_id, communication_created_at,"
+        " channel, priority, state, run_at, fair_rank + 1, communication_id,"
+        " communication_created_at,"
         " first_recipient_id, last_recipient_id, recipients FROM communication_batch_queue"
     )
     owner.execute(

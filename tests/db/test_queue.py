@@ -112,6 +112,94 @@ def test_the_most_urgent_comes_first(
     assert served == [1, 5, 9]
 
 
+def test_a_flood_of_urgent_messages_delays_nobody_else(
+    database: Database, organization: str, owner: db.Connection, worker: db.Connection
+) -> None:
+    """A queues another most urgent chunk before each claim; B, least urgent, has half the turns."""
+    other = messages.organization(database, "B")
+    queue(owner, organization, 1000, priority=9)
+    queue(owner, other, 1000, priority=9)
+    served, urgent = [], set()
+    for _ in range(20):
+        rank = db.one_value(owner, "SELECT internal.fair_rank(%s, 'email') + 100", (organization,))
+        assert isinstance(rank, int)
+        urgent.add(queue(owner, organization, 100, priority=1, rank=rank))
+        [chunk] = claim(worker, messages=100)
+        complete(worker, chunk, chunk.results())
+        served.append(chunk)
+    assert 9 <= [one.organization_id for one in served].count(other) <= 11
+    mine = [one.communication_id for one in served if one.organization_id == organization]
+    assert set(mine[1:]) <= urgent  # and within A the urgent ones come first
+
+
+def test_what_urgent_chunks_overtake_is_sent_in_the_end(
+    database: Database, organization: str, owner: db.Connection, worker: db.Connection
+) -> None:
+    other = messages.organization(database, "B")
+    for number, of in enumerate((organization, other, organization, other)):
+        for priority in (9, 5, 1):
+            queue(owner, of, 50, chunk=10, priority=priority, rank=number * 50)
+    everybody: list[str] = []
+    while claimed := claim(worker, batches=3, messages=4):
+        for chunk in claimed:
+            everybody += chunk.recipient_ids
+            complete(worker, chunk, chunk.results())
+    assert len(everybody) == len(set(everybody)) == 600
+
+
+def test_a_worker_gets_the_channels_that_it_speaks(
+    organization: str, owner: db.Connection, worker: db.Connection
+) -> None:
+    by_channel = {queue(owner, organization, 30, channel=one): one for one in ("sms", "email")}
+    assert [
+        by_channel[one.communication_id] for one in claim(worker, 9, 10, channels=["email"])
+    ] == ["email"]
+    assert claim(worker, channels=["push", "in_app"]) == []
+    both = claim(worker, channels=["sms", "push"])
+    assert [by_channel[one.communication_id] for one in both] == ["sms"]
+
+
+def test_turns_are_taken_in_a_channel_whatever_another_one_does(
+    database: Database, organization: str, owner: db.Connection, worker: db.Connection
+) -> None:
+    """Nobody speaks sms for a while: e-mail goes on, and sms is found when somebody does."""
+    queue(owner, organization, 20, channel="sms")
+    queue(owner, organization, 3000, chunk=100)
+    for _ in range(20):
+        for chunk in claim(worker, channels=["email"], messages=100):
+            complete(worker, chunk, chunk.results())
+    [chunk] = claim(worker)
+    assert len(chunk.recipient_ids) == 20
+    other = messages.organization(database, "B")
+    rank = db.one_value(owner, "SELECT internal.fair_rank(%s, 'sms')", (other,))
+    front = db.one_value(owner, "SELECT pg_sequence_last_value('internal.queue_front_email')")
+    assert rank == front
+    assert isinstance(front, int)
+    assert front > 1000
+
+
+def test_a_worker_that_claims_again_gets_something_else(
+    database: Database, organization: str, owner: db.Connection, worker: db.Connection
+) -> None:
+    """The same name, in one call, in the next, and from another connection at the same time."""
+    message = queue(owner, organization, 400, chunk=10)
+    got = claim(worker, batches=10, messages=10)
+    got += claim(worker, batches=10, messages=4)
+
+    def again(_: int) -> list[messages.Claimed]:
+        with database.connect("wedsync_worker") as connection:
+            return [one for _ in range(4) for one in claim(connection, batches=2, messages=10)]
+
+    with ThreadPoolExecutor(4) as pool:
+        for more in pool.map(again, range(4)):
+            got += more
+    assert claim(worker, batches=10) == []
+    assert len(got) == len({one.batch_id for one in got}) == 40
+    ids = [one for chunk in got for one in chunk.recipient_ids]
+    assert len(ids) == len(set(ids)) == 340
+    assert states(owner, message) == {"sending": 340, "queued": 60}
+
+
 def test_scheduled_chunks_wait(
     organization: str, owner: db.Connection, worker: db.Connection
 ) -> None:
@@ -350,7 +438,9 @@ def test_nonsense_results_are_refused(
 @pytest.mark.parametrize(
     "arguments",
     ["NULL", "''", "'w', 0", "'w', 101", "'w', NULL", "'w', 1, '0 seconds'", "'w', 1, '2 hours'",
-     "'w', 1, NULL", "'w', 1, '1 minute', 0", "'w', 1, '1 minute', 1001"],
+     "'w', 1, NULL", "'w', 1, '1 minute', 0", "'w', 1, '1 minute', 1001",
+     "'w', 1, '1 minute', 10, '{}'", "'w', 1, '1 minute', 10, '{email,fax}'",
+     "'w', 1, '1 minute', 10, '{NULL}'"],
 )  # fmt: skip
 def test_a_claim_out_of_bounds_is_refused(worker: db.Connection, arguments: str) -> None:
     with pytest.raises(db.DatabaseError) as refusal:
@@ -364,10 +454,11 @@ def test_leases_of_overlapping_chunks_do_not_touch_each_other(
     message = queue(owner, organization, 4)
     owner.execute(
         "INSERT INTO communication_batch_queue (organization_id, batch_id, operation_type,"
-        " communication_id, communication_created_at, first_recipient_id, last_recipient_id,"
-        " recipients)"
-        " SELECT organization_id, 'again', 'send', communication_id, communication_created_at,"
-        " first_recipient_id, last_recipient_id, recipients FROM communication_batch_queue"
+        " channel, communication_id, communication_created_at, first_recipient_id,"
+        " last_recipient_id, recipients)"
+        " SELECT organization_id, 'again', 'send', channel, communication_id,"
+        " communication_created_at, first_recipient_id, last_recipient_id, recipients"
+        " FROM communication_batch_queue"
     )
     first, second = claim(worker, batches=2, messages=2)
     assert len({*first.recipient_ids, *second.recipient_ids}) == 4

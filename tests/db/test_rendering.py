@@ -208,11 +208,11 @@ FROM internal.field_key(%s) AS made WHERE recipient.id = %s
 LEASE = """
 WITH lease AS (
     INSERT INTO public.communication_batch_queue (
-        organization_id, batch_id, operation_type, state, communication_id,
+        organization_id, batch_id, operation_type, channel, state, communication_id,
         communication_created_at, first_recipient_id, last_recipient_id, recipients,
         lease_token, leased_by, leased_at, handed_out, lease_until
     )
-    SELECT min(organization_id::text)::uuid, %(batch)s, 'send', 'leased', %(message)s,
+    SELECT min(organization_id::text)::uuid, %(batch)s, 'send', min(channel), 'leased', %(message)s,
         min(communication_created_at), min(id::text)::uuid, max(id::text)::uuid, count(*),
         %(token)s, 'w', now(), count(*), now() + %(for)s::interval
     FROM public.communication_recipients WHERE communication_id = %(message)s

@@ -107,6 +107,16 @@ def test_everybody_gets_one_message(desk: Desk) -> None:
     assert desk.states() == {"sent": set(desk.attempts())}
 
 
+def test_a_worker_of_another_channel_leaves_it_alone(desk: Desk) -> None:
+    code, out, err = ended(desk.start("--once", "--channel", "sms", "--channel", "push"))
+    assert (code, json.loads(out)) == (0, {}), err
+    assert len(desk.states()["queued"]) == GUESTS
+    code, _, err = ended(desk.start("--once", "--channel", "fax"))
+    assert (code, "No provider carries 'fax'; they carry: email" in err) == (2, True), err
+    code, out, err = ended(desk.start("--once", "--channel", "email"))
+    assert (code, json.loads(out)) == (0, {"sent": GUESTS}), err
+
+
 def test_what_was_rendered_is_what_was_queued(desk: Desk) -> None:
     desk.start("--once").wait(30)
     line = json.loads(desk.sink.read_text().splitlines()[0])

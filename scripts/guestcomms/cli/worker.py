@@ -37,6 +37,15 @@ def run_worker(
             f" {SMTP_PASSWORD} and {WEBHOOK_TOKEN}.",
         ),
     ],
+    channel: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--channel",
+            metavar="CHANNEL",
+            help="Claim messages of this channel only, once for each: email, sms, push, in_app."
+            " Without it: all that the providers carry.",
+        ),
+    ] = None,
     dsn: Annotated[
         str | None,
         typer.Option(
@@ -106,7 +115,7 @@ def run_worker(
     """
     if metrics_file is not None and metrics_file.suffix != ".prom":
         raise UsageError(f"--metrics-file {metrics_file} is read by nobody; let it end in .prom.")
-    providers = routes(provider)
+    providers = routes(provider, channels=channel or ())
     target = dsn or load_stack(context).dsn("worker")
     stop = Stop(parent)
     stop.listen()
@@ -124,6 +133,7 @@ def run_worker(
         return
     arguments = [
         *(word for one in provider for word in ("--provider", one)),
+        *(word for one in channel or () for word in ("--channel", one)),
         *("--slice", str(messages), "--lease", str(lease), "--poll", str(poll)),
         *(["--once"] if once else []),
         *("--parent", str(os.getpid())),

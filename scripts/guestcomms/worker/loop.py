@@ -26,7 +26,6 @@ logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
-NO_PROVIDER_SECONDS = 5.0
 INTERRUPTED = Outcome("unknown", error_code="interrupted")
 EXTEND_AFTER = 1 / 3
 """Part of a lease that may pass before it is extended."""
@@ -91,7 +90,9 @@ class Worker:
         pause = FIRST_PAUSE_SECONDS
         while not self._stop.asked:
             try:
-                return self._queue.claim(self._settings.slice, self._settings.lease_seconds)
+                return self._queue.claim(
+                    self._settings.slice, self._settings.lease_seconds, sorted(self._providers)
+                )
             except db.ConnectionLostError as error:
                 pause = self._reconnect(error, pause)
         return None
@@ -131,10 +132,7 @@ class Worker:
         for message in messages:
             if self._stop.asked or not self._hold(claim):
                 return None
-            provider = self._providers.get(message.channel)
-            if provider is None:
-                logger.warning("No provider carries %s; give one.", message.channel)
-                return NO_PROVIDER_SECONDS
+            provider = self._providers[message.channel]
             # Whatever ends us while it is on its way: it may have arrived.
             results.append(Result(message.recipient_id, INTERRUPTED, provider.name))
             try:

@@ -23,12 +23,14 @@ LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
 def routes(
-    specifications: Sequence[str], environment: Mapping[str, str] = os.environ
+    specifications: Sequence[str],
+    environment: Mapping[str, str] = os.environ,
+    channels: Sequence[str] = (),
 ) -> dict[str, Provider]:
     """Channel → the provider that carries it, from `[CHANNEL=]URL` each.
 
-    Without a channel a provider carries all of its own that no other one is named for.
-    Raises `UsageError`.
+    Without a channel a provider carries all of its own that no other one is named for; `channels`
+    leaves only those. Raises `UsageError`.
     """
     named: dict[str, Provider] = {}
     others: dict[str, Provider] = {}
@@ -50,7 +52,12 @@ def routes(
                 f"Two providers carry {twice[0]}; write which one does, such as {twice[0]}=URL."
             )
         taken.update(dict.fromkeys(channels, provider))
-    return others | named
+    carried = others | named
+    if missing := sorted(set(channels) - set(carried)):
+        raise UsageError(
+            f"No provider carries {missing[0]!r}; they carry: {', '.join(sorted(carried))}."
+        )
+    return {name: one for name, one in carried.items() if not channels or name in channels}
 
 
 def make(url: str, environment: Mapping[str, str] = os.environ) -> Provider:

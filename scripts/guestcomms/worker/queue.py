@@ -79,15 +79,18 @@ class Queue:
     def __init__(self, session: db.Session, worker: str) -> None:
         self._session, self._worker = session, worker
 
-    def claim(self, messages: int, lease_seconds: float) -> Claim | None:
-        """Lease a slice. A lost answer leaves a lease behind, which ends by itself."""
+    def claim(self, messages: int, lease_seconds: float, channels: Sequence[str]) -> Claim | None:
+        """Lease a slice of one of these channels.
+
+        A lost answer leaves a lease behind, which ends by itself.
+        """
         asked_at = time.monotonic()
         found = self._session.rows(
             "SELECT claimed.organization_id::text, claimed.batch_id,"
             " claimed.communication_id::text, claimed.lease_token::text,"
             " claimed.recipient_ids::text[]"
-            " FROM public.claim_batches(%s, 1, make_interval(secs => %s), %s) AS claimed",
-            (self._worker, lease_seconds, messages),
+            " FROM public.claim_batches(%s, 1, make_interval(secs => %s), %s, %s) AS claimed",
+            (self._worker, lease_seconds, messages, list(channels)),
         )
         if not found:
             return None

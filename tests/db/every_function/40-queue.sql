@@ -16,10 +16,10 @@ SELECT message.organization_id, overlay(message.id::text PLACING '00000' || numb
 FROM public.guest_communications AS message CROSS JOIN generate_series(1, 3) AS number
 WHERE message.message_title = 'Queue';
 INSERT INTO public.communication_batch_queue (
-    organization_id, batch_id, operation_type, communication_id, communication_created_at, first_recipient_id,
-    last_recipient_id, recipients, priority
+    organization_id, batch_id, operation_type, channel, communication_id, communication_created_at,
+    first_recipient_id, last_recipient_id, recipients, priority
 )
-SELECT message.organization_id, 'every-function', 'send', message.id, message.created_at,
+SELECT message.organization_id, 'every-function', 'send', message.message_type, message.id, message.created_at,
     overlay(message.id::text PLACING '000001' FROM 31)::uuid,
     overlay(message.id::text PLACING '000003' FROM 31)::uuid, 3, 1
 FROM public.guest_communications AS message WHERE message.message_title = 'Queue';

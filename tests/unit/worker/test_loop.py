@@ -31,14 +31,16 @@ class FakeQueue:
     told: dict[str, Outcome | None] = field(default_factory=dict)
     lease_seconds: float = 10.0
     claimed: bool = False
+    channels: Sequence[str] = ()
 
     def trouble(self, call: str) -> None:
         self.calls.append(call)
         if waiting := self.troubles.get(call):
             raise waiting.pop(0)
 
-    def claim(self, messages: int, lease_seconds: float) -> Claim | None:
+    def claim(self, messages: int, lease_seconds: float, channels: Sequence[str]) -> Claim | None:
         self.trouble("claim")
+        self.channels = channels
         if self.claimed:
             return None
         self.claimed = True
@@ -222,12 +224,9 @@ def test_a_slice_that_cannot_be_rendered_is_given_back(queue: FakeQueue) -> None
     assert queue.calls == ["claim", "render", "fail", "claim"]
 
 
-def test_a_channel_without_provider_is_given_back(queue: FakeQueue, message: Message) -> None:
-    queue.messages = [replace(message, channel="sms")]
-    stop = Stop()
-    stop.wait = lambda seconds: None  # type: ignore[method-assign] # noqa: ARG005
-    work(queue, FakeProvider(), stop)
-    assert list(queue.told.values()) == [None]
+def test_it_claims_the_channels_that_it_has_providers_for(queue: FakeQueue) -> None:
+    work(queue, FakeProvider())
+    assert queue.channels == ["email", "push"]
 
 
 def test_a_lease_shorter_than_a_message_may_take_is_refused(queue: FakeQueue) -> None:
