@@ -26,9 +26,8 @@ from infra.machine.model import Role
 from infra.machine.postgres import dynamic_configuration
 from infra.paths import AGENT
 from infra.spec import DATABASE, ClusterSpec, LocalPlace
-from infra.trust import Authority, Certificate, Login, Secret
+from infra.trust import Certificate, Keyring, Secret
 
-LOGIN_ROLES = ("app", "worker", "ops", "auditor", "report", "monitor", "migrator")
 HOSTS = {"store-1": 5, "proxy-1": 6, "monitor-1": 7, "drill-1": 8}
 FIRST_DATABASE_HOST = 11
 """Host numbers in the network, fixed for every machine: adding one moves no other."""
@@ -69,23 +68,13 @@ class LocalCluster(ComponentResource):
         return {"machine": base.tag, "store": store.tag}
 
     def _trust(self) -> None:
-        child, kept = self._child, ResourceOptions(parent=self, protect=True)
-        self._authority = Authority(
-            "authority", common_name=f"guestcomms {self._spec.stack}", opts=child
-        )
-        # Backups cannot be read without the first, stored fields not without the second.
-        self._cipher = Secret("repository-cipher", 48, kept)
-        self._key_encryption_key = Secret("key-encryption-key", 32, kept)
+        self._keyring = Keyring(self._spec.stack, DATABASE, self._child)
         self._s3 = {
             identity: {
-                "access_key": Secret(f"s3-{identity}-access-key", 15, child).value,
-                "secret_key": Secret(f"s3-{identity}-secret-key", 30, child).value,
+                "access_key": Secret(f"s3-{identity}-access-key", 15, self._child).value,
+                "secret_key": Secret(f"s3-{identity}-secret-key", 30, self._child).value,
             }
             for identity in ("admin", "backup", "drill")
-        }
-        self._logins = {
-            role: Login(f"login-{role}", f"{DATABASE}_{role}", f"comms_{role}", child)
-            for role in LOGIN_ROLES
         }
 
     def _place_machines(self) -> None:
@@ -118,17 +107,12 @@ class LocalCluster(ComponentResource):
         )
 
     def _place(self, item: MachineModel, waits_for: list[Machine]) -> Machine:
-        certificate = Certificate(
+        published = self._is_published(item)
+        certificate = self._keyring.certificate(
             item.name,
-            self._authority,
-            common_name=item.name,
             # Only who is reached through a published port may answer there.
-            dns_names=[item.name, *(["localhost"] if self._is_published(item) else [])],
-            ip_addresses=[
-                self._addresses[item.name],
-                *(["127.0.0.1"] if self._is_published(item) else []),
-            ],
-            opts=self._child,
+            [item.name, *(["localhost"] if published else [])],
+            [self._addresses[item.name], *(["127.0.0.1"] if published else [])],
         )
         volumes = {
             volume.path: Volume(
@@ -186,22 +170,10 @@ class LocalCluster(ComponentResource):
 
     def _secrets(self, item: MachineModel, certificate: Certificate) -> dict[str, Output[str]]:
         identity = "drill" if item.role is Role.DRILL else "backup"
-        made = {
-            "ca.crt": self._authority.bundle,
-            "machine.crt": certificate.certificate,
-            "machine.key": certificate.private_key,
-            "repository.json": Output.json_dumps(
-                {**self._s3[identity], "cipher_passphrase": self._cipher.value}
-            ),
-            "key_encryption_key": self._key_encryption_key.value,
-            "logins.json": Output.json_dumps(
-                Output.all(*(login.roles for login in self._logins.values())).apply(
-                    lambda roles: {name: each for login in roles for name, each in login.items()}
-                )
-            ),
-            "s3.json": Output.json_dumps(self._s3),
-        }
-        return {name: Output.secret(made[name]) for name in item.secrets}
+        files = self._keyring.files(item.secrets, certificate, self._s3[identity])
+        if "s3.json" in item.secrets:
+            files["s3.json"] = Output.secret(Output.json_dumps(self._s3))
+        return files
 
     def _make_outputs(self) -> dict[str, Any]:
         return {
@@ -212,8 +184,8 @@ class LocalCluster(ComponentResource):
             "endpoints": {
                 key: {"host": "127.0.0.1", "port": port} for key, port in self._ports.items()
             },
-            "ca_certificate": self._authority.bundle,
-            "logins": {role: login.login for role, login in self._logins.items()},
+            "ca_certificate": self._keyring.authority.bundle,
+            "logins": {role: login.login for role, login in self._keyring.logins.items()},
             "machines": {
                 item.name: {
                     "role": item.role.value,

@@ -3,6 +3,7 @@
 Nothing of this room knows where machines run: every place takes its trust from here.
 """
 
+from infra.trust.keyring import LOGIN_ROLES, Keyring
 from infra.trust.resources import Authority, Certificate, Login, Secret
 
-__all__ = ["Authority", "Certificate", "Login", "Secret"]
+__all__ = ["LOGIN_ROLES", "Authority", "Certificate", "Keyring", "Login", "Secret"]
