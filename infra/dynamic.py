@@ -5,6 +5,8 @@ change of code is no change of the resource, but a provider that is renamed or m
 an alias under its old path, or existing stacks can neither refresh nor delete it.
 """
 
+import logging
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,6 +14,26 @@ from pulumi.dynamic import DiffResult, ResourceProvider
 from pulumi.output import Unknown
 
 Props = dict[str, Any]
+
+
+class PlaceError(Exception):
+    """A place cannot do what was asked; the message says what to do."""
+
+
+class _NoTraceback(logging.Filter):
+    """Keep the traceback of an expected error out of the engine's output."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], PlaceError))
+
+
+logging.getLogger("grpc._server").addFilter(_NoTraceback())
+
+
+def progress(line: str) -> None:
+    """Show a line in the output of Pulumi, which reads what its plugins write."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 class Provider(ResourceProvider):

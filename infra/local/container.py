@@ -3,16 +3,16 @@
 import hashlib
 import json
 import time
-from dataclasses import dataclass
 from typing import Any, cast
 
 from docker.errors import APIError, ImageNotFound, NotFound
 from docker.models.containers import Container
 from docker.types import EndpointConfig, LogConfig
 
-from infra.dynamic import Props
+from infra.dynamic import PlaceError, Props
+from infra.gate import AGENT, Answer
 from infra.local.delivery import place_files, read_agent, seed
-from infra.local.engine import PlaceError, engine, explain, remove_container
+from infra.local.engine import engine, explain, remove_container
 from infra.local.names import MACHINE, Owner
 from infra.local.ports import LOOPBACK, Port, in_use, refused
 
@@ -34,15 +34,6 @@ CPU_PERIOD = 100_000  # microseconds
 BOOT_SECONDS = 180
 POLL_SECONDS = 0.5
 MIB = 1 << 20
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a command in a container returned."""
-
-    code: int
-    output: str
-    errors: str
 
 
 def find(owner: Owner, machine: str) -> Container | None:
@@ -180,7 +171,7 @@ def wait_until_booted(container: Container, machine: str) -> None:
 
 def prepare(container: Container, machine: str) -> None:
     """Have the agent put delivered files where the services look for them."""
-    answer = run(container, "/opt/guestcomms/agent.pyz", "prepare")
+    answer = run(container, AGENT, "prepare")
     if answer.code != 0:
         reason = (answer.errors or answer.output).strip()
         raise PlaceError(f"machine {machine}: `agent prepare` failed: {reason}. {_look(machine)}")

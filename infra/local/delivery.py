@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.local.engine import PlaceError
+from infra.dynamic import PlaceError
 
 SEED = "var/lib/cloud/seed/nocloud"
 FOLDER = "etc/guestcomms"

@@ -1,8 +1,6 @@
 """The Docker engine: the one connection to it, and its errors in words a user can act on."""
 
 import functools
-import logging
-import sys
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +10,7 @@ import requests
 from docker.errors import APIError, DockerException
 from docker.models.containers import Container
 
+from infra.dynamic import PlaceError, progress
 from infra.local.names import Owner
 
 TIMEOUT = 150
@@ -19,20 +18,6 @@ TIMEOUT = 150
 
 STOP_SECONDS = 90
 """Time a machine gets to shut its services down in order before it is killed."""
-
-
-class PlaceError(Exception):
-    """The place `local` cannot do what was asked; the message says what to do."""
-
-
-class _NoTraceback(logging.Filter):
-    """Keep the traceback of an expected error out of the engine's output."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], PlaceError))
-
-
-logging.getLogger("grpc._server").addFilter(_NoTraceback())
 
 
 @functools.cache
@@ -60,12 +45,6 @@ def _unreachable(reason: str) -> str:
         "no Docker engine answers: start it (`sudo systemctl start docker`), run `make tools` to "
         f"install it on Debian, or set DOCKER_HOST to one that runs ({reason})"
     )
-
-
-def progress(line: str) -> None:
-    """Show a line in the output of Pulumi, which reads what its plugins write."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 def explain(error: APIError) -> str:

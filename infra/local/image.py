@@ -12,8 +12,8 @@ from docker.errors import APIError, ImageNotFound
 from pulumi import Output, ResourceOptions
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
-from infra.dynamic import Props, Provider, changed
-from infra.local.engine import PlaceError, engine, explain, progress
+from infra.dynamic import PlaceError, Props, Provider, changed, progress
+from infra.local.engine import engine, explain
 
 LABEL = "guestcomms.image"
 CHUNK = 1 << 20

@@ -18,10 +18,11 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from infra.dynamic import Props, Provider, changed, replacement
+from infra.dynamic import Props, Provider, changed, progress, replacement
+from infra.gate import HEALTH_SECONDS
 from infra.local import container as containers
 from infra.local import gate
-from infra.local.engine import engine, progress, refuse_other_clone, remove_container
+from infra.local.engine import engine, refuse_other_clone, remove_container
 from infra.local.names import Owner
 from infra.local.ports import Port, taken
 
@@ -111,7 +112,7 @@ class MachineArgs:
     ports: Sequence[Port] = ()
     peers: Sequence[str] = ()
     """For a database machine the names of the others: its changes pass the health gate."""
-    health_timeout_seconds: int = gate.HEALTH_SECONDS
+    health_timeout_seconds: int = HEALTH_SECONDS
 
     @property
     def props(self) -> Props:

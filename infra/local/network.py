@@ -17,8 +17,8 @@ from pulumi.dynamic import (
     Resource,
 )
 
-from infra.dynamic import Props, Provider, replacement
-from infra.local.engine import PlaceError, engine, explain, refuse_other_clone, remove_leftovers
+from infra.dynamic import PlaceError, Props, Provider, replacement
+from infra.local.engine import engine, explain, refuse_other_clone, remove_leftovers
 from infra.local.names import Owner
 
 RANGE = ipaddress.ip_network("10.213.0.0/16")

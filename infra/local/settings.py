@@ -7,10 +7,9 @@ from typing import Any
 from pulumi import ResourceOptions
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
-from infra.dynamic import Props, Provider, changed
-from infra.local.container import run
-from infra.local.engine import PlaceError, progress
-from infra.local.gate import AGENT, first_answer, reason, running_machines
+from infra.dynamic import PlaceError, Props, Provider, changed, progress
+from infra.gate import ask_agent
+from infra.local.gate import running_machines
 from infra.local.names import Owner
 
 
@@ -71,15 +70,4 @@ def _text(settings: Mapping[str, Any]) -> str:
 
 
 def _agent(props: Props, *verb: str) -> dict[str, Any]:
-    """Run an agent's verb on the leader, or where nobody leads on any machine that runs."""
-    running = running_machines(Owner.of(props), props["database_machines"])
-    health = first_answer(running.values())
-    if isinstance(health, str):
-        raise PlaceError(
-            f"the settings need a running cluster: {health}. See `.venv/bin/guestcomms status`"
-        )
-    container = running.get(health.get("leader") or "") or next(iter(running.values()))
-    answer = run(container, AGENT, *verb)
-    if answer.code != 0:
-        raise PlaceError(f"the settings are not applied: {reason(answer)}")
-    return dict(json.loads(answer.output))
+    return ask_agent(running_machines(Owner.of(props), props["database_machines"]), *verb)

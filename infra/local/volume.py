@@ -5,8 +5,8 @@ from docker.models.volumes import Volume as DockerVolume
 from pulumi import Output, ResourceOptions
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource
 
-from infra.dynamic import Props, Provider, replacement
-from infra.local.engine import PlaceError, engine, explain, refuse_other_clone, remove_leftovers
+from infra.dynamic import PlaceError, Props, Provider, replacement
+from infra.local.engine import engine, explain, refuse_other_clone, remove_leftovers
 from infra.local.names import MACHINE, Owner
 
 

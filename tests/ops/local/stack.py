@@ -15,7 +15,8 @@ import docker
 from docker.models.containers import Container
 
 from infra.agent.build import build
-from infra.local.container import Answer, run
+from infra.gate import Answer
+from infra.local.container import run
 from infra.local.names import Owner
 from infra.machine import machines
 from infra.machine.image import dockerfile

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from infra.dynamic import PlaceError
+from infra.gate import missing_health
 from infra.local.delivery import place_files, read_agent, seed
-from infra.local.engine import PlaceError
-from infra.local.gate import missing_health
 from infra.local.image import image_tag
 from infra.local.names import Owner
 from infra.local.network import subnets

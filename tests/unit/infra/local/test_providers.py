@@ -8,9 +8,8 @@ import pytest
 from pulumi.dynamic.dynamic import serialize_provider
 from pulumi.runtime import rpc
 
-from infra.dynamic import Props, Provider
+from infra.dynamic import PlaceError, Props, Provider
 from infra.local.container import DEFINING
-from infra.local.engine import PlaceError
 from infra.local.gate import ClusterProvider
 from infra.local.image import ImageProvider
 from infra.local.machine import MachineProvider
