@@ -205,6 +205,7 @@ class RecoveryTimes(Section):
     loop_wait: int
     retry_timeout: int
     primary_start_timeout: int
+    primary_stop_timeout: int
     check_interval: float
     check_fall: int
 
@@ -218,15 +219,15 @@ class RecoveryTimes(Section):
 
 RECOVERY_TIMES: Mapping[RecoveryPlan, RecoveryTimes] = {
     RecoveryPlan.FAST: RecoveryTimes(
-        ttl=20, loop_wait=5, retry_timeout=5, primary_start_timeout=10,
+        ttl=20, loop_wait=5, retry_timeout=5, primary_start_timeout=10, primary_stop_timeout=10,
         check_interval=1, check_fall=2,
     ),
     RecoveryPlan.NORMAL: RecoveryTimes(
-        ttl=30, loop_wait=5, retry_timeout=10, primary_start_timeout=25,
+        ttl=30, loop_wait=5, retry_timeout=10, primary_start_timeout=25, primary_stop_timeout=15,
         check_interval=2, check_fall=2,
     ),
     RecoveryPlan.WIDE: RecoveryTimes(
-        ttl=120, loop_wait=20, retry_timeout=30, primary_start_timeout=95,
+        ttl=120, loop_wait=20, retry_timeout=30, primary_start_timeout=95, primary_stop_timeout=60,
         check_interval=4, check_fall=3,
     ),
 }  # fmt: skip

@@ -21,6 +21,10 @@ def dynamic_configuration(spec: ClusterSpec) -> dict[str, object]:
         "loop_wait": times.loop_wait,
         "retry_timeout": times.retry_timeout,
         "primary_start_timeout": times.primary_start_timeout,
+        # A leader that is cut off waits for standbys that cannot answer, and pg_cron's launcher
+        # waits with it whatever it is told: without this its shutdown would never end. Patroni
+        # kills it, which is safe where every acknowledged commit is on a standby.
+        "primary_stop_timeout": times.primary_stop_timeout,
         "maximum_lag_on_failover": 1048576,
         "synchronous_mode": _synchronous_mode(spec),
         "synchronous_mode_strict": spec.postgres.synchronous_strict,

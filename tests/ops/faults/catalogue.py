@@ -17,7 +17,7 @@ from typing import Any
 from infra.local.image import ImageProvider, image_tag
 from infra.machine.image import dockerfile, setup_script
 from tests.ops.cluster.harness import CommandFailedError
-from tests.ops.faults.stage import CLOCK_UNIT, SMALL_DISK, Stage, wait
+from tests.ops.faults.stage import CLOCK_UNIT, PATRONI, SMALL_DISK, Stage, wait
 
 SPARE_MIB = 200
 CLOCK_STEP = 3600
@@ -263,6 +263,19 @@ def lose_store(scene: Scene) -> Iterator[None]:
         raise CommandFailedError(f"the archive has no {', '.join(missing)}")
 
 
+def kill_leader_without_store(scene: Scene) -> Iterator[None]:
+    """The leader dies while the archive cannot be asked: a promotion must not wait for it."""
+    stage = scene.stage
+    store, leader = stage.container("store-1"), stage.container(stage.leader)
+    yield
+    store.kill()
+    time.sleep(2)
+    leader.kill()
+    yield
+    store.start()
+    leader.start()
+
+
 def slow_network(scene: Scene) -> Iterator[None]:
     """The leader's network loses packets and is slow.
 
@@ -382,6 +395,9 @@ def second_primary(scene: Scene) -> Iterator[None]:
     yield
     stage.superuser(machine, "ALTER SYSTEM RESET synchronous_standby_names")
     _patronictl(stage, machine, "resume --wait")
+    # The archive holds the false timeline's history now, and every standby that starts would look
+    # for it: a timeline of the real leader's own, newer than the false one, leads them back.
+    stage.on(stage.leader, "/opt/guestcomms/agent.pyz handover")
     _patronictl(stage, machine, f"reinit wedsync {machine} --force --wait")
 
 
@@ -401,7 +417,7 @@ def _etcd_leader(stage: Stage) -> str:
 
 
 def _patronictl(stage: Stage, machine: str, command: str) -> None:
-    stage.on(machine, f"runuser -u postgres -- patronictl -c /etc/patroni/conf.d {command}")
+    stage.on(machine, f"runuser -u postgres -- patronictl -c {PATRONI} {command}")
 
 
 def _synchronous_mode(stage: Stage, mode: str) -> None:
@@ -485,6 +501,8 @@ FAULTS = {
               lose_etcd_quorum),
         Fault("fill-disk", "leader's disk full", Group.OTHER, fill_disk),
         Fault("lose-store", "S3 store gone", Group.OTHER, lose_store),
+        Fault("lose-store-and-leader", "S3 store gone, then the leader killed", Group.OTHER,
+              kill_leader_without_store),
         Fault("skew-clock", "leader's clock an hour ahead, then an hour behind", Group.OTHER,
               skew_clock),
         Fault("slow-network", "leader's network slow and lossy for 30 s", Group.OTHER,

@@ -17,6 +17,7 @@ RULES = "faults"
 REAL_DISK = "/mnt/real-disk"
 SMALL_DISK = "/var/lib/postgresql"
 CLOCK_UNIT = "/etc/systemd/system/patroni.service.d/90-clock.conf"
+PATRONI = "/etc/patroni/conf.d"
 WHOLE_SECONDS = 300
 
 wait = partial(wait_until, poll_seconds=0.5)
@@ -62,6 +63,7 @@ class Stage(Cluster):
     def renew(self) -> None:
         """Bring the cluster up, or make one whole again that a fault or a killed run left."""
         self.mend()
+        self._rebuild_standbys()
         self.pulumi("cancel", "--yes", ok=False)
         self.run("up", "--yes")
         self.wait_healthy(WHOLE_SECONDS)
@@ -85,6 +87,22 @@ class Stage(Cluster):
                 self.on(machine, "systemctl start --no-block etcd patroni")
             except (CommandFailedError, ValueError):
                 continue
+
+    def _rebuild_standbys(self) -> None:
+        """Copy standbys that do not come back anew: what a person would do next."""
+        try:
+            self.wait_healthy(60)
+        except (AssertionError, ValueError):
+            for machine, member in self._members().items():
+                if member["state"] not in {"running", "streaming", "unreachable"}:
+                    command = f"reinit wedsync {machine} --force --wait"
+                    self.on(machine, f"runuser -u postgres -- patronictl -c {PATRONI} {command}")
+
+    def _members(self) -> dict[str, Any]:
+        try:
+            return dict(self.health()["members"])
+        except (AssertionError, ValueError):
+            return {}  # there is no cluster yet
 
     def close(self) -> None:
         """Take everything down, and forget it."""
@@ -134,7 +152,7 @@ class Stage(Cluster):
         if self.leader == machine:
             return
         command = f"switchover wedsync --candidate {machine} --force"
-        self.on(machine, f"runuser -u postgres -- patronictl -c /etc/patroni/conf.d {command}")
+        self.on(machine, f"runuser -u postgres -- patronictl -c {PATRONI} {command}")
         wait(lambda: self.leader == machine, 60)
         self.wait_healthy(WHOLE_SECONDS)
 
