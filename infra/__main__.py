@@ -20,17 +20,18 @@ def main() -> None:
         )
     except SpecError as error:
         raise pulumi.RunError(f"the configuration of this stack is not valid\n{error}") from None
-    for name, output in _placed(spec).items():
+    for name, output in _placed(spec, config).items():
         pulumi.export(name, output)
 
 
-def _placed(spec: ClusterSpec) -> Mapping[str, Any]:
+def _placed(spec: ClusterSpec, config: pulumi.Config) -> Mapping[str, Any]:
     """Put the cluster where the stack says; what another place needs is not even imported."""
     match spec.place.kind:
         case "local":
             from infra.local.cluster import LocalCluster
 
-            return LocalCluster(spec.stack, spec).outputs
+            secrets = config.get_secret_object("receiver_secrets") or pulumi.Output.secret({})
+            return LocalCluster(spec.stack, spec, secrets).outputs
         case "aws":
             from infra.aws.cluster import AwsCluster
 

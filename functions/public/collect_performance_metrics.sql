@@ -10,7 +10,7 @@ AS $plpgsql$
    internal.measure_probes(), because nothing in PostgreSQL keeps the times of single calls. */
 BEGIN
     FOREACH source IN ARRAY ARRAY[
-        'statements', 'probes', 'percentiles', 'sessions', 'database', 'queue', 'sizes'
+        'statements', 'probes', 'percentiles', 'sessions', 'database', 'queue', 'delivery', 'sizes'
     ] LOOP
         BEGIN
             EXECUTE format(

@@ -14,6 +14,7 @@ UNIX_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}\Z")
 HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}\Z")
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")
 REGION = re.compile(r"[a-z0-9-]{1,40}\Z")
+RECEIVER = re.compile(r"[a-z][a-z0-9-]{0,30}\Z")
 PATH = re.compile(r"(/[A-Za-z0-9][A-Za-z0-9._-]*)+\Z")
 FILE_MODE = re.compile(r"0?[0-7]{3}\Z")
 SECRET = re.compile(

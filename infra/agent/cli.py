@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 
 from infra.agent import (
+    alerts,
     bootstrap,
     certificates,
     facts,
@@ -115,6 +116,11 @@ def _settings(options: argparse.Namespace) -> int:
     return 0
 
 
+def _alerts(options: argparse.Namespace) -> int:
+    alerts.serve(options.port, paths.ALERTS, _stop_on_signal())
+    return 0
+
+
 def _print(report: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(report, indent=1) + "\n")
 
@@ -168,6 +174,10 @@ def _parser() -> argparse.ArgumentParser:
         "print until when certificates are good; exit 0 only if every port shows the present one",
     )
     verb("sessions", _sessions, "print how many connections each login has here (as postgres)")
+    served = verb("alerts", _alerts, "write down every message of Alertmanager (on the monitor)")
+    served.add_argument(
+        "--port", required=True, type=int, help="where it comes in, on the loopback"
+    )
     verb("handover", _handover, "let another machine lead, if this one does, and print who leads")
     applied = verb("settings", _settings, "print Patroni's dynamic configuration as JSON")
     applied.add_argument(

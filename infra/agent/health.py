@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from infra.agent import bootstrap, database, etcd, machine_health, paths, patroni
+from infra.agent import bootstrap, database, etcd, machine_health, monitor, paths, patroni
 from infra.agent.errors import AgentError
 from infra.agent.facts import Machine
 from infra.agent.run import one_line
@@ -43,8 +43,9 @@ def report(machine: Machine) -> Mapping[str, Any]:
 
 def look(machine: Machine) -> Seen:
     """Ask everyone at once, each with its own short deadline."""
-    with ThreadPoolExecutor(max_workers=1) as pool:
+    with ThreadPoolExecutor(max_workers=2) as pool:
         asked_etcd = pool.submit(etcd.members, machine.database_machines)
+        asked_monitor = pool.submit(monitor.look)
         members = patroni.members(machine.database_machines)
         name = leader_of(members)
         return Seen(
@@ -52,6 +53,7 @@ def look(machine: Machine) -> Seen:
             members=members,
             leader=ask_leader(machine, name) if name else Leader(error="there is no leader to ask"),
             etcd=asked_etcd.result(),
+            monitor=asked_monitor.result(),
             bootstrap_wanted=_wanted(),
             stanza_ready=paths.STANZA_READY.exists(),
             refused=paths.REFUSED.read_text().strip() if paths.REFUSED.exists() else None,

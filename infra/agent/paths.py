@@ -22,8 +22,11 @@ POOLS = Path("/etc/pgbouncer/pools.ini")  # included by pgbouncer.ini; its direc
 POOLER_USERS = Path("/etc/pgbouncer/userlist.txt")
 REPOSITORY_CONFIGURATION = Path("/etc/pgbackrest/conf.d/repository.conf")
 PATRONI_SETTINGS = Path("/etc/patroni/conf.d/20-settings.yml")
+RECEIVERS = CONFIGURATION / "receivers"  # secrets of Alertmanager's receivers, a file each
 STORE_IDENTITIES = Path("/etc/seaweedfs/s3.json")
 HOSTS = Path("/etc/hosts")
+
+ALERTS = Path("/var/lib/prometheus/alerts/received.jsonl")  # what Alertmanager said, on the monitor
 
 STATE = Path("/var/lib/guestcomms")
 REFUSED = STATE / "refused"  # why `initialize` would not make a cluster

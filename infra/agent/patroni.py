@@ -63,15 +63,23 @@ def switchover(leader: str, candidate: str, timeout: float) -> tuple[int, str]:
 
 
 def request(
-    name: str, method: str, path: str, body: Mapping[str, Any] | None = None, *, timeout: float
+    name: str,
+    method: str,
+    path: str,
+    body: Mapping[str, Any] | None = None,
+    *,
+    timeout: float,
+    port: int = PORT,
 ) -> tuple[int, str]:
     """Send one request to machine `name` and return status and text.
+
+    Other programs than Patroni that are asked like this have another `port`.
 
     Raises:
         OSError: no connection, no trusted certificate, or no answer within `timeout` seconds.
         http.client.HTTPException: the answer is not HTTP.
     """
-    connection = http.client.HTTPSConnection(name, PORT, timeout=timeout, context=_tls())
+    connection = http.client.HTTPSConnection(name, port, timeout=timeout, context=_tls())
     try:
         headers = {"Content-Type": "application/json"} if body else {}
         connection.request(method, path, json.dumps(body) if body else None, headers)

@@ -106,6 +106,11 @@ def files(machine: Machine, place: Place, secret: SecretReader, present: Present
     if machine.role == "store":
         identities = store_identities(place.repository.bucket, _json(secret, "s3.json"))
         yield File(paths.STORE_IDENTITIES, identities, "root", "root", 0o600)
+    if machine.role == "monitor":
+        for name, value in _json(secret, "receivers.json").items():
+            checks.text(name, "receivers.json", checks.RECEIVER)
+            word = checks.text(value, f"receivers.json {name}", checks.SECRET)
+            yield File(paths.RECEIVERS / name, word.encode(), "root", "prometheus", 0o640)
 
 
 def hosts_file(present: bytes, machines: Mapping[str, str]) -> bytes:

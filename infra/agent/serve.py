@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from infra.agent import database
+from infra.agent import database, monitor
 from infra.agent.abandoned import AbandonedStart
 from infra.agent.archive import Archive
 from infra.agent.backups import Backups
@@ -105,7 +105,7 @@ class Session:
 
 
 def serve(machine: Machine, stop: threading.Event) -> None:
-    """Attend to backups, archive, pools and etcd's leadership until `stop` is set."""
+    """Attend to backups, archive, pools, etcd's leadership and the monitor until `stop` is set."""
     session = Session(machine)
     backups, pools, leadership = Backups(machine), Pools(machine), EtcdLeadership(machine)
     archive, abandoned = Archive(machine), AbandonedStart(machine)
@@ -116,6 +116,7 @@ def serve(machine: Machine, stop: threading.Event) -> None:
         Duty("archive", 5.0, archive.step),
         Duty("pools", 5.0, lambda: pools.step(session.get())),
         backup_duty,
+        Duty("monitor", 30.0, monitor.step),
     )
     log.info("serving %s", machine.name)
     while not stop.is_set():

@@ -29,6 +29,7 @@ class Seen:
     members: Mapping[str, patroni.Member | None]
     leader: Leader
     etcd: Mapping[str, etcd.Member]
+    monitor: Mapping[str, Any]
     bootstrap_wanted: str | None
     stanza_ready: bool
     refused: str | None
@@ -54,6 +55,7 @@ def describe(seen: Seen) -> dict[str, Any]:
             name: {"healthy": member.healthy, "leader": member.leader}
             for name, member in seen.etcd.items()
         },
+        "monitor": dict(seen.monitor),
         "archiver": {key: _plain(value) for key, value in seen.leader.archiver.items()},
         "stanza_ready": seen.stanza_ready,
         "bootstrap": {"wanted": seen.bootstrap_wanted, "applied": seen.leader.bootstrap},
@@ -66,6 +68,7 @@ def describe(seen: Seen) -> dict[str, Any]:
 def problems_of(seen: Seen) -> Iterator[str]:
     """Yield a sentence for everything that keeps the cluster from being healthy.
 
+    The monitor is none: machines are made and replaced whether it lives or not.
     A member that waits for a restart is no such thing: it shows as `pending_restart`, and the gate
     that machines pass would otherwise keep from the cluster the settings run that restarts it.
     """

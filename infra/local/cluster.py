@@ -21,6 +21,7 @@ from infra.local.ports import Port
 from infra.local.settings import Settings
 from infra.local.volume import Volume
 from infra.machine import components, image, machines
+from infra.machine.alerts import secret_file
 from infra.machine.model import Machine as MachineModel
 from infra.machine.model import Role
 from infra.machine.postgres import dynamic_configuration
@@ -40,12 +41,19 @@ class LocalCluster(ComponentResource):
 
     outputs: dict[str, Any]
 
-    def __init__(self, name: str, spec: ClusterSpec, opts: ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        spec: ClusterSpec,
+        receiver_secrets: Output[dict[str, Any]],
+        opts: ResourceOptions | None = None,
+    ) -> None:
         super().__init__("guestcomms:local:LocalCluster", name, None, opts)
         if not isinstance(spec.place, LocalPlace):
             raise TypeError(f"a spec for place {spec.place.kind} describes no local cluster")
         self._spec = spec
         self._ports = spec.place.ports.model_dump()
+        self._receiver_secrets = receiver_secrets
         self._child = ResourceOptions(parent=self)
         self._owner = Owner(spec.stack, clone_id())
         self._agent_sha256 = build_agent(AGENT)
@@ -68,7 +76,12 @@ class LocalCluster(ComponentResource):
         return {"machine": base.tag, "store": store.tag}
 
     def _trust(self) -> None:
-        self._keyring = Keyring(self._spec.stack, DATABASE, self._child)
+        self._keyring = Keyring(
+            self._spec.stack,
+            DATABASE,
+            self._child,
+            receivers=self._receiver_secrets.apply(partial(secret_file, self._spec)),
+        )
         self._s3 = {
             identity: {
                 "access_key": Secret(f"s3-{identity}-access-key", 15, self._child).value,

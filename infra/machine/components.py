@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from infra.machine import alerts
 from infra.machine.model import Component, Directory, File, PublishedPort, Volume
 from infra.machine.postgres import DATA_DIRECTORY, SPOOL_DIRECTORY
 from infra.machine.render import FILES, file
-from infra.spec import DATABASE, MIB, PATRONI_NAMESPACE, SCOPE, STANZA, ClusterSpec
+from infra.spec import DATABASE, PATRONI_NAMESPACE, SCOPE, STANZA, ClusterSpec
 
 TLS = "/etc/guestcomms/tls"
 BUCKET = "wedsync-backups"
@@ -226,9 +227,9 @@ def _scrape_jobs(spec: ClusterSpec) -> list[dict[str, object]]:
 
 
 def monitor(spec: ClusterSpec) -> Component:
-    """Prometheus and Alertmanager."""
-    units = ("prometheus.service", "prometheus-alertmanager.service")
-    lag = spec.alerts.replication_lag_warning_mib
+    """Prometheus, Alertmanager, and the record of what it said."""
+    record = "guestcomms-alerts.service"
+    units = ("prometheus.service", "prometheus-alertmanager.service", record)
     return Component(
         files=(
             file(
@@ -236,15 +237,12 @@ def monitor(spec: ClusterSpec) -> Component:
                 "/etc/prometheus/prometheus.yml",
                 {"tls": TLS, "jobs": _scrape_jobs(spec)},
             ),
-            file(
-                "monitor",
-                "/etc/prometheus/rules/cluster.yml",
-                {"lag_mib": lag, "lag_bytes": lag * MIB},
-            ),
+            *alerts.rule_files(spec),
             file("monitor", "/etc/prometheus/web.yml", {"tls": TLS}),
-            file("monitor", "/etc/prometheus/alertmanager.yml"),
+            alerts.alertmanager(spec),
             file("monitor", "/etc/default/prometheus"),
             file("monitor", "/etc/default/prometheus-alertmanager"),
+            file("monitor", f"/etc/systemd/system/{record}", {"port": alerts.RECORD_PORT}),
             *_after_prepare(*units),
         ),
         units=units,
@@ -252,8 +250,11 @@ def monitor(spec: ClusterSpec) -> Component:
             Directory("/var/lib/prometheus", "prometheus", "prometheus"),
             Directory("/var/lib/prometheus/metrics2", "prometheus", "prometheus"),
             Directory("/var/lib/prometheus/alertmanager", "prometheus", "prometheus"),
+            Directory("/var/lib/prometheus/alerts", "prometheus", "prometheus"),
+            Directory(alerts.SECRETS, "root", "prometheus", "0750"),
         ),
         volumes=(Volume("prometheus", "/var/lib/prometheus"),),
         ports=(PublishedPort("prometheus", 9090), PublishedPort("alertmanager", 9093)),
-        listens=(9090, 9093),
+        secrets=("receivers.json",),
+        listens=(9090, 9093, alerts.RECORD_PORT),
     )

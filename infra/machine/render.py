@@ -23,6 +23,14 @@ _ENVIRONMENT.filters["suffix"] = lambda text, suffix: f"{text}{suffix}"
 _ENVIRONMENT.filters["peer"] = lambda name: f"{name}=https://{name}:2380"
 
 
+# PromQL and Prometheus' own templates are full of braces.
+_RULES = _ENVIRONMENT.overlay(
+    block_start_string="[%", block_end_string="%]",
+    variable_start_string="[[", variable_end_string="]]",
+    comment_start_string="[#", comment_end_string="#]",
+)  # fmt: skip
+
+
 def render(template: str, values: Mapping[str, object]) -> str:
     """Render files/<template> with `values`.
 
@@ -30,6 +38,15 @@ def render(template: str, values: Mapping[str, object]) -> str:
         jinja2.UndefinedError: the template names a value that was not given.
     """
     return _ENVIRONMENT.get_template(template).render(values)
+
+
+def render_rules(template: str, values: Mapping[str, object]) -> str:
+    """Render files/<template>, which says `[[ value ]]` instead of `{{ value }}`.
+
+    Raises:
+        jinja2.UndefinedError: the template names a value that was not given.
+    """
+    return _RULES.get_template(template).render(values)
 
 
 def file(

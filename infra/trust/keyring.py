@@ -14,9 +14,16 @@ LOGIN_ROLES = ("app", "worker", "ops", "auditor", "report", "monitor", "migrator
 class Keyring:
     """Authority, repository cipher, key-encryption key and logins of one stack."""
 
-    def __init__(self, stack: str, database: str, opts: ResourceOptions) -> None:
-        """Parameters: `database` begins the logins' names; `opts` of every resource made here."""
+    def __init__(
+        self, stack: str, database: str, opts: ResourceOptions, receivers: Input[str] = "{}"
+    ) -> None:
+        """Make what is not there yet.
+
+        Parameters: `database` begins the logins' names; `opts` of every resource made here;
+        `receivers`, the secrets of who is told of alerts, see `infra.machine.alerts.secret_file`.
+        """
         self._opts = opts
+        self._receivers = receivers
         kept = ResourceOptions.merge(opts, ResourceOptions(protect=True))
         self.authority = Authority("authority", common_name=f"guestcomms {stack}", opts=opts)
         # Backups cannot be read without the first, stored fields not without the second.
@@ -64,5 +71,6 @@ class Keyring:
                     lambda roles: {name: each for login in roles for name, each in login.items()}
                 )
             ),
+            "receivers.json": self._receivers,
         }
         return {name: Output.secret(made[name]) for name in names if name in made}

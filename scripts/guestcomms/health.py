@@ -55,6 +55,14 @@ class Archiver(_Part):
     failed_count: int = 0
 
 
+class Monitor(_Part):
+    """Whether alerts get through, as a database machine sees it."""
+
+    alive: bool
+    last_sign_at: datetime | None = None
+    problem: str | None = None
+
+
 class Bootstrap(_Part):
     """Hash of the superuser bootstrap script that the machines want, and of the one applied."""
 
@@ -70,6 +78,7 @@ class ClusterHealth(_Part):
     members: Mapping[str, Member]
     replication: tuple[Standby, ...]
     etcd: Mapping[str, EtcdMember]
+    monitor: Monitor
     archiver: Archiver
     stanza_ready: bool
     bootstrap: Bootstrap

@@ -78,6 +78,7 @@ def cluster_checks(seen: health.ClusterHealth, stack: str) -> list[Check]:
         Check("synchronous standby", _state(bool(sync)), ", ".join(sync) or "none"),
         _etcd(seen, stack),
         _archiving(seen.archiver),
+        _monitor(seen.monitor),
         Check("backup stanza", _state(seen.stanza_ready), "ready" if seen.stanza_ready else "none"),
         # The agent's own reasons say what to do, so the checks above need not.
         Check("agent's verdict", _state(seen.healthy), " ".join(seen.problems) or "healthy"),
@@ -130,6 +131,13 @@ def _etcd(seen: health.ClusterHealth, stack: str) -> Check:
     value = f"{len(seen.etcd) - len(sick)} of {len(seen.etcd)} members healthy"
     todo = hints.command(f"logs {sick[0]} -u etcd", stack) if sick else ""
     return Check("etcd", _state(bool(seen.etcd) and not sick), value, todo)
+
+
+def _monitor(monitor: health.Monitor) -> Check:
+    """The dead-man's switch: a monitor that is dead tells nobody, so others ask it."""
+    if not monitor.alive:
+        return Check("monitor", "fail", "no alert gets through", monitor.problem or "")
+    return Check("monitor", "ok", f"sign of life at {monitor.last_sign_at:%H:%M:%S} UTC")
 
 
 def _archiving(archiver: health.Archiver) -> Check:

@@ -18,7 +18,7 @@ def ask(database: Database, query: str, login: str = "wedsync_ops") -> list[dict
 
 def collect(database: Database) -> dict[str, int]:
     rows = ask(database, "SELECT * FROM public.collect_performance_metrics()", "guestcomms_cron")
-    assert [row["error"] for row in rows] == [None] * 7
+    assert [row["error"] for row in rows] == [None] * 8
     return {row["source"]: row["metrics"] for row in rows}
 
 
@@ -71,6 +71,15 @@ def test_the_queue_and_sizes_are_measured(database: Database) -> None:
     again = collect(database)
     assert again["sizes"] == 0, "sizes are noted once an hour"
     assert ("cache_hit_percent", "{}") in summary(database)
+
+
+def test_what_providers_reported_is_measured(database: Database) -> None:
+    """From the dashboard: all four statuses, with 0 where nothing was reported."""
+    assert collect(database)["delivery"] == 5
+    measured = summary(database)
+    assert measured["delivery_messages_finished", "{}"]["latest"] == 0
+    for status in ("delivered", "failed", "bounced", "complained"):
+        assert measured["delivery_messages", f'{{"status": "{status}"}}']["latest"] == 0
 
 
 def test_a_source_that_fails_does_not_stop_the_others(database: Database) -> None:

@@ -40,6 +40,7 @@ IN_ORDER = verdict.Seen(
         bootstrap="abc",
     ),
     etcd={name: etcd.Member(name, True, name == "pg-2", 1) for name in NAMES},
+    monitor={"alive": True, "last_sign_at": NOW.isoformat(), "problem": None},
     bootstrap_wanted="abc",
     stanza_ready=True,
     refused=None,

@@ -24,6 +24,7 @@ SECRETS = {
     "repository.json": json.dumps(
         {"access_key": "AK", "secret_key": "SK", "cipher_passphrase": "CP"}
     ).encode(),
+    "receivers.json": b'{"on-call": "https://hooks.example/s3cret"}',
     "s3.json": json.dumps(
         {n: {"access_key": f"{n}-a", "secret_key": f"{n}-s"} for n in ("admin", "backup", "drill")}
     ).encode(),
@@ -56,8 +57,23 @@ def test_no_machine_gets_secrets_of_another_role(machine: Machine, place: Place,
     files = _files(machine, place, role)
     assert ("/etc/pgbackrest/conf.d/repository.conf" in files) == (role == "drill")
     assert ("/etc/seaweedfs/s3.json" in files) == (role == "store")
+    assert ("/etc/guestcomms/receivers/on-call" in files) == (role == "monitor")
     assert "/etc/guestcomms/keys/logins.json" not in files
     assert "/etc/pgbouncer/userlist.txt" not in files
+
+
+def test_a_receiver_s_secret_is_a_file_that_only_prometheus_reads(
+    machine: Machine, place: Place
+) -> None:
+    file = _files(machine, place, "monitor")["/etc/guestcomms/receivers/on-call"]
+    assert (file.owner, file.group, f"{file.mode:o}") == ("root", "prometheus", "640")
+    assert file.content == b"https://hooks.example/s3cret"
+
+
+@pytest.mark.parametrize("said", [b'{"../x": "a"}', b'{"a": "two words"}', b'{"a": 1}'])
+def test_a_strange_receiver_is_refused(machine: Machine, place: Place, said: bytes) -> None:
+    with pytest.raises(AgentError, match=r"receivers\.json"):
+        _files(machine, place, "monitor", {**SECRETS, "receivers.json": said})
 
 
 def test_the_repository_is_encrypted_and_its_store_verified(machine: Machine, place: Place) -> None:

@@ -37,6 +37,7 @@ def healthy(machine: Machine) -> Seen:
         members={name: _member(name, leader=name == "pg-1") for name in names},
         leader=LEADER,
         etcd={name: etcd.Member(name, healthy=True, leader=False, identity=1) for name in names},
+        monitor={"alive": True, "last_sign_at": LATE.isoformat(), "problem": None},
         bootstrap_wanted="abc",
         stanza_ready=True,
         refused=None,
