@@ -214,6 +214,9 @@ class RecoveryTimes(Section):
         # Patroni's own rule: a leader must get two retries in before its lease ends.
         if self.loop_wait + 2 * self.retry_timeout > self.ttl:
             raise ValueError("loop_wait + 2 * retry_timeout must not exceed ttl")
+        # Ours: one that finds itself alone is down before another may lead.
+        if self.loop_wait + self.retry_timeout + self.primary_stop_timeout > self.ttl:
+            raise ValueError("loop_wait + retry_timeout + primary_stop_timeout must not exceed ttl")
         return self
 
 

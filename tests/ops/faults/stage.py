@@ -31,6 +31,7 @@ class Stage(Cluster):
         (directory / "pulumi").mkdir(parents=True, exist_ok=True)
         super().__init__(directory / "pulumi")
         self._memory = directory / "stage.json"
+        self._dsns: dict[tuple[str, ...], str] = {}
         if self._memory.exists():
             self.file.unlink()
             kept = json.loads(self._memory.read_text("utf-8"))
@@ -110,6 +111,12 @@ class Stage(Cluster):
         self._memory.unlink(missing_ok=True)
 
     # ---- looking
+
+    def dsn(self, *options: str) -> str:
+        """A connection URL; asked for once, it stays the same as long as the stack."""
+        if options not in self._dsns:
+            self._dsns[options] = super().dsn(*options)
+        return self._dsns[options]
 
     @property
     def leader(self) -> str:
