@@ -30,14 +30,16 @@ from tests.db.server import bootstrapped_server
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / ".state" / "bench"
-# A production-like server as far as two cores allow: durable, with a cache that holds the data.
+MEMORY_MIB = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+# As on the database machines of a cluster: infra/machine/postgres.py.
 SETTINGS = {
     "fsync": "on",
-    "shared_buffers": "2GB",
+    "shared_buffers": f"{MEMORY_MIB // 4}MB",
+    "effective_cache_size": f"{MEMORY_MIB * 3 // 4}MB",
     "max_wal_size": "8GB",
+    "wal_compression": "zstd",
     "checkpoint_timeout": "15min",
     "maintenance_work_mem": "512MB",
-    "effective_cache_size": "8GB",
     "random_page_cost": "1.1",
     "jit": "off",
     "enable_partitionwise_join": "on",
@@ -105,7 +107,7 @@ def save(results: dict[str, list[Comparison]], *, quick: bool, version: str) -> 
         "commit": git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--short") else ""),
         "machine": {
             "cores": os.cpu_count(),
-            "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+            "memory_gib": round(MEMORY_MIB / 1024),
             "system": platform.platform(),
         },
         "postgresql": version,

@@ -1,4 +1,10 @@
-"""P95 of each operation at 0.1, 1 and 10 million recipients: at most 20 % more a step."""
+"""P95 of each operation at 0.1, 1 and 10 million recipients: at most 20 % more a step.
+
+The sizes take turns call by call: what else the machine does meets all of them. All begin behind
+a checkpoint, after which the first change of a page writes the whole page to the log; without it,
+the pages of the smallest would all have been changed before. The organization asked about is in
+the cache, as far as that holds it: what is measured is the work of a call, not of the disk.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +30,16 @@ CALLS = 100
 """Calls whose P95 is one sample."""
 LARGEST = "018f0000-0000-7000-8000-000000000001"
 """The organization with half of everything."""
+WARM = (
+    b"CREATE EXTENSION pg_prewarm",
+    (
+        b"SELECT sum(pg_prewarm(indexrelid))"
+        b" FROM pg_index JOIN pg_partition_tree('communication_recipients') ON relid = indrelid"
+    ),
+    b"SET enable_seqscan = off",  # it would push out of the cache what it reads
+    b"SELECT count(address_hash) FROM public.communication_recipients WHERE organization_id = %s",
+)
+"""Read the recipients of one organization, and all indexes."""
 
 
 @dataclass
@@ -150,8 +166,9 @@ def run(bench: Bench) -> list[Comparison]:
     calls = 10 if bench.quick else CALLS
     for round_number in range(bench.rounds() + 1):
         for name in OPERATIONS:
-            for level in levels:
-                found = p95(level, name, calls)
+            bench.say(f"{name}, round {round_number}")
+            bench.server.execute("CHECKPOINT")
+            for level, found in zip(levels, p95(levels, name, calls), strict=True):
                 if round_number:  # the first round warms up
                     samples.setdefault((name, level.recipients), []).append(found)
     return [
@@ -166,21 +183,25 @@ def run(bench: Bench) -> list[Comparison]:
 
 
 def fill(bench: Bench, recipients: int) -> Level:
-    """A database with so many recipients."""
+    """A database with so many recipients, those of the largest organization in the cache."""
     bench.say(f"{recipients:,} recipients …")
     database = bench.database()
     data.organizations(database)
     data.communications(database, recipients)
+    with database.connect() as connection:
+        for statement in WARM:
+            connection.execute(statement, (LARGEST,) if b"%s" in statement else None)
     return Level(recipients, database)
 
 
-def p95(level: Level, name: str, calls: int) -> float:
-    """The P95 of the duration of a call, in milliseconds."""
+def p95(levels: list[Level], name: str, calls: int) -> list[float]:
+    """The P95 of the duration of a call at each level, in milliseconds."""
     prepare, call = OPERATIONS[name]
-    durations = []
-    for _ in range(calls):
-        argument = prepare(level)
-        start = time.perf_counter()
-        call(level, argument)
-        durations.append((time.perf_counter() - start) * 1000)
-    return statistics.quantiles(durations, n=20)[-1]
+    durations: list[list[float]] = [[] for _ in levels]
+    for number in range(calls):
+        for index in range(len(levels))[:: -1 if number % 2 else 1]:
+            argument = prepare(levels[index])
+            start = time.perf_counter()
+            call(levels[index], argument)
+            durations[index].append((time.perf_counter() - start) * 1000)
+    return [statistics.quantiles(one, n=20)[-1] for one in durations]
