@@ -38,20 +38,20 @@ def routes(
         channel, sign, url = specification.partition("=")
         if not sign or ":" in channel:
             provider = make(specification, environment)
-            taken, channels = others, provider.channels
+            taken, spoken = others, provider.channels
         else:
             provider = make(url, environment)
-            taken, channels = named, frozenset({channel})
-        if not channels <= provider.channels:
+            taken, spoken = named, frozenset({channel})
+        if not spoken <= provider.channels:
             raise UsageError(
                 f"{url!r} does not carry {channel!r}; it carries:"
                 f" {', '.join(sorted(provider.channels))}."
             )
-        if twice := sorted(channels & set(taken)):
+        if twice := sorted(spoken & set(taken)):
             raise UsageError(
                 f"Two providers carry {twice[0]}; write which one does, such as {twice[0]}=URL."
             )
-        taken.update(dict.fromkeys(channels, provider))
+        taken.update(dict.fromkeys(spoken, provider))
     carried = others | named
     if missing := sorted(set(channels) - set(carried)):
         raise UsageError(
