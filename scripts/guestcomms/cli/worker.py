@@ -115,7 +115,7 @@ def run_worker(
     """
     if metrics_file is not None and metrics_file.suffix != ".prom":
         raise UsageError(f"--metrics-file {metrics_file} is read by nobody; let it end in .prom.")
-    providers = routes(provider, channels=channel or ())
+    providers = routes(provider, only=channel or ())
     target = dsn or load_stack(context).dsn("worker")
     stop = Stop(parent)
     stop.listen()

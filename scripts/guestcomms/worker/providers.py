@@ -25,12 +25,12 @@ LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 def routes(
     specifications: Sequence[str],
     environment: Mapping[str, str] = os.environ,
-    channels: Sequence[str] = (),
+    only: Sequence[str] = (),
 ) -> dict[str, Provider]:
     """Channel → the provider that carries it, from `[CHANNEL=]URL` each.
 
-    Without a channel a provider carries all of its own that no other one is named for; `channels`
-    leaves only those. Raises `UsageError`.
+    Without a channel a provider carries all of its own that no other one is named for; `only` leaves
+    these channels. Raises `UsageError`.
     """
     named: dict[str, Provider] = {}
     others: dict[str, Provider] = {}
@@ -53,11 +53,11 @@ def routes(
             )
         taken.update(dict.fromkeys(spoken, provider))
     carried = others | named
-    if missing := sorted(set(channels) - set(carried)):
+    if missing := sorted(set(only) - set(carried)):
         raise UsageError(
             f"No provider carries {missing[0]!r}; they carry: {', '.join(sorted(carried))}."
         )
-    return {name: one for name, one in carried.items() if not channels or name in channels}
+    return {name: one for name, one in carried.items() if not only or name in only}
 
 
 def make(url: str, environment: Mapping[str, str] = os.environ) -> Provider:

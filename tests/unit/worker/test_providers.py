@@ -106,3 +106,11 @@ def test_lines_of_several_processes_never_mix(tmp_path: Path, message: Message) 
         children.append(child)
     assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
     assert len([json.loads(line) for line in file.read_text().splitlines()]) == 2000
+
+
+def test_channels_narrow_what_the_providers_carry() -> None:
+    both = ["smtp://mail.example", "sms=https://example.com/sms"]
+    assert sorted(routes(both)) == ["email", "sms"]
+    assert sorted(routes(both, only=["email"])) == ["email"]
+    with pytest.raises(UsageError, match=r"No provider carries 'push'; they carry: email, sms\."):
+        routes(both, only=["email", "push"])
