@@ -29,8 +29,8 @@ def routes(
 ) -> dict[str, Provider]:
     """Channel → the provider that carries it, from `[CHANNEL=]URL` each.
 
-    Without a channel a provider carries all of its own that no other one is named for; `only` leaves
-    these channels. Raises `UsageError`.
+    Without a channel a provider carries all of its own that no other one is named for; `only`
+    leaves these channels. Raises `UsageError`.
     """
     named: dict[str, Provider] = {}
     others: dict[str, Provider] = {}

@@ -110,7 +110,7 @@ def test_lines_of_several_processes_never_mix(tmp_path: Path, message: Message) 
 
 def test_channels_narrow_what_the_providers_carry() -> None:
     both = ["smtp://mail.example", "sms=https://example.com/sms"]
-    assert sorted(routes(both)) == ["email", "sms"]
-    assert sorted(routes(both, only=["email"])) == ["email"]
+    assert sorted(providers.routes(both)) == ["email", "sms"]
+    assert sorted(providers.routes(both, only=["email"])) == ["email"]
     with pytest.raises(UsageError, match=r"No provider carries 'push'; they carry: email, sms\."):
-        routes(both, only=["email", "push"])
+        providers.routes(both, only=["email", "push"])
