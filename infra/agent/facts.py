@@ -46,6 +46,8 @@ class Repository:
     region: str
     bucket: str
     uri_style: str
+    keys: str
+    """`delivered` with the machine's secrets, or `instance`: those of its role on AWS."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class Place:
     repository: Repository
     settings: Mapping[str, object]
     """Patroni's dynamic configuration for a cluster that is yet to be made."""
+    repository_copy: Repository | None = None
+    """The repository's copy elsewhere, for the machine that proves restores."""
 
 
 def read_json(path: Path) -> Mapping[str, object]:
@@ -113,6 +117,7 @@ def place(path: Path = paths.PLACE_FILE) -> Place:
     """
     facts = read_json(path)
     machines = checks.mapping(facts.get("machines"), "machines")
+    copy = facts.get("repository_copy")
     return Place(
         place=checks.one_of(facts.get("place"), "place", ("local", "aws")),
         stack=checks.text(facts.get("stack"), "stack", checks.HOST),
@@ -124,6 +129,7 @@ def place(path: Path = paths.PLACE_FILE) -> Place:
         },
         repository=_repository(checks.mapping(facts.get("repository"), "repository")),
         settings=checks.mapping(facts.get("settings", {}), "settings"),
+        repository_copy=_repository(checks.mapping(copy, "repository_copy")) if copy else None,
     )
 
 
@@ -144,4 +150,7 @@ def _repository(facts: Mapping[str, object]) -> Repository:
         region=checks.text(facts.get("region"), "repository.region", checks.REGION),
         bucket=checks.text(facts.get("bucket"), "repository.bucket", checks.BUCKET),
         uri_style=checks.one_of(facts.get("uri_style"), "repository.uri_style", ("path", "host")),
+        keys=checks.one_of(
+            facts.get("keys", "delivered"), "repository.keys", ("delivered", "instance")
+        ),
     )

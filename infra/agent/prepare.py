@@ -18,7 +18,7 @@ from pathlib import Path
 
 from infra.agent import certificates, checks, paths, reload
 from infra.agent.errors import AgentError
-from infra.agent.facts import Directory, Machine, Place
+from infra.agent.facts import Directory, Machine, Place, Repository
 from infra.agent.files import File, install, install_directory
 
 HOSTS_BEGIN = "# guestcomms: begin"
@@ -144,31 +144,43 @@ def pooler_users(present: bytes) -> bytes:
 
 
 def repository_configuration(place: Place, keys: Mapping[str, object]) -> bytes:
-    """Return pgBackRest's options for the repository: where it is, and the secrets it needs."""
-    store = place.repository
-    options = {
-        "type": "s3",
-        "path": "/wedsync",
-        "s3-bucket": store.bucket,
-        "s3-endpoint": store.endpoint,
-        "s3-region": store.region,
-        "s3-uri-style": store.uri_style,
+    """Return pgBackRest's options for the repository and its copy: where they are, and secrets."""
+    stores = [place.repository, *([place.repository_copy] if place.repository_copy else [])]
+    lines = [
+        "# Written by the node agent. Do not edit: `agent.pyz prepare` replaces it.",
+        "[global]",
+    ]
+    for number, store in enumerate(stores, start=1):
+        options = {
+            "type": "s3",
+            "path": "/wedsync",
+            "s3-bucket": store.bucket,
+            "s3-endpoint": store.endpoint,
+            "s3-region": store.region,
+            "s3-uri-style": store.uri_style,
+            **_entrance(store, keys),
+            "storage-verify-tls": "y",
+            "cipher-type": "aes-256-cbc",
+            "cipher-pass": _word(keys, "cipher_passphrase"),
+        }
+        lines += [f"repo{number}-{key}={value}" for key, value in options.items()]
+    return "\n".join([*lines, ""]).encode()
+
+
+def _entrance(store: Repository, keys: Mapping[str, object]) -> dict[str, str]:
+    """How the machine comes in: with the role it has on AWS, or with delivered keys.
+
+    Source: https://pgbackrest.org/configuration.html, repo-s3-key-type.
+    """
+    if store.keys == "instance":
+        return {"s3-key-type": "auto"}
+    return {
         "s3-key": _word(keys, "access_key"),
         "s3-key-secret": _word(keys, "secret_key"),
         "storage-host": store.host,
         "storage-port": str(store.port),
         "storage-ca-file": str(paths.CA_CERTIFICATE),
-        "storage-verify-tls": "y",
-        "cipher-type": "aes-256-cbc",
-        "cipher-pass": _word(keys, "cipher_passphrase"),
     }
-    lines = [
-        "# Written by the node agent. Do not edit: `agent.pyz prepare` replaces it.",
-        "[global]",
-    ]
-    return "\n".join(
-        [*lines, *(f"repo1-{key}={value}" for key, value in options.items()), ""]
-    ).encode()
 
 
 def store_identities(bucket: str, keys: Mapping[str, object]) -> bytes:

@@ -42,11 +42,15 @@ class Endpoint(_Part):
 
 
 class Machine(_Part):
-    """A machine: its role, its address in the cluster's network, how to run a command on it."""
+    """A machine: its role, its address in the cluster's network, how to run a command on it.
+
+    `terminal` is another way, for commands that draw on one, where the place has two.
+    """
 
     role: Literal["database", "proxy", "store", "monitor", "drill"]
     address: str
     exec: tuple[str, ...]
+    terminal: tuple[str, ...] = ()
 
 
 class Outputs(_Part):
