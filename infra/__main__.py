@@ -26,16 +26,16 @@ def main() -> None:
 
 def _placed(spec: ClusterSpec, config: pulumi.Config) -> Mapping[str, Any]:
     """Put the cluster where the stack says; what another place needs is not even imported."""
+    secrets = config.get_secret_object("receiver_secrets") or pulumi.Output.secret({})
     match spec.place.kind:
         case "local":
             from infra.local.cluster import LocalCluster
 
-            secrets = config.get_secret_object("receiver_secrets") or pulumi.Output.secret({})
             return LocalCluster(spec.stack, spec, secrets).outputs
         case "aws":
             from infra.aws.cluster import AwsCluster
 
-            return AwsCluster(spec.stack, spec).outputs
+            return AwsCluster(spec.stack, spec, secrets).outputs
         case "aws-image":
             from infra.aws.image_factory import ImageFactory
 

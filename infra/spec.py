@@ -365,8 +365,20 @@ class HeartbeatReceiver(Section):
     name: ReceiverName
 
 
+class SnsHeartbeatReceiver(SnsReceiver):
+    """An SNS topic that gets a message each minute; an alarm outside misses it."""
+
+    kind: Literal["sns-heartbeat"]  # type: ignore[assignment]
+    severities: tuple[Severity, ...] = ()
+
+
 Receiver = Annotated[
-    WebhookReceiver | EmailReceiver | PagerDutyReceiver | SnsReceiver | HeartbeatReceiver,
+    WebhookReceiver
+    | EmailReceiver
+    | PagerDutyReceiver
+    | SnsReceiver
+    | HeartbeatReceiver
+    | SnsHeartbeatReceiver,
     Field(discriminator="kind"),
 ]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+import pulumi_aws as aws
 from pulumi import ComponentResource, InvokeOptions, Output, Resource, ResourceOptions
 
 from infra.agent.build import build as build_agent
@@ -19,8 +21,9 @@ from infra.aws.machine import Body, Machine, MachineArgs
 from infra.aws.network import Network
 from infra.aws.provider import make_provider
 from infra.aws.service import Cluster, Service, Settings
-from infra.aws.watch import Watch
+from infra.aws.watch import Watch, told_by_the_monitor
 from infra.machine import machines
+from infra.machine.alerts import secret_file
 from infra.machine.model import Machine as MachineModel
 from infra.machine.model import Role
 from infra.machine.postgres import dynamic_configuration
@@ -37,15 +40,20 @@ class AwsCluster(ComponentResource):
 
     outputs: dict[str, Any]
 
-    def __init__(self, name: str, spec: ClusterSpec) -> None:
+    def __init__(
+        self, name: str, spec: ClusterSpec, receiver_secrets: Output[dict[str, Any]]
+    ) -> None:
         if not isinstance(spec.place, AwsPlace):
             raise TypeError(f"a spec for place {spec.place.kind} describes no cluster on AWS")
         provider = make_provider(spec.place, spec.stack)
         super().__init__(
             "guestcomms:aws:AwsCluster", name, None, ResourceOptions(providers=[provider])
         )
-        self._spec, self._place = spec, spec.place
-        self._child = ResourceOptions(parent=self)
+        self._place, self._child = spec.place, ResourceOptions(parent=self)
+        # Whoever is told, the stack's own topics are: they reach people without the internet.
+        owner = aws.get_caller_identity(opts=InvokeOptions(parent=self)).account_id
+        self._spec = spec = told_by_the_monitor(spec, owner, spec.place.region)
+        self._receivers = receiver_secrets.apply(partial(secret_file, spec))
         agent_sha256 = build_agent(AGENT)
         self._machines = machines(spec, agent_sha256)
         self._sites = {
@@ -76,7 +84,7 @@ class AwsCluster(ComponentResource):
             place.clients,
             self._child,
         )
-        self._keyring = Keyring(stack, DATABASE, self._child)
+        self._keyring = Keyring(stack, DATABASE, self._child, self._receivers)
         self._store = BackupStore(self._spec, place, self._keys, self._child)
         self._delivery = Delivery(place, stack, self._keys, (AGENT, agent_sha256), self._child)
         self._watch = Watch(place, stack, self._keys, self._child)

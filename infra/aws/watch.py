@@ -2,7 +2,7 @@
 
 CloudWatch looks from outside: at the hosts under the instances, the volumes, the load balancer, the
 copy of the backups, and whether the monitor still gives a sign of life. A host that fails is left
-by its instance without anybody's help: address, volumes and identity stay (ADR 0022).
+by its instance without anybody's help: address, volumes and identity stay (ADR 0017).
 """
 
 from __future__ import annotations
@@ -15,11 +15,31 @@ from pulumi import ComponentResource, Input, InvokeOptions, Output, ResourceOpti
 
 from infra.aws.identity import Statement, allow, document
 from infra.aws.keys import Keys, account
-from infra.spec import AwsPlace
+from infra.spec import AwsPlace, ClusterSpec, SnsHeartbeatReceiver, SnsReceiver
 
 MINUTE = 60
+ALARMS, HEARTBEAT = "alarms", "heartbeat"
 RECOVER_AFTER, REBOOT_AFTER = 2, 5
 """Minutes of failed checks: a host's fault is left sooner than an operating system is rebooted."""
+
+
+def topic_name(stack: str, name: str) -> str:
+    """The name of a topic: fixed, because the monitor's own configuration tells it."""
+    return f"guestcomms-{stack}-{name}"
+
+
+def told_by_the_monitor(spec: ClusterSpec, account_id: str, region: str) -> ClusterSpec:
+    """The spec with this stack's own topics among the receivers of alerts."""
+    arn = f"arn:aws:sns:{region}:{account_id}:{{}}".format
+    own = (
+        SnsReceiver(kind="sns", name="aws-alarms", topic_arn=arn(topic_name(spec.stack, ALARMS))),
+        SnsHeartbeatReceiver(
+            kind="sns-heartbeat",
+            name="aws-heartbeat",
+            topic_arn=arn(topic_name(spec.stack, HEARTBEAT)),
+        ),
+    )
+    return spec.model_copy(update={"receivers": (*spec.receivers, *own)})
 
 
 class Watch(ComponentResource):
@@ -29,8 +49,8 @@ class Watch(ComponentResource):
         super().__init__("guestcomms:aws:Watch", "watch", None, opts)
         self._place, self._stack = place, stack
         self._key_arn, self._child = keys.arn("alarms"), ResourceOptions(parent=self)
-        self.alarms = self._topic("alarms", "What people must know of")
-        self.heartbeat = self._topic("heartbeat", "Signs of life of the monitor")
+        self.alarms = self._topic(ALARMS, "What people must know of")
+        self.heartbeat = self._topic(HEARTBEAT, "Signs of life of the monitor")
         self._let_cloudwatch_publish()
         for address in place.notify:
             aws.sns.TopicSubscription(
@@ -139,6 +159,7 @@ class Watch(ComponentResource):
     def _topic(self, name: str, what: str) -> aws.sns.Topic:
         return aws.sns.Topic(
             name,
+            name=topic_name(self._stack, name),
             display_name=f"guestcomms {self._stack}: {what}",
             kms_master_key_id=self._key_arn,
             tags={"Name": f"guestcomms-{name}"},

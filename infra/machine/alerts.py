@@ -10,7 +10,7 @@ import yaml
 
 from infra.machine.model import File
 from infra.machine.render import FILES, file, render_rules
-from infra.spec import DATABASE, ClusterSpec, HeartbeatReceiver
+from infra.spec import DATABASE, ClusterSpec, HeartbeatReceiver, SnsHeartbeatReceiver
 
 RULES = "/etc/prometheus/rules"
 RECORD_PORT = 9095
@@ -38,6 +38,7 @@ REQUIRED_METRICS = (
     "guestcomms_readiness_result",
 )
 """Alerts on these say nothing when they are gone; for each of the others one of these stands."""
+HEARTBEATS = (HeartbeatReceiver, SnsHeartbeatReceiver)
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -87,8 +88,8 @@ def alertmanager(spec: ClusterSpec) -> File:
     """
     values: dict[str, object] = {
         "alerts": spec.alerts, "secrets": SECRETS, "record_port": RECORD_PORT,
-        "heartbeats": [each for each in spec.receivers if isinstance(each, HeartbeatReceiver)],
-        "people": [each for each in spec.receivers if not isinstance(each, HeartbeatReceiver)],
+        "heartbeats": [each for each in spec.receivers if isinstance(each, HEARTBEATS)],
+        "people": [each for each in spec.receivers if not isinstance(each, HEARTBEATS)],
     }  # fmt: skip
     return file("monitor", "/etc/prometheus/alertmanager.yml", values)
 
