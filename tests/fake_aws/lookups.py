@@ -109,7 +109,9 @@ def get_instance_type(_world: World, _region: str, args: Props) -> Props:
     if name not in known:
         raise Refused("InvalidInstanceType", f"there is no instance type {name!r}")
     family, _, size = name.partition(".")
-    processors = {"large": 2, "xlarge": 4}.get(size) or 4 * int(size.removesuffix("xlarge") or 0)
+    processors = {"large": 2, "xlarge": 4}.get(size, 0)
+    if times := re.fullmatch(r"(\d+)xlarge", size):
+        processors = 4 * int(times[1])
     memory = float(FAMILIES[family[0]] * processors)
     if not processors:
         burstable = family[0] == "t"
