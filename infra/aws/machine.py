@@ -125,6 +125,8 @@ class Machine(ComponentResource):
                 parent=self,
                 depends_on=[identity.policy, *depends_on],
                 delete_before_replace=True,  # interface and volumes allow only one
+                # EC2 would stop and start the instance: no handover, and nobody waits for health.
+                replace_on_changes=["instanceType", "ebsOptimized"],
             ),
         )
         self.attachments = [
