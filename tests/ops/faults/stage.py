@@ -66,8 +66,12 @@ class Stage(Cluster):
         self.mend()
         self._rebuild_standbys()
         self.pulumi("cancel", "--yes", ok=False)
-        self.run("up", "--yes")
-        self.wait_healthy(WHOLE_SECONDS)
+        done = self.run("up", "--yes", ok=False)
+        try:
+            self.wait_healthy(WHOLE_SECONDS if done.returncode == 0 else 10)
+        except (AssertionError, ValueError) as error:
+            said = (done.stdout + done.stderr)[-1500:]
+            raise CommandFailedError(f"the cluster is not whole: {error}\n{said}") from error
 
     def mend(self) -> None:
         """Undo every fault that may be in force, whatever it was."""

@@ -7,6 +7,7 @@ is where a second primary would hide.
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from functools import partial
 from typing import Any, Self, cast
 
@@ -61,7 +62,9 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         for machine in self._stage.database_machines:
-            self._stage.on(machine, "rm -f /tmp/faults-watch")
+            # One that is down has nothing to stop, and the fault's own failure is the news.
+            with suppress(APIError, AssertionError, ValueError):
+                self._stage.on(machine, "rm -f /tmp/faults-watch")
         for thread in self._threads:
             thread.join(timeout=10)
 
