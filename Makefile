@@ -12,7 +12,7 @@ LOAD_TOOLS := $(if $(wildcard tests/load),k6)
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: tools
 tools: ## Install all tools: .venv, Pulumi, k6, weed, a Docker engine, the base image
@@ -66,6 +66,21 @@ reference: ## Write schema.sql and docs/reference/ from a database migrated for 
 	@$(BOOTSTRAP) venv docker image
 	@$(BIN)/python -m tools.database_docs
 	@$(BIN)/python -m guestcomms.cli.reference
+
+.PHONY: dashboards
+dashboards: ## Write dashboards/grafana/ from the panels
+	@$(BOOTSTRAP) venv
+	@$(BIN)/python -m tools.dashboards
+
+.PHONY: browser
+browser: ## Look at the console pages of a cluster made for it in a headless Chromium
+	@$(BOOTSTRAP) venv pulumi weed docker image chromium
+	@$(BIN)/pytest tests/browser
+
+.PHONY: screenshots
+screenshots: ## Load the cluster `local`, kill its leader, and picture its console pages into docs/images/
+	@$(BOOTSTRAP) venv pulumi chromium
+	@$(BIN)/python -m tools.screenshots
 
 .PHONY: lock
 lock: ## Renew requirements.lock from pyproject.toml

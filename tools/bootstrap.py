@@ -11,7 +11,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from tools import base_image, engine, k6, pulumi_cli, venv, weed
+from tools import base_image, chromium, engine, k6, pulumi_cli, venv, weed
 from tools.command import ToolError
 from tools.progress import step
 
@@ -28,6 +28,7 @@ TOOLS: Mapping[str, Callable[[Step], None]] = {
     "k6": k6.ensure,
     "weed": weed.ensure,
     "docker": engine.ensure,
+    "chromium": chromium.ensure,
     "image": base_image.ensure,
 }
 

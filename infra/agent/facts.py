@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra.agent import checks, paths
@@ -62,6 +62,8 @@ class Place:
     """Patroni's dynamic configuration for a cluster that is yet to be made."""
     repository_copy: Repository | None = None
     """The repository's copy elsewhere, for the machine that proves restores."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Path → content of the files of this machine that are not in its user-data."""
 
 
 def read_json(path: Path) -> Mapping[str, object]:
@@ -130,6 +132,10 @@ def place(path: Path = paths.PLACE_FILE) -> Place:
         repository=_repository(checks.mapping(facts.get("repository"), "repository")),
         settings=checks.mapping(facts.get("settings", {}), "settings"),
         repository_copy=_repository(checks.mapping(copy, "repository_copy")) if copy else None,
+        files={
+            checks.text(file, "files", checks.DELIVERED): str(content)
+            for file, content in checks.mapping(facts.get("files", {}), "files").items()
+        },
     )
 
 

@@ -92,6 +92,8 @@ def files(machine: Machine, place: Place, secret: SecretReader, present: Present
     """
     yield File(paths.HOSTS, hosts_file(present(paths.HOSTS), place.machines), "root", "root", 0o644)
     yield from _tls(secret)
+    for path, content in place.files.items():
+        yield File(Path(path), content.encode(), "root", "root", 0o644)
     if machine.role in ("database", "drill"):
         configuration = repository_configuration(place, _json(secret, "repository.json"))
         yield _postgres(paths.REPOSITORY_CONFIGURATION, configuration, 0o600)

@@ -184,6 +184,7 @@ class AwsCluster(ComponentResource):
             "machines": self._addresses,
             "repository": _repository(self._place.region, self._store.bucket),
             "settings": item.settings,
+            "files": item.files,
             "volumes": {path: volume.id for path, volume in body.volumes.items()},
         }
         if item.role is Role.DRILL and self._place.copy_region and self._store.copy_bucket:

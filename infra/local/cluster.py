@@ -179,6 +179,7 @@ class LocalCluster(ComponentResource):
                 "uri_style": "path",
             },
             "settings": item.settings,
+            "files": item.files,
         }
 
     def _secrets(self, item: MachineModel, certificate: Certificate) -> dict[str, Output[str]]:

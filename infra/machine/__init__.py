@@ -90,6 +90,7 @@ def _machine(
         cores=size.cores,
         image="store" if role is Role.STORE else "machine",
         settings=settings,
+        files={item.path: item.content for part in parts for item in part.delivered},
     )
     if machine.user_data_size > USER_DATA_LIMIT:
         raise ValueError(

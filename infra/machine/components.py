@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra.machine import alerts
+from infra.machine import alerts, consoles
 from infra.machine.model import Component, Directory, File, PublishedPort, Volume
 from infra.machine.postgres import DATA_DIRECTORY, SPOOL_DIRECTORY
 from infra.machine.render import FILES, file
@@ -240,13 +240,20 @@ def monitor(spec: ClusterSpec) -> Component:
             *alerts.rule_files(spec),
             file("monitor", "/etc/prometheus/web.yml", {"tls": TLS}),
             alerts.alertmanager(spec),
-            file("monitor", "/etc/default/prometheus"),
+            file(
+                "monitor",
+                "/etc/default/prometheus",
+                {"templates": consoles.TEMPLATES, "libraries": consoles.LIBRARIES},
+            ),
             file("monitor", "/etc/default/prometheus-alertmanager"),
             file("monitor", f"/etc/systemd/system/{record}", {"port": alerts.RECORD_PORT}),
             *_after_prepare(*units),
         ),
+        delivered=consoles.files(spec),
         units=units,
         directories=(
+            Directory(consoles.TEMPLATES, "root", "root"),
+            Directory(consoles.LIBRARIES, "root", "root"),
             Directory("/var/lib/prometheus", "prometheus", "prometheus"),
             Directory("/var/lib/prometheus/metrics2", "prometheus", "prometheus"),
             Directory("/var/lib/prometheus/alertmanager", "prometheus", "prometheus"),

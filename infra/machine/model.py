@@ -62,6 +62,8 @@ class Component:
     """One program on a machine: its files, the units to enable, what it needs to exist."""
 
     files: tuple[File, ...] = ()
+    delivered: tuple[File, ...] = ()
+    """Files, readable by all, that the place delivers instead of user-data."""
     units: tuple[str, ...] = ()
     directories: tuple[Directory, ...] = ()
     volumes: tuple[Volume, ...] = ()
@@ -89,6 +91,9 @@ class Machine:
     settings: dict[str, object] = field(default_factory=dict)
     """Patroni's dynamic configuration for a new cluster: delivered by the place, so that
     changing a setting does not replace the machine."""
+    files: dict[str, str] = field(default_factory=dict)
+    """Path → content of what is delivered by the place too: too much for user-data, and no reason
+    to replace the machine."""
 
     @property
     def user_data_size(self) -> int:

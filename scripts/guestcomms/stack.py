@@ -162,6 +162,11 @@ class Stack:
             )
         return self.outputs.endpoints[name]
 
+    @property
+    def consoles(self) -> str:
+        """Where a browser finds the console pages. Raises as `endpoint`."""
+        return f"https://{self.endpoint('prometheus')}/consoles/overview.html"
+
     def dsn(
         self,
         role: str,

@@ -34,12 +34,13 @@ def status(context: typer.Context, json: JsonOption = False) -> None:
     with progress.status(f"Asking the machines of stack {stack.name} …"):
         report = examine(stack)
     if json:
-        print_json(as_json(report))
+        print_json({**as_json(report), "consoles": stack.consoles})
     else:
         if report.cluster:
             console.print(members_table(report.cluster))
             console.print()
         console.print(checks_table(report))
+        console.print(f"\nconsoles: {stack.consoles}")
     bad = [check.name for check in report.checks if check.state != "ok"]
     if bad:
         raise UnhealthyError(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 import tarfile
 from collections.abc import Callable, Iterator
 from typing import Any, cast
@@ -14,6 +16,7 @@ from docker.models.containers import Container
 
 from infra.machine import machines
 from infra.machine.model import Machine
+from infra.machine.panels import pages
 from infra.spec import ClusterSpec
 
 Check = Callable[[str, str], tuple[int, str]]
@@ -50,7 +53,7 @@ def archive(machine: Machine) -> bytes:
             item["path"]: (item["content"], int(item["permissions"], 8))
             for item in yaml.safe_load(machine.user_data)["write_files"]
         }
-        written |= {path: (text, 0o644) for path, text in extra.items()}
+        written |= {path: (text, 0o644) for path, text in (extra | machine.files).items()}
         for path, (content, mode) in written.items():
             info = tarfile.TarInfo(path.lstrip("/"))
             info.size, info.mode = len(content.encode()), mode
@@ -167,6 +170,53 @@ def test_prometheus(run: Check) -> None:
     assert "rules found" in output
     code, output = run("monitor-1", "promtool check web-config /etc/prometheus/web.yml 2>&1")
     assert code == 0, output
+
+
+def _as_rules(expressions: list[str]) -> str:
+    """Expressions as recording rules: what promtool can check."""
+    rules = [{"record": f"n{n}", "expr": text} for n, text in enumerate(expressions)]
+    return json.dumps({"groups": [{"name": "panels", "rules": rules}]})
+
+
+def test_promtool_reads_what_the_panels_ask(run: Check) -> None:
+    every = pages(ClusterSpec(stack="local"))
+    panels = [panel for page in every for section in page.sections for panel in section.panels]
+    asked = [q.expression.replace("$w", "1m") for panel in panels for q in panel.queries]
+    check = "cat > /tmp/rules.yml <<'END'\n{}\nEND\npromtool check rules /tmp/rules.yml 2>&1"
+    code, output = run("monitor-1", check.format(_as_rules(asked)))
+    assert code == 0, output
+    assert f"{len(asked)} rules found" in output
+    code, output = run("monitor-1", check.format(_as_rules([*asked, "sum(up"])))
+    assert code != 0, output
+
+
+def test_prometheus_renders_the_console_pages(run: Check) -> None:
+    names = [page.name for page in pages(ClusterSpec(stack="local"))]
+    code, output = run(
+        "monitor-1",
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1"
+        " -subj /CN=test -addext subjectAltName=DNS:monitor-1"
+        " -keyout /etc/guestcomms/tls/machine.key -out /etc/guestcomms/tls/machine.crt 2>/dev/null;"
+        " chmod 644 /etc/guestcomms/tls/machine.key; . /etc/default/prometheus;"
+        " install -d -o prometheus /var/lib/prometheus/metrics2; cd /tmp;"
+        " (runuser -u prometheus -- prometheus $ARGS > prometheus.log 2>&1 &);"
+        " ask='curl -s --cacert /etc/guestcomms/tls/machine.crt';"
+        " for n in $(seq 100); do"
+        "   $ask https://monitor-1:9090/-/ready >/dev/null && break; sleep 0.2; done;"
+        f" for page in {' '.join(names)} index; do"
+        "   $ask -w '\\n%{http_code} %{content_type} of %{url}\\n'"
+        "     https://monitor-1:9090/consoles/$page.html || cat prometheus.log; done;"
+        " pkill -x prometheus",
+    )
+    assert code == 0, output
+    assert re.findall(r"^(\d+) text/html.* of .*/(\w+)\.html$", output, re.MULTILINE) == [
+        ("200", name) for name in (*names, "index")
+    ], output
+    assert output.count("</html>") == len(names)
+    for name in names:
+        assert f"<title>{name} · guestcomms</title>" in output
+        assert f'<a href="{name}.html" aria-current="page">' in output
+    assert "{{" not in output
 
 
 @pytest.mark.parametrize("machine", MACHINES)

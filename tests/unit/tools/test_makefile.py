@@ -38,7 +38,9 @@ def test_down_with_a_state_takes_down(tmp_path: Path) -> None:
 
 def test_make_lists_its_targets() -> None:
     listed = subprocess.run(["make", "-C", str(ROOT)], capture_output=True, text=True, check=True)
-    assert "make down   Remove the cluster `local`, its data and its backups (" in listed.stdout
+    assert (
+        "make down        Remove the cluster `local`, its data and its backups (" in listed.stdout
+    )
 
 
 def test_a_cluster_needs_linux(

@@ -54,3 +54,18 @@ def test_an_address_must_be_one(tmp_path: Path, place_facts: dict[str, Any]) -> 
     path.write_text(json.dumps(place_facts))
     with pytest.raises(AgentError, match=r"machines\.pg-1: '10\.0\.0\.11 evil'"):
         facts.place(path)
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "/etc/prometheus/consoles/../../x.html", "/etc/prometheus/web.yml"]
+)
+def test_only_console_pages_are_delivered_as_files(
+    tmp_path: Path, place_facts: dict[str, Any], path: str
+) -> None:
+    place = tmp_path / "place.json"
+    page = {"/etc/prometheus/consoles/overview.html": "x"}
+    place.write_text(json.dumps(place_facts | {"files": page}))
+    assert facts.place(place).files == page
+    place.write_text(json.dumps(place_facts | {"files": {path: "x"}}))
+    with pytest.raises(AgentError, match="files"):
+        facts.place(place)
