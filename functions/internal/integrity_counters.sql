@@ -10,15 +10,15 @@ AS $sql$
     FROM (
         SELECT parts.organization_id, parts.communication_id, parts.status, sum(parts.number) AS difference
         FROM (
-            SELECT
-                recipient.organization_id, recipient.communication_id, coalesce(recipient.status, 'total') AS status,
-                count(*) AS number
-            FROM public.communication_recipients AS recipient
-            WHERE recipient.communication_created_at >= p_since
-            GROUP BY GROUPING SETS (
-                (recipient.organization_id, recipient.communication_id, recipient.status),
-                (recipient.organization_id, recipient.communication_id)
-            )
+            -- Of few groups two counts: grouping sets would sort every recipient.
+            SELECT state.organization_id, state.communication_id, counter.status, state.number
+            FROM (
+                SELECT recipient.organization_id, recipient.communication_id, recipient.status, count(*) AS number
+                FROM public.communication_recipients AS recipient
+                WHERE recipient.communication_created_at >= p_since
+                GROUP BY recipient.organization_id, recipient.communication_id, recipient.status
+            ) AS state
+            CROSS JOIN LATERAL (VALUES (state.status), ('total')) AS counter (status)
             UNION ALL
             SELECT message.organization_id, message.id, counter.status, -counter.number
             FROM public.guest_communications AS message
