@@ -76,6 +76,29 @@ def test_a_strange_receiver_is_refused(machine: Machine, place: Place, said: byt
         _files(machine, place, "monitor", {**SECRETS, "receivers.json": said})
 
 
+def test_on_aws_the_machine_shows_its_role_and_no_key(machine: Machine, place: Place) -> None:
+    there = dataclasses.replace(
+        place.repository, keys="instance", endpoint="s3.eu-central-1.amazonaws.com"
+    )
+    copy = dataclasses.replace(there, region="eu-west-1", bucket="the-copy")
+    keys = json.dumps({"cipher_passphrase": "CP"}).encode()
+    content = _files(
+        machine,
+        dataclasses.replace(place, repository=there, repository_copy=copy),
+        "drill",
+        SECRETS | {"repository.json": keys},
+    )["/etc/pgbackrest/conf.d/repository.conf"].content
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read_string(content.decode())
+    options = parser["global"]
+    assert options["repo1-s3-key-type"] == options["repo2-s3-key-type"] == "auto"
+    assert options["repo1-cipher-pass"] == options["repo2-cipher-pass"] == "CP"
+    assert (options["repo2-s3-bucket"], options["repo2-s3-region"]) == ("the-copy", "eu-west-1")
+    # AWS's certificate is public: our own authority must not be asked.
+    assert not [key for key in options if key.endswith(("s3-key", "ca-file", "storage-host"))]
+    assert options["repo1-storage-verify-tls"] == "y"
+
+
 def test_the_repository_is_encrypted_and_its_store_verified(machine: Machine, place: Place) -> None:
     content = _files(machine, place, "database")["/etc/pgbackrest/conf.d/repository.conf"].content
     parser = configparser.ConfigParser(interpolation=None)

@@ -1,0 +1,91 @@
+"""Plans as tables: what a stack creates, in a form that shows a change of infrastructure in review.
+
+What changes with every edit of a machine's files (user-data, hashes) and what only the update will
+know is left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from infra.guardrails.plan import UNKNOWN, Plan, Resource
+
+LEFT_OUT = {
+    "__defaults", "__provider", "ami", "assumeRolePolicy", "content", "delivered", "instance_id",
+    "key", "secretString", "settings", "source", "tagsAll", "userDataBase64",
+}  # fmt: skip
+LONGEST = 100
+AWS = "aws:"
+
+
+def table(stack: str, plan: Plan) -> str:
+    """The plan of a stack as Markdown: how many of each type, then each with its properties."""
+    by_type: dict[str, list[Resource]] = defaultdict(list)
+    for each in plan.resources:
+        if each.type.startswith(AWS):
+            by_type[each.type].append(each)
+    counts = Counter({kind: len(found) for kind, found in by_type.items()})
+    parts = [
+        f"# What {stack} creates",
+        "",
+        (
+            f"{counts.total()} resources of AWS, by the real engine's preview. Written by"
+            " `.venv/bin/python -m tests.ops.aws.plans`; a test compares it."
+        ),
+        "",
+        (
+            "Left out: user-data and what else changes with machine files, policies and ids that"
+            " only the update will know, tags `Name`."
+        ),
+        "",
+        "| type | how many |",
+        "|---|---|",
+        *(f"| [{_short(kind)}](#{_anchor(kind)}) | {counts[kind]} |" for kind in sorted(counts)),
+    ]
+    for kind in sorted(by_type):
+        parts += ["", f"## {_short(kind)}", "", "| name | properties |", "|---|---|"]
+        for each in sorted(by_type[kind], key=lambda item: item.name):
+            protected = "**protected** " if each.protected else ""
+            parts.append(f"| `{each.name}` | {protected}{_properties(each.props)} |")
+    return "\n".join(parts) + "\n"
+
+
+def _short(kind: str) -> str:
+    """`aws:ec2/instance:Instance` → `ec2 Instance`."""
+    package, _, name = kind.removeprefix(AWS).partition(":")
+    return f"{package.partition('/')[0]} {name}"
+
+
+def _anchor(kind: str) -> str:
+    return _short(kind).lower().replace(" ", "-")
+
+
+def _properties(props: Mapping[str, Any]) -> str:
+    shown = sorted(f"{key}={value}" for key, value in _flat("", props))
+    return " ".join(f"`{each}`" for each in shown).replace("|", "\\|")
+
+
+def _flat(path: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Dotted path → text, without what is unknown, secret, changing or too long to read."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if key not in LEFT_OUT and (path, key) != ("tags", "Name"):
+                yield from _flat(f"{path}.{key}" if path else key, inner)
+    elif isinstance(value, list):
+        if all(isinstance(item, str) and item in UNKNOWN for item in value):
+            return
+        if any(isinstance(item, (Mapping, list)) for item in value):
+            for number, item in enumerate(value):
+                yield from _flat(f"{path}[{number}]", item)
+        else:
+            known = [item for item in value if item not in UNKNOWN]
+            yield path, ",".join(_text(item) for item in known)
+    elif not (isinstance(value, str) and value in UNKNOWN) and len(_text(value)) <= LONGEST:
+        yield path, _text(value)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
