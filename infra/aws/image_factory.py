@@ -160,7 +160,7 @@ class ImageFactory(ComponentResource):
                 ip_protocol="tcp",
                 from_port=port,
                 to_port=port,
-                description="Debian's mirrors and AWS services",
+                description="mirrors of Debian, and AWS services",
                 opts=self._child,
             )
         return aws.imagebuilder.InfrastructureConfiguration(

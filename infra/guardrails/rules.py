@@ -215,7 +215,8 @@ def _imds(each: Resource, block: str) -> Iterator[str]:
 
 def deletion_protected(plan: Plan) -> Iterator[str]:
     """What holds data, and the front door, cannot be deleted by a slip."""
-    for each in plan.of(VOLUME, BUCKET, KEY):
+    backups = [bucket for bucket in plan.of(BUCKET) if BACKUPS.search(bucket.name)]
+    for each in [*plan.of(VOLUME, KEY), *backups]:
         if not each.protected:
             yield f"{each.label} is not protected (ResourceOptions protect)"
     for each in plan.of(INSTANCE):
@@ -224,7 +225,7 @@ def deletion_protected(plan: Plan) -> Iterator[str]:
     for each in plan.of(LOAD_BALANCER):
         if each.get("enableDeletionProtection") is not True:
             yield f"{each.label} can be deleted (enableDeletionProtection is off)"
-    for bucket in plan.of(BUCKET):
+    for bucket in backups:
         if bucket.get("forceDestroy") is True:
             yield f"{bucket.label} would be emptied when it is deleted (forceDestroy)"
 

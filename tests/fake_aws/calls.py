@@ -10,6 +10,7 @@ from tests.fake_aws.model import COMMON_LOCAL, Call, Kind, Props
 from tests.fake_aws.service import UNKNOWN, Refused, Shape, input_shape, validate
 from tests.fake_aws.world import ACCOUNT, Item
 
+PAIRS = (("Key", "Value"), ("key", "value"), ("TagKey", "TagValue"), ("Name", "Value"))
 TAG_MEMBERS = {"TagSpecifications", "Tags", "tags", "TagList"}
 Values = Mapping[str, str]
 
@@ -196,7 +197,7 @@ def _structure(shape: Shape, value: Any, call: Call, path: str) -> Any:
 def _pairs(shape: Shape, value: Props) -> list[Any]:
     """A map as the list that AWS takes: `[{Key, Value}]` or `[{Name, Value}]`."""
     members = getattr(shape, "members", {})
-    for key, content in (("Key", "Value"), ("key", "value"), ("TagKey", "TagValue")):
+    for key, content in PAIRS:
         if key in members:
             return [{key.lower(): k, content.lower(): v} for k, v in value.items()]
     return [value]

@@ -1,0 +1,177 @@
+"""Systems Manager over HTTP, for boto3: commands reach the world's instances.
+
+What a command does on an instance is the business of `Machines`: here they only answer as machines
+of the project do. Calls are judged by the service model, as the provider's are.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from tests.fake_aws.kinds.names import INSTANCE
+from tests.fake_aws.service import Refused, validate
+from tests.fake_aws.world import Item, World
+
+AGENT = "/opt/guestcomms/agent.pyz"
+COMMANDS = "commands.jsonl"
+Answer = tuple[int, str]
+
+
+class Machines:
+    """Instances that answer as healthy machines do, and remember who leads and who is marked.
+
+    `sick` names machines whose database does not run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.marked: set[str] = set()
+        self.leader = "pg-1"
+        self.sick: set[str] = set()
+
+    def names(self) -> dict[str, Item]:
+        """The world's machines by the names that their tags give them."""
+        instances = World(self.folder).of(INSTANCE)
+        return {
+            str((each.get("tagsAll") or {}).get("guestcomms:machine")): each for each in instances
+        }
+
+    def run(self, ident: str, command: list[str]) -> Answer:
+        """What a command on an instance ends with and prints."""
+        name = next(name for name, item in self.names().items() if item.id == ident)
+        with (self.folder / COMMANDS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"machine": name, "command": command}) + "\n")
+        return self._answer(name, ident, command)
+
+    def _answer(self, name: str, ident: str, command: list[str]) -> Answer:
+        code, printed = 0, dict[str, Any]()
+        match command:
+            case ["cloud-init", "status", *_]:
+                printed = {"status": "done"}
+            case ["test", "-e", _]:
+                code = int(ident not in self.marked)
+            case ["touch", _]:
+                self.marked.add(ident)
+            case ["rm", "-f", _]:
+                self.marked.discard(ident)
+            case [_, "health"]:
+                printed = self._health()
+            case [_, "handover"]:
+                healthy = [each for each in self._databases() if each not in {name, *self.sick}]
+                self.leader = healthy[0]
+            case [_, "settings", *_]:
+                printed = {"restarted": []}
+            case ["/usr/local/sbin/guestcomms-fetch"] | [_, "prepare"]:
+                printed = {"changed": []}
+            case _:
+                code = 127
+        return code, json.dumps(printed)
+
+    def _databases(self) -> list[str]:
+        return sorted(name for name in self.names() if name.startswith("pg-"))
+
+    def _health(self) -> dict[str, Any]:
+        there = self._databases()
+        if self.leader not in there:
+            self.leader = there[0]
+        states = {name: "stopped" if name in self.sick else "streaming" for name in there}
+        problems = [f"PostgreSQL on {name} is stopped" for name in there if name in self.sick]
+        return {
+            "healthy": not problems,
+            "problems": problems,
+            "leader": self.leader,
+            "members": {
+                name: {"state": "running" if name == self.leader else state}
+                for name, state in states.items()
+            },
+            "etcd": {name: {"healthy": name not in self.sick} for name in there},
+        }
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, machines: Machines) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.machines = machines
+        self.answers: dict[str, dict[str, Any]] = {}
+
+    def answer(self, operation: str, given: dict[str, Any]) -> dict[str, Any]:
+        """One call of the API."""
+        validate(f"ssm:{operation}", given)
+        match operation:
+            case "DescribeInstanceInformation":
+                wanted = [each["Values"] for each in given.get("Filters", [])]
+                return {"InstanceInformationList": self._list(wanted)}
+            case "SendCommand":
+                return self._send(given)
+            case "GetCommandInvocation":
+                return self.answers[given["CommandId"]]
+        raise Refused("UnknownOperationException", f"the simulation has no ssm:{operation}")
+
+    def _list(self, wanted: list[list[str]]) -> list[dict[str, Any]]:
+        return [
+            {"InstanceId": item.id, "PingStatus": "Online", "IPAddress": item.get("privateIp")}
+            for item in self.machines.names().values()
+            if all((item.get("tagsAll") or {}).get("stack") in values for values in wanted)
+        ]
+
+    def _send(self, given: dict[str, Any]) -> dict[str, Any]:
+        (ident,) = given["InstanceIds"]
+        if all(item.id != ident for item in self.machines.names().values()):
+            raise Refused("InvalidInstanceId", f"there is no instance {ident}")
+        code, output = self.machines.run(ident, shlex.split(given["Parameters"]["commands"][0]))
+        command = str(uuid.uuid4())
+        self.answers[command] = {
+            "CommandId": command,
+            "InstanceId": ident,
+            "Status": "Failed" if code else "Success",
+            "ResponseCode": code,
+            "StandardOutputContent": output,
+            "StandardErrorContent": "",
+        }
+        return {"Command": {"CommandId": command}}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+
+    def do_POST(self) -> None:
+        """Answer one call of the JSON protocol."""
+        operation = self.headers["X-Amz-Target"].rpartition(".")[2]
+        given = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        try:
+            status, body = 200, self.server.answer(operation, given)
+        except Refused as error:
+            status, body = 400, {"__type": error.code, "message": str(error)}
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/x-amz-json-1.1")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's own name
+        """Say nothing on the terminal."""
+
+
+@contextmanager
+def serving(machines: Machines) -> Iterator[str]:
+    """Serve while the block runs; gives the endpoint's URL."""
+    server = _Server(machines)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
