@@ -14,17 +14,24 @@ DECLARE
     v_reaped integer := 0;
 BEGIN
     FOR v_batch IN
-        SELECT lost.*
-        FROM public.communication_batch_queue AS lost
-        WHERE lost.state = 'leased' AND lost.lease_until < clock_timestamp()
-        ORDER BY lost.lease_until
-        LIMIT p_max
-        FOR UPDATE SKIP LOCKED
+        WITH lost AS MATERIALIZED (
+            SELECT ended.*
+            FROM public.communication_batch_queue AS ended
+            WHERE ended.state = 'leased' AND ended.lease_until < clock_timestamp()
+            ORDER BY ended.lease_until
+            LIMIT p_max
+            FOR UPDATE SKIP LOCKED
+        )
+        -- Recipients are locked in the order of their keys, over all chunks.
+        SELECT lost.* FROM lost ORDER BY lost.organization_id, lost.first_recipient_id
     LOOP
+        v_batch.attempts := v_batch.attempts + 1;
+        IF v_batch.attempts >= v_batch.max_attempts THEN
+            PERFORM internal.lock_chunk(v_batch, true);
+        END IF;
         v_unknown := internal.mark_unknown(
             v_batch, 'lease_lost', format('%s did not answer', v_batch.leased_by)
         );
-        v_batch.attempts := v_batch.attempts + 1;
         v_batch.last_error := format('%s did not answer until %s', v_batch.leased_by, v_batch.lease_until);
         IF v_batch.attempts >= v_batch.max_attempts THEN
             PERFORM internal.bury_recipients(v_batch, 'leases_lost', v_batch.last_error);

@@ -1,6 +1,6 @@
 CREATE OR REPLACE FUNCTION internal.suppress_queued(
     p_organization_id uuid, p_channel text, p_address_hash bytea, p_reason text,
-    p_guest_id uuid DEFAULT NULL, p_consented_purpose text DEFAULT NULL
+    p_guest_id uuid DEFAULT NULL, p_consented_purpose text DEFAULT NULL, p_lock uuid DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -9,7 +9,8 @@ SET enable_seqscan = off
 AS $plpgsql$
 /* Take queued messages to an address out of the queue, and count them. Returns how many there were.
    p_guest_id names a guest who may have had the address earlier; p_consented_purpose leaves alone everything but
-   messages that rest on consent for that purpose. Rows are locked in the order of their keys, like everywhere.
+   messages that rest on consent for that purpose. Rows are locked in the order of their keys, like everywhere, and
+   with them, whatever its state, the message p_lock, which the caller is going to change.
    What another transaction queues meanwhile is found by the gates when it is claimed. */
 DECLARE
     v_suppressed bigint;
@@ -30,15 +31,18 @@ BEGIN
         WHERE
             recipient.organization_id = p_organization_id
             AND recipient.guest_id IS NULL AND recipient.address_hash = p_address_hash
+        UNION
+        SELECT p_lock, internal.uuid_v7_time(p_lock)
     ),
     locked AS MATERIALIZED (
-        SELECT recipient.id, recipient.communication_created_at
+        SELECT recipient.id, recipient.communication_created_at, recipient.status = 'queued' AS is_queued
         FROM found
         JOIN public.communication_recipients AS recipient
             ON recipient.organization_id = p_organization_id AND recipient.id = found.id
                 AND recipient.communication_created_at = found.communication_created_at
         WHERE
-            recipient.status = 'queued' AND recipient.channel = p_channel
+            recipient.id = p_lock
+            OR recipient.status = 'queued' AND recipient.channel = p_channel
             AND recipient.address_hash = p_address_hash
             AND (
                 p_consented_purpose IS NULL
@@ -60,6 +64,7 @@ BEGIN
         WHERE
             recipient.organization_id = p_organization_id AND recipient.id = locked.id
             AND recipient.communication_created_at = locked.communication_created_at
+            AND locked.is_queued
         RETURNING recipient.communication_id
     ),
     counted AS (
@@ -73,7 +78,7 @@ BEGIN
 END
 $plpgsql$;
 
-COMMENT ON FUNCTION internal.suppress_queued(uuid, text, bytea, text, uuid, text) IS
+COMMENT ON FUNCTION internal.suppress_queued(uuid, text, bytea, text, uuid, text, uuid) IS
 'Take queued messages to an address out of the queue, and count them.';
-REVOKE ALL ON FUNCTION internal.suppress_queued(uuid, text, bytea, text, uuid, text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION internal.suppress_queued(uuid, text, bytea, text, uuid, text) TO comms_maintenance;
+REVOKE ALL ON FUNCTION internal.suppress_queued(uuid, text, bytea, text, uuid, text, uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION internal.suppress_queued(uuid, text, bytea, text, uuid, text, uuid) TO comms_maintenance;

@@ -32,6 +32,7 @@ DECLARE
     v_hashes bytea[];
     v_second bigint := extract(EPOCH FROM clock_timestamp());
     v_tended boolean := false;
+    v_holds boolean := false;
     v_tries integer := p_max + 50; -- a call ends soon, even if whole chunks are suppressed or postponed
 BEGIN
     IF length(p_worker) BETWEEN 1 AND 200 AND p_max BETWEEN 1 AND 100 AND p_messages BETWEEN 1 AND 1000
@@ -83,7 +84,10 @@ BEGIN
         LIMIT 1;
         IF NOT FOUND THEN
             EXIT WHEN v_tended;
-            PERFORM internal.tend_queue();
+            -- Whoever holds messages already does not wait for others, who may wait for these.
+            IF NOT v_holds THEN
+                PERFORM internal.tend_queue();
+            END IF;
             v_tended := true;
             CONTINUE;
         END IF;
@@ -126,6 +130,7 @@ BEGIN
             CONTINUE;
         END IF;
         v_batch.leased_at := clock_timestamp();
+        v_holds := true;
         SELECT array_agg(slice.id), array_agg(slice.guest_id), array_agg(slice.address_hash)
         INTO v_ids, v_guests, v_hashes
         FROM (

@@ -39,9 +39,21 @@ BEGIN
         RAISE EXCEPTION 'the results of batch "%" are no array: %', p_batch_id, left(p_results::text, 100)
         USING ERRCODE = 'GC362', HINT = 'Give an array of objects with recipient_id and outcome.';
     END IF;
-    -- In the order of the key, as events do: who waits for whom is never a circle.
+    -- Everything that may change is locked once, in the order of the key, as everybody does it: who waits for whom is
+    -- never a circle. That is the results; if some are missing, all that was handed out.
+    IF jsonb_array_length(p_results) <> v_batch.handed_out THEN
+        PERFORM internal.lock_chunk(v_batch, false);
+    END IF;
     WITH result AS MATERIALIZED (
-        SELECT * FROM internal.batch_results(p_results) AS parsed ORDER BY parsed.recipient_id
+        SELECT parsed.*
+        FROM (SELECT * FROM internal.batch_results(p_results) AS one ORDER BY one.recipient_id) AS parsed
+        LEFT JOIN LATERAL (
+            SELECT FROM public.communication_recipients AS mine
+            WHERE mine.organization_id = p_organization_id AND mine.id = parsed.recipient_id
+                AND mine.communication_created_at = v_batch.communication_created_at
+                AND mine.sending_at = v_batch.leased_at
+            FOR NO KEY UPDATE
+        ) AS locked ON true
     ), moved AS (
         UPDATE public.communication_recipients AS recipient
         SET status = result.status,

@@ -12,36 +12,24 @@ AS $plpgsql$
    Raises GC300 for NULL, GC410 for an unknown guest, GC426 while a legal hold is on the guest, on a message to the
    guest or on all of the organization. */
 DECLARE
-    v_guest public.guests;
     v_channels text[];
     v_hashes bytea[];
     v_hold uuid;
 BEGIN
     PERFORM public.enter_tenant(p_organization_id);
-    v_guest := internal.require_guest(p_organization_id, p_guest_id);
+    PERFORM internal.lock_messages_to_guest(p_organization_id, p_guest_id);
+    PERFORM internal.require_guest(p_organization_id, p_guest_id);
     v_hold := internal.hold_on_guest(p_organization_id, p_guest_id);
     IF v_hold IS NOT NULL THEN
         RAISE EXCEPTION 'legal hold % forbids to erase guest %', v_hold, p_guest_id
         USING ERRCODE = 'GC426', HINT = 'Refuse the request for now (Art 17(3)(e)), or lift the hold.';
     END IF;
 
-    SELECT array_agg(mine.channel), array_agg(mine.address_hash) INTO v_channels, v_hashes
-    FROM (
-        SELECT own.channel, own.address_hash
-        FROM (
-            VALUES ('email', v_guest.email_hash), ('sms', v_guest.phone_hash), ('push', v_guest.push_hash)
-        ) AS own (channel, address_hash)
-        UNION
-        SELECT earlier.channel, earlier.address_hash
-        FROM public.communication_recipients AS earlier
-        WHERE earlier.organization_id = p_organization_id AND earlier.guest_id = p_guest_id
-    ) AS mine
-    WHERE
-        mine.address_hash IS NOT NULL
-        AND NOT EXISTS (
-            SELECT FROM internal.guests_with_address(p_organization_id, mine.channel, mine.address_hash) AS other
-            WHERE other.guest_id <> p_guest_id
-        );
+    SELECT
+        array_agg(mine.channel ORDER BY mine.channel, mine.address_hash),
+        array_agg(mine.address_hash ORDER BY mine.channel, mine.address_hash)
+    INTO v_channels, v_hashes
+    FROM internal.addresses_of_guest(p_organization_id, p_guest_id) AS mine;
 
     WITH locked AS MATERIALIZED (
         SELECT recipient.id, recipient.communication_created_at, recipient.status

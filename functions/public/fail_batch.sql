@@ -11,6 +11,7 @@ AS $plpgsql$
    Returns scheduled, or dead. Raises GC300 without a reason or p_retry, GC361 if the lease is not held (any more). */
 DECLARE
     v_batch public.communication_batch_queue;
+    v_again boolean;
 BEGIN
     IF p_reason IS NULL OR p_retry IS NULL THEN
         RAISE EXCEPTION '% is missing', CASE WHEN p_reason IS NULL THEN 'p_reason' ELSE 'p_retry' END
@@ -27,6 +28,10 @@ BEGIN
     END IF;
     v_batch.attempts := v_batch.attempts + 1;
     v_batch.last_error := left(p_reason, 4000);
+    v_again := p_retry AND v_batch.attempts < v_batch.max_attempts;
+    IF NOT v_again THEN
+        PERFORM internal.lock_chunk(v_batch, true);
+    END IF;
     WITH handed_out AS MATERIALIZED (
         SELECT sending.id
         FROM public.communication_recipients AS sending
@@ -49,7 +54,7 @@ BEGIN
     FROM (SELECT count(*) AS moved FROM moved) AS back
     CROSS JOIN LATERAL (VALUES ('sending', -back.moved), ('queued', back.moved)) AS change (status, delta)
     WHERE back.moved > 0;
-    IF p_retry AND v_batch.attempts < v_batch.max_attempts THEN
+    IF v_again THEN
         UPDATE public.communication_batch_queue AS chunk
         SET state = 'scheduled', run_at = clock_timestamp() + internal.retry_delay(least(v_batch.attempts, 9)),
             attempts = v_batch.attempts, last_error = v_batch.last_error,

@@ -38,7 +38,8 @@ BEGIN
         RETURN; -- anonymous by now: nobody can be written to
     END IF;
     PERFORM internal.suppress_queued(
-        organization_id, channel, v_recipient.address_hash, 'suppressed:unsubscribe', v_recipient.guest_id
+        organization_id, channel, v_recipient.address_hash, 'suppressed:unsubscribe', v_recipient.guest_id,
+        p_lock => v_recipient.id
     );
     UPDATE public.communication_recipients AS known
     SET unsubscribed_at = clock_timestamp()
