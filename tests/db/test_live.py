@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import pytest
 from guestcomms import db, migrate
 from guestcomms.migrate import Project
 
@@ -36,6 +37,24 @@ CALLS = {
     "wedsync_worker": ["SELECT * FROM claim_batches('live')"],
     "wedsync_ops": ["SELECT create_organization(NULL, 'Live')"],
 }
+CONSENT = {
+    "wedsync_app": [
+        call.format("{organization}", f"live-{number}@example.com")
+        for number in range(2)
+        for call in (
+            "SELECT record_consent('{}', '{}', 'email', 'newsletter', '1', 'form')",
+            "SELECT withdraw_consent('{}', '{}', 'email', 'newsletter')",
+        )
+    ],
+}
+"""Nothing but calls that lock many tables, one after the other."""
+SLOW = {
+    "wedsync_app": [
+        "BEGIN; SELECT enter_tenant('{organization}'); SELECT pg_sleep(1); COMMIT",
+    ]
+    * 3,
+}
+"""Longer than the whole grace of a run."""
 PAUSE_SECONDS = 0.02
 
 
@@ -49,7 +68,11 @@ class Work:
 
 
 @contextmanager
-def clients(database: Database) -> Iterator[Work]:
+def clients(
+    database: Database,
+    calls_of: Mapping[str, Sequence[str]] = CALLS,
+    pause_seconds: float = PAUSE_SECONDS,
+) -> Iterator[Work]:
     """One for each call, in a loop."""
     work, done = Work(), threading.Event()
 
@@ -64,11 +87,11 @@ def clients(database: Database) -> Iterator[Work]:
                     return
                 work.longest = max(work.longest, time.monotonic() - started)
                 work.calls += 1
-                time.sleep(PAUSE_SECONDS)
+                time.sleep(pause_seconds)
 
     calls = [
         (login, call.format(organization=ORGANIZATION))
-        for login, several in CALLS.items()
+        for login, several in calls_of.items()
         for call in several
     ]
     with ThreadPoolExecutor(len(calls)) as pool:
@@ -105,3 +128,20 @@ def test_a_migration_and_every_repeatable_beside_the_traffic(
     assert work.errors == []
     assert work.calls > 0
     assert (len(run.migrations), len(run.repeatables)) == (1, len(files))
+
+
+@pytest.mark.parametrize("calls", [CONSENT, SLOW], ids=["consent", "slow"])
+def test_every_policy_beside_calls_that_never_pause(
+    database: Database, tree: Project, calls: Mapping[str, Sequence[str]]
+) -> None:
+    script.run(database)
+    policies = [file for file in tree.repeatables() if file.kind == "policy"]
+    for file in policies:
+        (tree.root / file.path).write_text(f"-- Edited.\n{file.text}")
+    with clients(database, calls, pause_seconds=0) as work:
+        time.sleep(0.5)
+        patience = migrate.Patience(pause=0.05)  # at once: everybody has just begun again
+        run = migrate.apply(database.dsn(), tree, patience=patience)
+    assert len(run.repeatables) == len(policies)
+    assert work.errors == []
+    assert work.calls > 0

@@ -29,8 +29,8 @@ NOT_YET = (
 )
 """What a later file may still make, or grant: a materialized view reads tables when it is made."""
 GRACE_SECONDS = 0.7
-"""To get all locks. A client whom we keep waiting looks for a deadlock after one second, and then
-it would be the one that fails."""
+"""To get all locks, once we have the first. A client whom we keep waiting looks for a deadlock
+after one second, and then it would be the one that fails."""
 
 
 @dataclass(frozen=True)
@@ -156,22 +156,33 @@ def _run_each(connection: db.Connection, files: list[Repeatable]) -> dict[Repeat
 
 
 def _make_way(connection: db.Connection, files: list[Repeatable]) -> None:
-    """Lock the tables whose policies change and drop the views, in less than `GRACE_SECONDS`.
+    """Lock the tables whose policies change and drop the views.
 
+    For the first table we wait as long as `Patience` says: while we hold nothing, nobody's wait for
+    us is part of a deadlock. For all others, and the views, there are `GRACE_SECONDS`.
     Raises LockNotAvailable if that takes longer: then we are the one who gives up, not a client.
     """
-    ends = time.monotonic() + GRACE_SECONDS
     policies = [file for file in files if file.kind == "policy"]
     names = ([one.schema for one in policies], [one.name for one in policies])
-    tables = db.one_value(connection, _TABLES, names)
+    tables = [row["name"] for row in db.rows(connection, _TABLES, names)]
+    if tables:
+        _lock(connection, tables[:1])
+        if db.one_value(connection, _STUCK, (tables[0], tables)):
+            raise db.sqlstates.LockNotAvailable("whoever waits for us holds what we want next")
+    ends = time.monotonic() + GRACE_SECONDS
     try:
-        if tables:
+        if tables[1:]:
             _hurry(connection, ends)
-            connection.execute(f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE".encode())
+            _lock(connection, tables[1:])
         _drop_views(connection, [file for file in files if file.kind == "view"], ends)
     except db.sqlstates.QueryCanceled as error:
         raise db.sqlstates.LockNotAvailable(f"no lock in {GRACE_SECONDS} s") from error
     connection.execute("SET LOCAL statement_timeout = 0")
+
+
+def _lock(connection: db.Connection, tables: list[str]) -> None:
+    names = ", ".join(f"ONLY {name}" for name in tables)
+    connection.execute(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE".encode())
 
 
 def _hurry(connection: db.Connection, ends: float) -> None:
@@ -271,17 +282,25 @@ def _is_job(path: str) -> bool:
 
 # Where every call begins, then the busiest: who waits there does not begin to hold the others.
 _TABLES = """
-SELECT string_agg(
-    'ONLY ' || relation.oid::regclass, ', '
-    ORDER BY relation.relname NOT IN ('organization_logins', 'unrestricted_logins'),
-        coalesce(used.seq_scan, 0) + coalesce(used.idx_scan, 0) DESC, relation.oid
-)
+SELECT relation.oid::regclass::text AS name
 FROM pg_class AS relation
 LEFT JOIN pg_stat_all_tables AS used ON used.relid = relation.oid
 WHERE relation.relkind IN ('r', 'p') AND pg_has_role(current_user, relation.relowner, 'USAGE')
     AND (relation.relnamespace::regnamespace::text, relation.relname::text) IN (
         SELECT * FROM unnest(%s::text[], %s::text[])
     )
+ORDER BY relation.relname NOT IN ('organization_logins', 'unrestricted_logins'),
+    coalesce(used.seq_scan, 0) + coalesce(used.idx_scan, 0) DESC, relation.oid
+"""
+
+# Somebody has waited for the first table, perhaps for almost a second, and holds another one.
+_STUCK = """
+SELECT EXISTS (
+    SELECT FROM pg_locks AS waiting
+    JOIN pg_locks AS holding ON holding.pid = waiting.pid AND holding.granted
+    WHERE NOT waiting.granted AND waiting.relation = %s::regclass
+        AND holding.relation = ANY (%s::text[]::regclass[]) AND holding.pid <> pg_backend_pid()
+)
 """
 
 _DROP_VIEW = """
