@@ -24,10 +24,8 @@ BEGIN
     v_hash := internal.consent_subject(p_organization_id, p_address, p_channel, p_purpose);
     PERFORM internal.require_given(jsonb_build_object('p_consent_version', p_consent_version));
     PERFORM internal.check_proof(p_method, p_source, p_user_agent, p_actor);
-    IF v_given_at > v_now OR v_given_at < '2000-01-01 00:00:00+00' THEN
-        RAISE EXCEPTION 'consent cannot have been given at %', p_given_at
-        USING ERRCODE = 'GC406', HINT = 'Give a moment in the past, or NULL for now.';
-    ELSIF NOT EXISTS (
+    PERFORM internal.check_given_at(p_given_at, v_now);
+    IF NOT EXISTS (
         SELECT FROM public.consent_texts AS known
         WHERE known.organization_id = p_organization_id AND known.version = p_consent_version
     ) THEN

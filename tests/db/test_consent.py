@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -409,3 +409,133 @@ def test_a_withdrawal_beside_bulk_send_lets_nothing_be_claimed(ours: Organizatio
     with ours.database.connect("wedsync_worker") as worker:
         worker.execute("SELECT claim_batches('w', 10, '1 minute')")
     assert statuses(ours.database) == [("suppressed", "no_consent")]
+
+
+COMMON = {"channel": "email", "purpose": "newsletter", "consent_version": "1", "method": "form"}
+
+
+def record_all(
+    of: Organization, entries: Sequence[object], common: object = COMMON
+) -> list[dict[str, object]]:
+    with of.database.connect("wedsync_app") as connection:
+        return db.rows(
+            connection,
+            "SELECT place, consent_event_id::text AS event"
+            " FROM record_consents(%s, %s::jsonb, %s::jsonb)",
+            (of.id, json.dumps(entries), json.dumps(common)),
+        )
+
+
+def test_a_list_is_recorded_as_one_by_one(ours: Organization) -> None:
+    """The same calls and one call leave the same events, states and suppressions."""
+    made = messaging.organization(ours.database, "B", "wedsync_app")
+    made.call("SELECT create_consent_text(%s, '1', 'Yes, write to me.')", made.id)
+    entries: list[dict[str, str]] = [
+        {"address": "Ann@example.com", "given_at": "2026-01-01T00:00:00Z", "source": "rsvp"},
+        {"address": "ann@example.com ", "given_at": "2026-02-01T00:00:00Z", "actor": "Bob"},
+        {"address": "bob@example.com", "method": "import", "given_at": "2026-01-01T00:00:00Z"},
+        {"address": "+4930123456", "channel": "sms", "ip_address": "192.0.2.1"},
+        {"address": "gone@example.com", "given_at": "2026-01-01T00:00:00Z"},
+    ]
+    for of in (ours, made):
+        for address in ("bob@example.com", "+4930123456"):
+            of.database.execute(
+                "INSERT INTO suppressions (organization_id, channel, address_hash, reason,"
+                f" created_at) SELECT '{of.id}', one, internal.address_hash('{of.id}', one,"
+                f" '{address}'), 'unsubscribe', '2025-12-01' FROM unnest('{{email,sms}}'::text[])"
+                " AS one"
+            )
+        withdraw(of, "gone@example.com")  # later than it was given: stays withdrawn
+    record_all(ours, entries)
+    for entry in entries:
+        whole = COMMON | entry
+        made.call(
+            "SELECT record_consent(%s, %s, %s, %s, %s, %s, %s, %s, %s::inet, NULL, %s)",
+            made.id, *(whole.get(name) for name in (
+                "address", "channel", "purpose", "consent_version", "method", "given_at", "source",
+                "ip_address", "actor",
+            )),
+        )  # fmt: skip
+    assert left_behind(ours) == left_behind(made)
+    assert len(left_behind(ours)[0]) == len(entries) + 1
+
+
+def left_behind(of: Organization) -> tuple[list[object], ...]:
+    """Events, states and suppressions, without what is of one organization or moment."""
+    with of.database.connect() as connection:
+        queries = (
+            (
+                "SELECT channel, event, consent_version, method, source, ip_address, actor,"
+                " CASE WHEN occurred_at < '2026-03-01' THEN occurred_at END AS moment"
+                " FROM communication_gdpr_consent_events WHERE organization_id = %s"
+                " ORDER BY 1, 8, 2"
+            ),
+            (
+                "SELECT channel, guest_email, consent_given, consent_version,"
+                " CASE WHEN given_at < '2026-03-01' THEN given_at END AS moment"
+                " FROM communication_gdpr_consent WHERE organization_id = %s ORDER BY 1, 2, 3"
+            ),
+            (
+                "SELECT channel, reason, count(*) FROM suppressions WHERE organization_id = %s"
+                " GROUP BY 1, 2 ORDER BY 1, 2"
+            ),
+        )
+        return tuple(
+            sorted(connection.execute(query.encode(), (of.id,)), key=str) for query in queries
+        )
+
+
+def test_a_list_that_was_recorded_returns_the_same_events(ours: Organization) -> None:
+    entries = [
+        {"address": f"{number}@example.com", "given_at": "2026-01-01"} for number in range(5)
+    ]
+    first = record_all(ours, [*entries, entries[0]])
+    assert [row["place"] for row in first] == [1, 2, 3, 4, 5, 6]
+    assert first[0]["event"] == first[5]["event"]
+    assert record_all(ours, entries) == first[:5]
+    assert ours.database.value("SELECT count(*) FROM communication_gdpr_consent_events") == 5
+
+
+@pytest.mark.parametrize(
+    ("entry", "code"),
+    [
+        ({"address": None}, "GC300"), ({"method": None}, "GC300"), ({"channel": "fax"}, "GC400"),
+        ({"address": "nobody"}, "GC401"), ({"purpose": "A B"}, "GC402"),
+        ({"consent_version": "9"}, "GC403"), ({"method": "telepathy"}, "GC405"),
+        ({"ip_address": "here"}, "GC405"), ({"source": "x" * 501}, "GC405"),
+        ({"given_at": "tomorrow"}, "GC406"), ({"given_at": "1999-01-01"}, "GC406"),
+        ({"given_at": "soon"}, "GC406"), ({"colour": "red"}, "GC411"), (3, "GC411"),
+    ],
+)  # fmt: skip
+def test_one_bad_entry_refuses_the_list_and_is_named(
+    refusing: Organization, entry: object, code: str
+) -> None:
+    bad = {"address": "ann@example.com", **entry} if isinstance(entry, dict) else entry
+    with pytest.raises(db.DatabaseError, match=r"^entry 2") as refusal:
+        record_all(refusing, [{"address": "bob@example.com"}, bad, bad])
+    assert refusal.value.sqlstate == code
+    assert refusing.database.value(EVENTS) == ""
+
+
+@pytest.mark.parametrize(
+    ("entries", "common"), [({}, {}), ([], []), ([{}] * 10_001, {}), ("x", {}), ([], {"x": 1})]
+)
+def test_no_list_of_consents_is_refused(
+    refusing: Organization, entries: Sequence[object], common: object
+) -> None:
+    with pytest.raises(db.DatabaseError) as refusal:
+        record_all(refusing, entries, common)
+    assert refusal.value.sqlstate == "GC411"
+
+
+def test_ten_thousand_consents_are_one_call(ours: Organization) -> None:
+    entries = [{"address": f"{number}@example.com"} for number in range(10_000)]
+    assert len({row["event"] for row in record_all(ours, entries)}) == 10_000
+    assert record_all(ours, []) == []
+    held = "SELECT count(*) FROM communication_gdpr_consent WHERE consent_given"
+    assert ours.database.value(held) == 10_000
+    with ThreadPoolExecutor(2) as pool:  # in other orders, at the same time
+        both = [entries[:1000], entries[999::-1]] * 2
+        assert [len(rows) for rows in pool.map(lambda one: record_all(ours, one), both)] == [
+            1000
+        ] * 4

@@ -22,6 +22,11 @@ WHERE recipient_email = 'g@example.com';
 -- as wedsync_app
 SELECT create_consent_text('018f0000-0000-7000-8000-000000000001', '1', 'Yes.');
 SELECT record_consent('018f0000-0000-7000-8000-000000000001', 'c@example.com', 'email', 'newsletter', '1', 'form');
+SELECT * FROM record_consents(
+    '018f0000-0000-7000-8000-000000000001',
+    '[{"address": "d@example.com"}, {"address": "+4930123456", "channel": "sms"}]',
+    '{"channel": "email", "purpose": "newsletter", "consent_version": "1", "method": "import", "source": "list.csv"}'
+);
 SELECT withdraw_consent('018f0000-0000-7000-8000-000000000001', 'c@example.com', 'email', 'newsletter');
 SELECT set_preferences(
     '018f0000-0000-7000-8000-000000000001', '018f0000-0000-7000-8000-000000000060', 'email', '{"allowed": true}'
