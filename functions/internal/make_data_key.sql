@@ -4,11 +4,18 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $plpgsql$
 /* Make a data key of an organization, wrapped under the active master; nothing if there is one of this version.
-   Raises GC203 if the key-encryption key cannot be read. */
+   Raises GC203 if the key-encryption key cannot be read, GC217 for an organization whose keys were destroyed. */
 DECLARE
     v_key_id constant text := p_purpose || '_' || p_key_version::text;
     v_master constant text := internal.active_master();
 BEGIN
+    IF EXISTS (
+        SELECT FROM public.communication_encryption_keys AS gone
+        WHERE gone.organization_id = p_organization_id AND gone.key_type = 'data' AND gone.state = 'destroyed'
+    ) THEN
+        RAISE EXCEPTION 'the keys of organization % were destroyed', p_organization_id
+        USING ERRCODE = 'GC217', HINT = 'It is closed for good; make another one with create_organization().';
+    END IF;
     INSERT INTO public.communication_encryption_keys (
         organization_id, key_id, key_type, purpose, algorithm, encrypted_key, parent_key_id, key_version
     )

@@ -14,6 +14,7 @@ import pytest
 from guestcomms import db
 
 from tests.db import script
+from tests.db.messages import queue
 from tests.db.server import Database, Server
 
 A = "018f0000-0000-7000-8000-000000000001"
@@ -334,3 +335,79 @@ def test_the_hash_is_inlined(database: Database) -> None:
             " FROM generate_series(1, 9) AS g"
         ).fetchall()
     assert not any("keyed_hash" in str(line) for line in plan)
+
+
+def test_destroyed_keys_open_nothing_and_none_are_made_again(two: Database) -> None:
+    sealed, other = seal(two), seal(two, organization=B)
+    two.execute(f"SELECT bind_login('{A}', 'wedsync_app')")
+    count = len(keys(two, A, "data"))
+    destroy = f"SELECT destroy_organization_keys('{A}', 'A')"
+    assert two.value(destroy, "wedsync_ops") == count > 0
+    assert {row["state"] for row in keys(two, A, "data")} == {"destroyed"}
+    assert two.value(f"SELECT state FROM organizations WHERE organization_id = '{A}'") == "closed"
+    wrapped = "SELECT count(encrypted_key) FROM communication_encryption_keys"
+    assert two.value(f"{wrapped} WHERE organization_id = '{A}'") == 0
+    with pytest.raises(db.DatabaseError) as refusal:
+        unseal(two, sealed)
+    assert refusal.value.sqlstate == "GC212"
+    for call in (
+        f'SELECT upsert_guests(\'{A}\', \'[{{"name": "x", "email": "a@example.com"}}]\')',
+        f"SELECT withdraw_consent('{A}', 'a@example.com', 'email', 'x')",
+    ):
+        assert sqlstate(two, call, "wedsync_app") == "GC217"
+    assert unseal(two, other, organization=B) == b"secret"  # nobody else's
+    assert two.value(destroy, "wedsync_ops") == 0
+    noted = "SELECT details - 'risk' FROM communication_security_audit WHERE details ? 'destroyed'"
+    assert two.value(f"{noted} ORDER BY created_at LIMIT 1") == {"destroyed": count}
+
+
+@pytest.mark.parametrize(
+    ("before", "arguments", "code"),
+    [
+        ("", f"'{A}', 'B'", "GC215"), ("", f"'{ROW}', 'A'", "GC215"), ("", f"'{A}', NULL", "GC300"),
+        (f"SELECT place_legal_hold('{A}', 'a dispute')", f"'{A}', 'A'", "GC426"),
+    ],
+)  # fmt: skip
+def test_keys_that_are_needed_are_not_destroyed(
+    two: Database, before: str, arguments: str, code: str
+) -> None:
+    sealed = seal(two)
+    if before:
+        two.execute(before, "wedsync_app")
+    assert sqlstate(two, f"SELECT destroy_organization_keys({arguments})") == code
+    assert unseal(two, sealed) == b"secret"
+
+
+def test_keys_of_queued_messages_are_not_destroyed(two: Database) -> None:
+    sealed = seal(two)
+    with two.connect() as owner:
+        queue(owner, A, 3, run_in="1 year")
+    assert sqlstate(two, f"SELECT destroy_organization_keys('{A}', 'A')") == "GC216"
+    assert unseal(two, sealed) == b"secret"
+
+
+def rewrap(database: Database, old: str) -> dict[str, Any]:
+    """As operations does it; `old` in base64, as the file has it."""
+    with database.connect("wedsync_ops") as connection:
+        query = "SELECT * FROM rewrap_master_keys(decode(%s, 'base64'))"
+        return db.rows(connection, query, (old,))[0]
+
+
+def test_the_key_encryption_key_can_be_replaced(two: Database, server: Server) -> None:
+    sealed = seal(two)
+    rotate(two, "'master', '0 seconds'")
+    old = server.run("cat", KEY_FILE)
+    with another_machine(server):
+        assert {row["state"] for row in status(two)} == {"failed", "ok"}
+        wrong = server.run("sh", "-c", "head -c 32 /dev/urandom | base64")
+        assert rewrap(two, wrong) == {"rewrapped": 0, "already_open": 0, "closed": 2}
+        assert rewrap(two, old) == {"rewrapped": 2, "already_open": 0, "closed": 0}
+        assert rewrap(two, old) == {"rewrapped": 0, "already_open": 2, "closed": 0}
+        assert "failed" not in {row["state"] for row in status(two)}
+        assert unseal(two, sealed) == b"secret"
+        new = server.run("cat", KEY_FILE)
+    assert rewrap(two, new)["rewrapped"] == 2  # and back
+    assert unseal(two, sealed) == b"secret"
+    assert sqlstate(two, "SELECT rewrap_master_keys('short')") == "GC201"
+    assert sqlstate(two, "SELECT rewrap_master_keys(NULL)") == "GC300"
+    assert sqlstate(two, "SELECT rewrap_master_keys('x')", "wedsync_app") == "42501"
