@@ -142,6 +142,6 @@ def test_every_policy_beside_calls_that_never_pause(
         time.sleep(0.5)
         patience = migrate.Patience(pause=0.05)  # at once: everybody has just begun again
         run = migrate.apply(database.dsn(), tree, patience=patience)
-    assert len(run.repeatables) == len(policies)
+    assert {file.path for file in policies} <= set(run.repeatables)
     assert work.errors == []
     assert work.calls > 0

@@ -8,6 +8,7 @@ of it is one transaction: nobody sees a state in between.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ NOT_YET = (
     db.sqlstates.InsufficientPrivilege,
 )
 """What a later file may still make, or grant: a materialized view reads tables when it is made."""
+_TRIGGER = re.compile(r"\bTRIGGER\s+\w+\s[^;]*?\bON\s+(\w+)\.(\w+)")
+"""CREATE TRIGGER in the file of its function: the table."""
 GRACE_SECONDS = 0.7
 """To get all locks, once we have the first. A client whom we keep waiting looks for a deadlock
 after one second, and then it would be the one that fails."""
@@ -109,8 +112,11 @@ def _apply(session: Session, project: Project, todo: list[Change], gone: list[st
         # Functions may call functions of later files: bodies are checked when all are there.
         connection.execute("SET LOCAL check_function_bodies = off")
         functions = [one.file for one in todo if one.file.kind == "function"]
-        others = [one.file for one in todo if one.file.kind != "function"]
-        early = _run_each(connection, functions)
+        # What locks a table comes after _make_way(): a lock held while we wait for others is a
+        # deadlock with whoever needs both.
+        free = [file for file in functions if not _tables_of(file)]
+        others = [one.file for one in todo if one.file not in free]
+        early = _run_each(connection, free)
         _make_way(connection, others)
         _run_all(connection, [*early, *others])
         _check_bodies(connection, functions)
@@ -156,14 +162,14 @@ def _run_each(connection: db.Connection, files: list[Repeatable]) -> dict[Repeat
 
 
 def _make_way(connection: db.Connection, files: list[Repeatable]) -> None:
-    """Lock the tables whose policies change and drop the views.
+    """Lock the tables whose policies or triggers change and drop the views.
 
     For the first table we wait as long as `Patience` says: while we hold nothing, nobody's wait for
     us is part of a deadlock. For all others, and the views, there are `GRACE_SECONDS`.
     Raises LockNotAvailable if that takes longer: then we are the one who gives up, not a client.
     """
-    policies = [file for file in files if file.kind == "policy"]
-    names = ([one.schema for one in policies], [one.name for one in policies])
+    named = [table for file in files for table in _tables_of(file)]
+    names = ([schema for schema, _ in named], [name for _, name in named])
     tables = [row["name"] for row in db.rows(connection, _TABLES, names)]
     if tables:
         _lock(connection, tables[:1])
@@ -178,6 +184,13 @@ def _make_way(connection: db.Connection, files: list[Repeatable]) -> None:
     except db.sqlstates.QueryCanceled as error:
         raise db.sqlstates.LockNotAvailable(f"no lock in {GRACE_SECONDS} s") from error
     connection.execute("SET LOCAL statement_timeout = 0")
+
+
+def _tables_of(file: Repeatable) -> list[tuple[str, str]]:
+    """Schema and name of the tables that a file locks when it is applied."""
+    if file.kind == "policy":
+        return [(file.schema, file.name)]
+    return _TRIGGER.findall(file.text) if file.kind == "function" else []
 
 
 def _lock(connection: db.Connection, tables: list[str]) -> None:
