@@ -14,7 +14,7 @@ from typing import LiteralString
 from guestcomms import db
 
 from loadtest.bench.model import Bench, Comparison, alternate
-from tests.db import messages
+from tests.db import queue_calls
 from tests.db.server import NUMBERS, Database
 
 BATCHES = (1, 10, 100)
@@ -41,7 +41,7 @@ def run(bench: Bench) -> list[Comparison]:
     """Each size of a batch without gates and with them, then beside an old transaction."""
     found = []
     ours, theirs = bench.database(), pgmq(bench)
-    organization = messages.organization(ours)
+    organization = queue_calls.organization(ours)
     rounds = bench.rounds()
     for gates in (False, True):
         for size in BATCHES:
@@ -139,7 +139,7 @@ def rate(batch: Callable[[], int], count: int) -> float:
 def fill_ours(database: Database, organization: str, count: int, *, gates: bool) -> None:
     """Queue messages in chunks of 1000."""
     with database.connect() as owner:
-        messages.queue(owner, organization, count, channel="email" if gates else "in_app")
+        queue_calls.queue(owner, organization, count, channel="email" if gates else "in_app")
         if gates:
             owner.execute(GATED.encode())
         owner.execute("VACUUM ANALYZE")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from guestcomms import db, migrate, paths
 
-from tests.db import messages, script
+from tests.db import queue_calls, script
 from tests.db.server import NUMBERS, Database, Server, bootstrapped_server
 
 
@@ -51,7 +51,7 @@ def lived_in(shared: Database) -> Database:
 @pytest.fixture
 def organization(database: Database) -> str:
     """One that applications and workers may act for."""
-    return messages.organization(database)
+    return queue_calls.organization(database)
 
 
 @pytest.fixture

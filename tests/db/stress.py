@@ -18,7 +18,7 @@ from typing import Any
 
 from guestcomms import db
 
-from tests.db import messages
+from tests.db import queue_calls
 from tests.db.server import Database, bootstrapped_server
 
 GUESTS = 60
@@ -97,7 +97,7 @@ class Stress:
         time.sleep(0.02)
 
     def work(self, worker: db.Connection, dice: random.Random) -> None:
-        batches = messages.claim(worker, 2, dice.choice([5, 20, 100]))
+        batches = queue_calls.claim(worker, 2, dice.choice([5, 20, 100]))
         time.sleep(0 if batches else 0.02)
         for claimed in batches:
             fate = dice.random()
@@ -113,14 +113,14 @@ class Stress:
                 outcome = dice.choice(["sent", "sent", "temporary", "permanent", "not_attempted"])
                 results = claimed.results(outcome)
                 dice.shuffle(results)
-                messages.complete(worker, claimed, results)
+                queue_calls.complete(worker, claimed, results)
 
     def report(self, worker: db.Connection, dice: random.Random) -> None:
         ids = db.rows(
             self.owner,
             "SELECT id::text FROM communication_recipients ORDER BY random() LIMIT 30",
         )
-        events = [messages.event(row["id"], dice.choice(KINDS)) for row in ids]
+        events = [queue_calls.event(row["id"], dice.choice(KINDS)) for row in ids]
         self.ask(
             worker,
             "SELECT * FROM public.record_delivery_events(%s, %s::jsonb)",
@@ -237,7 +237,7 @@ class Stress:
 
 def run(database: Database, seconds: float, without: str = "") -> Stress:
     """A new organization, its guests, and everything at once."""
-    organization = messages.organization(database)
+    organization = queue_calls.organization(database)
     with database.connect("wedsync_app") as app:
         app.execute("SELECT public.create_consent_text(%s, 'v1', 'x')", (organization,))
         guests = [

@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from guestcomms import db
 
-from tests.db import messages, stress
-from tests.db.messages import claim, complete, queue, states
+from tests.db import queue_calls, stress
+from tests.db.queue_calls import claim, complete, queue, states
 from tests.db.server import Database
 
 SHARED_THINGS = """
@@ -120,7 +120,7 @@ def test_what_comes_back_after_a_cancellation_is_cancelled(
     due_again(owner)
     assert claim(worker) == []
     assert states(owner, message) == {"cancelled": 10}
-    assert messages.counters(owner, message) == {"cancelled": 10}
+    assert queue_calls.counters(owner, message) == {"cancelled": 10}
     assert owner.execute("SELECT count(*) FROM communication_batch_queue").fetchone() == (0,)
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from guestcomms import db
 
-from tests.db import messaging
-from tests.db.messaging import Organization
+from tests.db import tenant_rows
 from tests.db.server import Database, Server
+from tests.db.tenant_rows import Organization
 
 POSTAL = "Example Ltd, 1 Main Street, Springfield"
 LAWFUL = {
@@ -31,14 +31,14 @@ CHECK = "SELECT to_jsonb(validate_canspam_compliance(%s, %s))"
 
 @pytest.fixture
 def ours(database: Database) -> Organization:
-    return messaging.organization(database)
+    return tenant_rows.organization(database)
 
 
 @pytest.fixture(scope="module")
 def shared(server: Server) -> Iterator[Organization]:
     """For tests that leave nothing that others would meet."""
     database = server.clone("template_full", "test_compliance_shared")
-    yield messaging.organization(database)
+    yield tenant_rows.organization(database)
     database.drop()
 
 
@@ -52,7 +52,7 @@ def message(of: Organization, **columns: object) -> str:
             "SELECT compiled::text FROM internal.compile_message(%s, %s, %s, %s)",
             texts,
         )
-    return messaging.communication(of, **given)
+    return tenant_rows.communication(of, **given)
 
 
 def checked(of: Organization, communication: object) -> dict[str, object]:
@@ -166,7 +166,7 @@ def test_a_subject_is_accurate_if_a_named_person_said_so(shared: Organization) -
 
 
 def test_unknown_and_foreign_messages_are_refused(ours: Organization) -> None:
-    other = messaging.organization(ours.database, "B", login=None)
+    other = tenant_rows.organization(ours.database, "B", login=None)
     for identity, sqlstate in (
         (None, "GC300"), (uuid.uuid4(), "GC420"), (message(other), "GC420"),
         ("ffffffff-ffff-ffff-ffff-ffffffffffff", "GC420"),
@@ -218,15 +218,17 @@ def test_gaps_are_what_was_sent_without_or_after_consent(ours: Organization) -> 
     basis = {"lawful_basis": "consent", "consent_event_id": event, "status": "sent"}
     now = ours.database.value("SELECT clock_timestamp()")
     fine, bad, late = message(ours), message(ours), message(ours)
-    messaging.recipients(ours, fine, ["ann@example.com"], **basis, sending_at=now)
-    messaging.recipients(ours, fine, ["bob@example.com"], **{**basis, "status": "queued"})
-    messaging.recipients(ours, message(ours, lawful_basis="legitimate_interest"),
+    tenant_rows.recipients(ours, fine, ["ann@example.com"], **basis, sending_at=now)
+    tenant_rows.recipients(ours, fine, ["bob@example.com"], **{**basis, "status": "queued"})
+    tenant_rows.recipients(ours, message(ours, lawful_basis="legitimate_interest"),
                          ["bob@example.com"], status="sent", sending_at=now)  # fmt: skip
-    messaging.recipients(ours, bad, ["ann@example.com", "bob@example.com"], **basis, sending_at=now)
+    tenant_rows.recipients(
+        ours, bad, ["ann@example.com", "bob@example.com"], **basis, sending_at=now
+    )
     consent(ours, "withdrawn", "ann@example.com")
     assert gaps(ours.database) == [(bad, 2, 1, 0)]
     after = ours.database.value("SELECT clock_timestamp()")
-    messaging.recipients(ours, late, ["ann@example.com"], **basis, sending_at=after)
+    tenant_rows.recipients(ours, late, ["ann@example.com"], **basis, sending_at=after)
     assert sorted(gaps(ours.database)) == sorted([(bad, 2, 1, 0), (late, 1, 0, 1)])
     assert gaps(ours.database, "0") == []
 
@@ -244,7 +246,7 @@ def test_gaps_of_no_interval_are_refused(
 
 
 def test_the_report_counts_per_organization(ours: Organization) -> None:
-    other = messaging.organization(ours.database, "B")
+    other = tenant_rows.organization(ours.database, "B")
     consent(ours, "given", "ann@example.com")
     consent(ours, "withdrawn", "ann@example.com")
     consent(other, "given", "ann@example.com")

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from guestcomms import db
 
-from tests.db import messaging, script
-from tests.db.messaging import Organization
+from tests.db import script, tenant_rows
 from tests.db.server import Database, Server
+from tests.db.tenant_rows import Organization
 
 RECORD = "SELECT record_consent(%s, %s, 'email', 'newsletter', '1', 'form', p_given_at => %s)::text"
 WITHDRAW = "SELECT suppressed FROM withdraw_consent(%s, %s, 'email', 'newsletter')"
@@ -38,7 +38,7 @@ def refusing(server: Server) -> Iterator[Organization]:
 
 def with_a_text(database: Database) -> Organization:
     """An organization with a consent text of version 1."""
-    made = messaging.organization(database)
+    made = tenant_rows.organization(database)
     made.call("SELECT create_consent_text(%s, '1', 'Yes, write to me.')", made.id)
     return made
 
@@ -52,7 +52,7 @@ def withdraw(of: Organization, address: str = "ann@example.com") -> object:
 
 
 def newsletter(of: Organization, basis: str = "consent", purpose: str = "newsletter") -> str:
-    return messaging.communication(of, lawful_basis=basis, purpose=purpose)
+    return tenant_rows.communication(of, lawful_basis=basis, purpose=purpose)
 
 
 def statuses(database: Database) -> list[tuple[object, ...]]:
@@ -121,17 +121,17 @@ def test_words_that_were_consented_to_never_change(ours: Organization) -> None:
 
 def test_a_withdrawal_works_at_once_on_what_is_queued(ours: Organization) -> None:
     """On the messages that rest on this consent, to guests and to bare addresses, and no others."""
-    ann = messaging.guest(ours)
+    ann = tenant_rows.guest(ours)
     event = record(ours)
     mine = newsletter(ours)
-    messaging.recipients(ours, mine, ["ann@example.com", "bob@example.com"], guests=[ann, None],
+    tenant_rows.recipients(ours, mine, ["ann@example.com", "bob@example.com"], guests=[ann, None],
                          lawful_basis="consent", consent_event_id=event)  # fmt: skip
     bare = newsletter(ours)
-    messaging.recipients(ours, bare, lawful_basis="consent", consent_event_id=event)
-    messaging.recipients(ours, newsletter(ours, "contract"), guests=[ann])
-    messaging.recipients(ours, newsletter(ours, purpose="other"), guests=[ann],
+    tenant_rows.recipients(ours, bare, lawful_basis="consent", consent_event_id=event)
+    tenant_rows.recipients(ours, newsletter(ours, "contract"), guests=[ann])
+    tenant_rows.recipients(ours, newsletter(ours, purpose="other"), guests=[ann],
                          lawful_basis="consent", consent_event_id=event)  # fmt: skip
-    messaging.recipients(ours, newsletter(ours), guests=[ann], status="sending",
+    tenant_rows.recipients(ours, newsletter(ours), guests=[ann], status="sending",
                          lawful_basis="consent", consent_event_id=event)  # fmt: skip
     assert withdraw(ours) == 2
     assert [status for status, _ in statuses(ours.database)].count("suppressed") == 2
@@ -158,7 +158,7 @@ def test_a_withdrawal_is_not_refused_for_a_message_that_names_the_consent(
 ) -> None:
     """Sent messages keep the event that allowed them; the state changes all the same."""
     event = record(ours)
-    messaging.recipients(ours, newsletter(ours), lawful_basis="consent", consent_event_id=event,
+    tenant_rows.recipients(ours, newsletter(ours), lawful_basis="consent", consent_event_id=event,
                          status="sent")  # fmt: skip
     assert withdraw(ours) == 0
     assert ours.database.value(STATE) is False
@@ -209,7 +209,7 @@ def test_spellings_of_an_address_are_one_person(ours: Organization) -> None:
 
 def test_the_address_is_kept_as_the_guest_writes_it(ours: Organization) -> None:
     """So that a join by address finds it."""
-    messaging.guest(ours, "Ann@Example.com")
+    tenant_rows.guest(ours, "Ann@Example.com")
     record(ours, "ann@example.com")
     query = "SELECT guest_email FROM public.communication_gdpr_consent"
     assert ours.database.value(query) == "Ann@Example.com"
@@ -265,7 +265,7 @@ def test_what_cannot_be_is_refused(
 
 
 def test_another_tenant_is_neither_seen_nor_touched(ours: Organization) -> None:
-    other = messaging.organization(ours.database, "B", login=None)
+    other = tenant_rows.organization(ours.database, "B", login=None)
     for call in (RECORD, WITHDRAW):
         values = (other.id, "ann@example.com", None)[: call.count("%s")]
         with pytest.raises(db.DatabaseError) as refusal:
@@ -283,9 +283,9 @@ def test_another_tenant_is_neither_seen_nor_touched(ours: Organization) -> None:
 
 def test_consents_block_of_the_manual_names_what_nobody_consented_to(ours: Organization) -> None:
     record(ours)
-    messaging.recipients(ours, newsletter(ours), ["ann@example.com"])
+    tenant_rows.recipients(ours, newsletter(ours), ["ann@example.com"])
     gap = newsletter(ours)
-    messaging.recipients(ours, gap, ["ann@example.com", "bob@example.com"])
+    tenant_rows.recipients(ours, gap, ["ann@example.com", "bob@example.com"])
     with ours.database.connect("wedsync_ops") as connection:
         found = connection.execute(script.manual(23).encode()).fetchall()
     assert found == [(uuid.UUID(gap), "Save the date", 2, 1)]
@@ -299,7 +299,7 @@ def preferences(
 
 
 def test_preferences_change_where_they_are_named(ours: Organization) -> None:
-    ann = messaging.guest(ours)
+    ann = tenant_rows.guest(ours)
     preferences(ours, ann, {"quiet_from": "22:00", "quiet_until": "07:00", "is_preferred": True})
     preferences(ours, ann, {"is_preferred": True, "allowed": False}, "sms")
     wishes = preferences(ours, ann, {"max_messages": 3, "per_interval": "7 days"})
@@ -312,7 +312,7 @@ def test_preferences_change_where_they_are_named(ours: Organization) -> None:
 
 
 def test_one_channel_is_preferred_however_many_ask_at_once(ours: Organization) -> None:
-    ann = messaging.guest(ours)
+    ann = tenant_rows.guest(ours)
     channels = ["email", "sms", "push", "in_app"] * 5
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda one: preferences(ours, ann, {"is_preferred": True}, one), channels))
@@ -342,7 +342,7 @@ def test_one_channel_is_preferred_however_many_ask_at_once(ours: Organization) -
 def test_preferences_that_cannot_be_are_refused(
     refusing: Organization, wishes: object, channel: object, sqlstate: str
 ) -> None:
-    ann = messaging.guest(refusing)
+    ann = tenant_rows.guest(refusing)
     with pytest.raises(db.DatabaseError) as refusal:
         preferences(refusing, ann, wishes, channel)
     assert refusal.value.sqlstate == sqlstate
@@ -350,7 +350,7 @@ def test_preferences_that_cannot_be_are_refused(
 
 
 def test_preferences_of_a_foreign_guest_are_refused(ours: Organization) -> None:
-    stranger = messaging.guest(messaging.organization(ours.database, "B", login=None))
+    stranger = tenant_rows.guest(tenant_rows.organization(ours.database, "B", login=None))
     for guest in (stranger, str(uuid.uuid4())):
         with pytest.raises(db.DatabaseError, match="has no guest") as refusal:
             preferences(ours, guest, {})
@@ -370,11 +370,11 @@ def test_whether_somebody_can_be_contacted_and_if_not_why(ours: Organization) ->
     assert can() == "allowed"
     withdraw(ours)
     assert can() == "no_consent"
-    ann = messaging.guest(ours)
-    messaging.guest(ours, name="Bob")
+    ann = tenant_rows.guest(ours)
+    tenant_rows.guest(ours, name="Bob")
     preferences(ours, ann, {"allowed": False})
     assert can("contract", "transactional") == "not_allowed"
-    sent = messaging.recipients(ours, messaging.communication(ours), status="sent")
+    sent = tenant_rows.recipients(ours, tenant_rows.communication(ours), status="sent")
     ours.database.execute(
         f"SELECT unsubscribe(internal.unsubscribe_token('{ours.id}', '{sent[0]}'))"
     )
@@ -393,7 +393,7 @@ def test_a_withdrawal_beside_bulk_send_lets_nothing_be_claimed(ours: Organizatio
     ours.database.execute(
         "SELECT set_login_unrestricted('wedsync_worker', true, 'sends')", "wedsync_ops"
     )
-    ann = messaging.guest(ours)
+    ann = tenant_rows.guest(ours)
     record(ours)
     made = ours.call(
         "SELECT id FROM create_communication(%s, 'News', 'email', 'newsletter',"
@@ -428,7 +428,7 @@ def record_all(
 
 def test_a_list_is_recorded_as_one_by_one(ours: Organization) -> None:
     """The same calls and one call leave the same events, states and suppressions."""
-    made = messaging.organization(ours.database, "B", "wedsync_app")
+    made = tenant_rows.organization(ours.database, "B", "wedsync_app")
     made.call("SELECT create_consent_text(%s, '1', 'Yes, write to me.')", made.id)
     entries: list[dict[str, str]] = [
         {"address": "Ann@example.com", "given_at": "2026-01-01T00:00:00Z", "source": "rsvp"},

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from guestcomms import db
 
-from tests.db.messages import organization, queue
+from tests.db.queue_calls import organization, queue
 from tests.db.server import Database
 
 DASHBOARDS = ("communications", "deliverability", "queue", "templates")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from guestcomms import db
 
-from tests.db.messages import claim, complete, counters, event, queue, record, states
+from tests.db.queue_calls import claim, complete, counters, event, queue, record, states
 
 LETTERS = (
     "SELECT reason, recipients, attempts, redriven_recipients FROM communication_dead_letters"

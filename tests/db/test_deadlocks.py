@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from guestcomms import db
 
-from tests.db import messages
-from tests.db.messages import Claimed, claim, complete, event, queue, record
+from tests.db import queue_calls
+from tests.db.queue_calls import Claimed, claim, complete, event, queue, record
 from tests.db.server import Database
 
 ROUNDS = 15
@@ -66,7 +66,7 @@ def campaign(owner: db.Connection, organization: str) -> tuple[str, str]:
 def test_a_worker_and_whoever_changes_the_same_messages(
     database: Database, change: Round, rival: str
 ) -> None:
-    organization = messages.organization(database)
+    organization = queue_calls.organization(database)
     start = threading.Barrier(2)
     with (
         database.connect() as owner,
@@ -95,7 +95,7 @@ def test_a_worker_and_whoever_changes_the_same_messages(
 
 def test_unsubscribing_beside_an_erasure(database: Database) -> None:
     """The link is in the first message, the others are queued."""
-    organization = messages.organization(database)
+    organization = queue_calls.organization(database)
     start = threading.Barrier(2)
     with (
         database.connect() as owner,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from guestcomms.cli.__main__ import main
 
-from tests.db import messages
+from tests.db import queue_calls
 from tests.db.server import Database
 
 
@@ -56,9 +56,9 @@ def test_the_page_is_a_whole_message(database: Database, tmp_path: Path) -> None
 def test_messages_of_others_are_not_written_into_its_file(
     database: Database, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    organization = messages.organization(database)
+    organization = queue_calls.organization(database)
     with database.connect() as connection:
-        messages.queue(connection, organization, 3)
+        queue_calls.queue(connection, organization, 3)
     assert demo(database, tmp_path / "sink") == 5
     assert "1 chunks of other organizations wait in the queue" in " ".join(
         capfd.readouterr().err.split()

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from guestcomms import db
 
-from tests.db import messaging
-from tests.db.messaging import Organization
+from tests.db import tenant_rows
 from tests.db.server import Database, Server
+from tests.db.tenant_rows import Organization
 
 ERASE = (
     "SELECT ARRAY[messages_suppressed, messages_anonymised, consents_ended]"
@@ -24,7 +24,7 @@ PERSONAL = ("Ann", "ann@example.com", "+4915112345678", "crm-7", "secret song")
 
 @pytest.fixture
 def ours(database: Database) -> Organization:
-    made = messaging.organization(database)
+    made = tenant_rows.organization(database)
     made.call("SELECT create_consent_text(%s, '1', 'Yes.')", made.id)
     return made
 
@@ -33,20 +33,22 @@ def ours(database: Database) -> Organization:
 def shared(server: Server) -> Iterator[Organization]:
     """For tests that leave nothing that others would meet."""
     database = server.clone("template_full", "test_erasure_shared")
-    yield messaging.organization(database)
+    yield tenant_rows.organization(database)
     database.drop()
 
 
 def ann(of: Organization) -> str:
     """A guest with everything: two addresses, wishes, consent, messages sent and queued."""
-    made = messaging.guest(of, phone="+4915112345678", external_id="crm-7")
+    made = tenant_rows.guest(of, phone="+4915112345678", external_id="crm-7")
     of.call("SELECT set_preferences(%s, %s, 'email', '{\"allowed\": true}')::text", of.id, made)
     event = of.call(
         "SELECT record_consent(%s, 'ann@example.com', 'email', 'offers', '1', 'form')::text", of.id
     )
     basis: dict[str, Any] = {"lawful_basis": "consent", "consent_event_id": event}
-    sent = messaging.recipients(of, messaging.communication(of), guests=[made], status="bounced",
-                                error_message="ann@example.com is unknown", **basis)  # fmt: skip
+    sent = tenant_rows.recipients(
+        of, tenant_rows.communication(of), guests=[made], status="bounced",
+        error_message="ann@example.com is unknown", **basis,
+    )  # fmt: skip
     with of.database.connect() as connection:
         connection.execute(
             """
@@ -68,9 +70,11 @@ def ann(of: Organization) -> str:
             " communication_id, communication_created_at, channel, 'p', 'e', 'bounced',"
             " error_message, now() FROM communication_recipients"
         )
-    messaging.recipients(of, messaging.communication(of), guests=[made], **basis)
-    messaging.recipients(of, messaging.communication(of), ["+4915112345678"], "sms", guests=[made])
-    messaging.recipients(of, messaging.communication(of))
+    tenant_rows.recipients(of, tenant_rows.communication(of), guests=[made], **basis)
+    tenant_rows.recipients(
+        of, tenant_rows.communication(of), ["+4915112345678"], "sms", guests=[made]
+    )
+    tenant_rows.recipients(of, tenant_rows.communication(of))
     return made
 
 
@@ -139,8 +143,8 @@ def test_suppressions_outlive_the_guest_by_their_hash(ours: Organization) -> Non
 
 def test_the_other_one_at_a_shared_address_is_not_touched(ours: Organization) -> None:
     guest = ann(ours)
-    bob = messaging.guest(ours, "Ann@example.com", name="Bob")
-    messaging.recipients(ours, messaging.communication(ours), guests=[bob])
+    bob = tenant_rows.guest(ours, "Ann@example.com", name="Bob")
+    tenant_rows.recipients(ours, tenant_rows.communication(ours), guests=[bob])
     assert erase(ours, guest) == [2, 3, 0]
     assert ours.database.value("SELECT string_agg(channel, '') FROM suppressions") == "sms"
     assert ours.database.value("SELECT consent_given FROM communication_gdpr_consent") is True
@@ -152,7 +156,7 @@ def test_erasing_again_finds_what_was_queued_beside_it(ours: Organization) -> No
     guest = ann(ours)
     erase(ours, guest)
     assert erase(ours, guest) == [0, 0, 0]
-    messaging.recipients(ours, messaging.communication(ours), guests=[guest])
+    tenant_rows.recipients(ours, tenant_rows.communication(ours), guests=[guest])
     assert erase(ours, guest) == [1, 1, 0]
 
 
@@ -166,7 +170,7 @@ def test_ten_at_once_erase_once(ours: Organization) -> None:
 def test_erasing_and_unsubscribing_at_once_end_without_deadlock(ours: Organization) -> None:
     guest = ann(ours)
     for _ in range(5):
-        messaging.recipients(ours, messaging.communication(ours), guests=[guest])
+        tenant_rows.recipients(ours, tenant_rows.communication(ours), guests=[guest])
     its = ours.database.value(
         "SELECT internal.unsubscribe_token(organization_id, id) FROM communication_recipients"
         " ORDER BY id LIMIT 1"
@@ -202,8 +206,8 @@ def test_a_hold_forbids_erasure_until_it_is_lifted(ours: Organization, kind: str
 
 def test_a_hold_on_somebody_else_forbids_nothing(ours: Organization) -> None:
     guest = ann(ours)
-    bob = messaging.guest(ours, "bob@example.com", name="Bob")
-    message = messaging.communication(ours)
+    bob = tenant_rows.guest(ours, "bob@example.com", name="Bob")
+    message = tenant_rows.communication(ours)
     for on in ((bob, None), (None, message)):
         ours.call("SELECT place_legal_hold(%s, 'Dispute', %s, %s)::text", ours.id, *on)
     assert erase(ours, guest) == [3, 4, 1]
@@ -223,7 +227,7 @@ def test_an_export_has_everything_and_no_hashes(ours: Organization) -> None:
 
 
 def test_a_request_is_due_within_a_month_and_three_if_extended(shared: Organization) -> None:
-    guest = messaging.guest(shared)
+    guest = tenant_rows.guest(shared)
     ask = (
         "SELECT to_jsonb(r) || jsonb_build_object("
         "'month', due_at = received_at + interval '1 month'"
@@ -244,7 +248,7 @@ def test_a_request_is_due_within_a_month_and_three_if_extended(shared: Organizat
 
 
 def test_an_erasure_is_fulfilled_only_when_it_has_happened(shared: Organization) -> None:
-    guest = messaging.guest(shared)
+    guest = tenant_rows.guest(shared)
     request = shared.call(
         "SELECT request_id FROM open_data_subject_request(%s, %s, 'erasure')", shared.id, guest
     )
@@ -265,9 +269,9 @@ def refused(of: Organization, query: str, *values: object) -> str | None:
 
 
 def test_what_cannot_be_is_refused(shared: Organization) -> None:
-    other = messaging.organization(shared.database, "B", login=None)
-    guest, foreign = messaging.guest(shared), messaging.guest(other)
-    message = messaging.communication(shared)
+    other = tenant_rows.organization(shared.database, "B", login=None)
+    guest, foreign = tenant_rows.guest(shared), tenant_rows.guest(other)
+    message = tenant_rows.communication(shared)
     opening = "SELECT open_data_subject_request(%s, %s, %s, %s, %s)::text"
     hold = "SELECT place_legal_hold(%s, %s, %s, %s)::text"
     record = "SELECT set_processing_record(%s, 'a', %s, %s, %s, '{{x}}', '{{}}', 's', 'c')::text"

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from guestcomms import db
 
-from tests.db import messages
-from tests.db.messages import claim, complete, counters, event, queue, record, states
+from tests.db import queue_calls
+from tests.db.queue_calls import claim, complete, counters, event, queue, record, states
 from tests.db.server import Database
 
 MINUTES = {"sent": 0, "delivered": 1, "opened": 5, "bounced": 9}
@@ -154,7 +154,7 @@ def test_the_job_matches_what_became_known_later(
 def test_anothers_message_is_unknown(
     database: Database, organization: str, owner: db.Connection, worker: db.Connection
 ) -> None:
-    other = messages.organization(database, "B")
+    other = queue_calls.organization(database, "B")
     message = queue(owner, other, 1)
     [recipient] = recipients(owner, message)
     assert record(worker, organization, [event(recipient, "bounced")]) == (0, 0, 1)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 from guestcomms import db
 
-from tests.db import messages
-from tests.db.messages import claim, complete, queue
+from tests.db import queue_calls
+from tests.db.queue_calls import claim, complete, queue
 from tests.db.server import Database
 
 STATE = b"SELECT frozen, reason, changed_by FROM internal.sending_state"
 
 
 def test_nothing_is_claimed_while_frozen(database: Database) -> None:
-    organization = messages.organization(database)
+    organization = queue_calls.organization(database)
     with (
         database.connect() as owner,
         database.connect("wedsync_ops") as ops,

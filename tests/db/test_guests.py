@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from guestcomms import db
 
-from tests.db.messaging import Organization, organization
 from tests.db.server import Database
+from tests.db.tenant_rows import Organization, organization
 
 NIL = "00000000-0000-0000-0000-000000000000"
 ANN: dict[str, Any] = {"external_id": "1", "name": "Ann", "email": "Ann@Example.com"}

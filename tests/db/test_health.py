@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from guestcomms import db
 
-from tests.db.messages import organization, queue
+from tests.db.queue_calls import organization, queue
 from tests.db.server import Database
 
 QUEUE = "UPDATE public.communication_batch_queue SET "

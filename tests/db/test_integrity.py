@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from guestcomms import db
 
-from tests.db.messages import counters, organization, queue, states
+from tests.db.queue_calls import counters, organization, queue, states
 from tests.db.server import Database
 
 UNCHECKED = "SET session_replication_role = replica"

@@ -14,7 +14,7 @@ import pytest
 from guestcomms import db
 
 from tests.db import script
-from tests.db.messages import queue
+from tests.db.queue_calls import queue
 from tests.db.server import Database, Server
 
 A = "018f0000-0000-7000-8000-000000000001"

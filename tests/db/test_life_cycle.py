@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.db import messages
-from tests.db.messages import Claimed
+from tests.db import queue_calls
+from tests.db.queue_calls import Claimed
 from tests.db.server import Database
 
 RANKS = {
@@ -41,7 +41,7 @@ class LifeCycle(RuleBasedStateMachine):
     def a_message(self) -> None:
         self.owner.execute("DELETE FROM communication_batch_queue")
         self.owner.execute("DELETE FROM suppressions")
-        self.message = messages.queue(self.owner, self.organization, RECIPIENTS, chunk=3)
+        self.message = queue_calls.queue(self.owner, self.organization, RECIPIENTS, chunk=3)
         self.ids = [f"{self.message[:30]}{number:06x}" for number in range(RECIPIENTS)]
         self.model = dict.fromkeys(self.ids, "queued")
         self.leases: list[Claimed] = []
@@ -54,7 +54,7 @@ class LifeCycle(RuleBasedStateMachine):
         self.owner.execute("UPDATE communication_recipients SET next_attempt_at = NULL")
         self.owner.execute("UPDATE communication_batch_queue SET run_at = now()"
                            " WHERE state = 'scheduled'")  # fmt: skip
-        for claimed in messages.claim(self.worker, batches, size):
+        for claimed in queue_calls.claim(self.worker, batches, size):
             assert 1 <= len(claimed.recipient_ids) <= size
             for one in claimed.recipient_ids:
                 assert self.model[one] == "queued"
@@ -73,7 +73,7 @@ class LifeCycle(RuleBasedStateMachine):
                 results.append({"recipient_id": one, "outcome": outcome, "provider": "smtp"})
             if self.model[one] == "sending":
                 self.model[one] = AFTER.get(outcome, "unknown")
-        messages.complete(self.worker, claimed, results)
+        queue_calls.complete(self.worker, claimed, results)
 
     @rule(data=st.data())
     def lose_a_lease(self, data: st.DataObject) -> None:
@@ -95,7 +95,7 @@ class LifeCycle(RuleBasedStateMachine):
     def answer_too_late(self) -> None:
         for claimed in self.lost:
             with pytest.raises(db.DatabaseError) as refusal:
-                messages.complete(self.worker, claimed, claimed.results())
+                queue_calls.complete(self.worker, claimed, claimed.results())
             assert refusal.value.sqlstate == "GC361"
 
     @rule(
@@ -105,8 +105,8 @@ class LifeCycle(RuleBasedStateMachine):
         ),
     )  # fmt: skip
     def report(self, which: list[tuple[int, str]]) -> None:
-        events = [messages.event(self.ids[number], status) for number, status in which]
-        assert messages.record(self.worker, self.organization, events) == (len(events), 0, 0)
+        events = [queue_calls.event(self.ids[number], status) for number, status in which]
+        assert queue_calls.record(self.worker, self.organization, events) == (len(events), 0, 0)
         self.reported += events
         for number, status in which:
             old = self.model[self.ids[number]]
@@ -116,7 +116,7 @@ class LifeCycle(RuleBasedStateMachine):
 
     @rule()
     def report_everything_again(self) -> None:
-        again = messages.record(self.worker, self.organization, self.reported)
+        again = queue_calls.record(self.worker, self.organization, self.reported)
         assert again == (0, len(self.reported), 0)
 
     @rule(action=st.sampled_from(["sent", "failed", "queue_again"]))
@@ -142,7 +142,7 @@ class LifeCycle(RuleBasedStateMachine):
             (self.message,),
         )
         assert {row["id"]: row["status"] for row in rows} == self.model
-        assert messages.counters(self.owner, self.message) == Counter(self.model.values())
+        assert queue_calls.counters(self.owner, self.message) == Counter(self.model.values())
 
     @invariant()
     def whoever_is_queued_is_in_a_chunk(self) -> None:
@@ -160,7 +160,7 @@ class LifeCycle(RuleBasedStateMachine):
 
 @pytest.fixture
 def connections(database: Database) -> Iterator[type[LifeCycle]]:
-    organization = messages.organization(database)
+    organization = queue_calls.organization(database)
     with database.connect() as owner, database.connect("wedsync_worker") as worker:
         yield type(
             "Prepared", (LifeCycle,),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from guestcomms import db
 
-from tests.db.messages import counters, organization, queue
+from tests.db.queue_calls import counters, organization, queue
 from tests.db.server import Database
 
 

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from guestcomms import db
 
-from tests.db import messages
-from tests.db.messages import claim, complete, counters, queue, states
+from tests.db import queue_calls
+from tests.db.queue_calls import claim, complete, counters, queue, states
 from tests.db.server import Database
 
 
@@ -83,7 +83,7 @@ def test_eight_claimers_never_share_a_row(
 def test_a_small_organization_does_not_wait_for_a_big_one(
     database: Database, organization: str, owner: db.Connection, worker: db.Connection
 ) -> None:
-    small = messages.organization(database, "B")
+    small = queue_calls.organization(database, "B")
     queue(owner, organization, 10_000, chunk=100)
     queue(owner, small, 10, rank=100)
     served = [claim(worker)[0].organization_id for _ in range(2)]
@@ -93,7 +93,7 @@ def test_a_small_organization_does_not_wait_for_a_big_one(
 def test_organizations_take_turns_within_a_chunk(
     database: Database, organization: str, owner: db.Connection, worker: db.Connection
 ) -> None:
-    other = messages.organization(database, "B")
+    other = queue_calls.organization(database, "B")
     queue(owner, organization, 1000)
     queue(owner, other, 1000)
     served = []
@@ -116,7 +116,7 @@ def test_a_flood_of_urgent_messages_delays_nobody_else(
     database: Database, organization: str, owner: db.Connection, worker: db.Connection
 ) -> None:
     """A queues another most urgent chunk before each claim; B, least urgent, has half the turns."""
-    other = messages.organization(database, "B")
+    other = queue_calls.organization(database, "B")
     queue(owner, organization, 1000, priority=9)
     queue(owner, other, 1000, priority=9)
     served, urgent = [], set()
@@ -135,7 +135,7 @@ def test_a_flood_of_urgent_messages_delays_nobody_else(
 def test_what_urgent_chunks_overtake_is_sent_in_the_end(
     database: Database, organization: str, owner: db.Connection, worker: db.Connection
 ) -> None:
-    other = messages.organization(database, "B")
+    other = queue_calls.organization(database, "B")
     for number, of in enumerate((organization, other, organization, other)):
         for priority in (9, 5, 1):
             queue(owner, of, 50, chunk=10, priority=priority, rank=number * 50)
@@ -170,7 +170,7 @@ def test_turns_are_taken_in_a_channel_whatever_another_one_does(
             complete(worker, chunk, chunk.results())
     [chunk] = claim(worker)
     assert len(chunk.recipient_ids) == 20
-    other = messages.organization(database, "B")
+    other = queue_calls.organization(database, "B")
     rank = db.one_value(owner, "SELECT internal.fair_rank(%s, 'sms')", (other,))
     front = db.one_value(owner, "SELECT pg_sequence_last_value('internal.queue_front_email')")
     assert rank == front
@@ -186,7 +186,7 @@ def test_a_worker_that_claims_again_gets_something_else(
     got = claim(worker, batches=10, messages=10)
     got += claim(worker, batches=10, messages=4)
 
-    def again(_: int) -> list[messages.Claimed]:
+    def again(_: int) -> list[queue_calls.Claimed]:
         with database.connect("wedsync_worker") as connection:
             return [one for _ in range(4) for one in claim(connection, batches=2, messages=10)]
 

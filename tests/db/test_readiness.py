@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 from guestcomms import db
 
-from tests.db.messaging import organization
 from tests.db.server import Database, Server
+from tests.db.tenant_rows import organization
 from tests.db.test_backups import ask, claim, complete, result
 from tests.db.test_keys import KEY_FILE, another_machine
 from tests.waiting import wait_until

@@ -14,8 +14,8 @@ from guestcomms import db, paths
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.db.messaging import Organization, communication, organization, recipients
 from tests.db.server import NUMBERS, Database, Server
+from tests.db.tenant_rows import Organization, communication, organization, recipients
 
 Message = dict[str, str | None]
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=200)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from guestcomms import db
 
-from tests.db import messaging
-from tests.db.messaging import Organization
+from tests.db import tenant_rows
 from tests.db.server import Database
+from tests.db.tenant_rows import Organization
 
 CHECKED_LONG_AGO = (
     "INSERT INTO communication_canspam_compliance"
@@ -31,16 +31,16 @@ def ours(database: Database) -> Organization:
                 f"SET ROLE comms_owner; CREATE TABLE public.{table}_{name} PARTITION OF"
                 f" public.{table} FOR VALUES FROM ('{lower}') TO ('{upper}')"
             )
-    return messaging.organization(database)
+    return tenant_rows.organization(database)
 
 
 def message(of: Organization, created: datetime = OLD, **columns: object) -> str:
     """An old communication to one guest, sent if not told otherwise."""
     state = str(columns.pop("recipient_status", "sent"))
-    guest = messaging.guest(of)
+    guest = tenant_rows.guest(of)
     columns = {"status": "sent", "completed_at": created, **columns}
-    its = messaging.communication(of, created, **columns)
-    messaging.recipients(of, its, guests=[guest], status=state)
+    its = tenant_rows.communication(of, created, **columns)
+    tenant_rows.recipients(of, its, guests=[guest], status=state)
     return its
 
 
@@ -144,7 +144,7 @@ def test_a_hold_keeps_recipients_and_months(ours: Organization, kind: str) -> No
 
 def test_a_hold_of_another_organization_keeps_its_own_alone(ours: Organization) -> None:
     message(ours)
-    other = messaging.organization(ours.database, "B")
+    other = tenant_rows.organization(ours.database, "B")
     other.call("SELECT place_legal_hold(%s, 'Dispute')::text", other.id)
     only(ours.database, "anonymise_recipients")
     assert apply(ours.database) == {"anonymise_recipients": (1, 0, None)}
@@ -175,7 +175,7 @@ def test_old_months_are_dropped_with_all_that_points_to_them(ours: Organization)
     assert partitions(ours.database) is None
     assert ours.database.value("SELECT count(*) FROM communication_dead_letters") == 0
     assert ours.database.value("SELECT count(*) FROM internal.communication_counter_deltas") == 0
-    messaging.recipients(ours, messaging.communication(ours))
+    tenant_rows.recipients(ours, tenant_rows.communication(ours))
 
 
 def test_unsent_messages_keep_their_month_and_the_later_ones(ours: Organization) -> None:
@@ -217,9 +217,9 @@ def test_a_rule_that_fails_keeps_none_of_the_others(ours: Organization) -> None:
 
 
 def test_messages_queued_beside_an_erasure_are_swept(ours: Organization) -> None:
-    guest = messaging.guest(ours)
+    guest = tenant_rows.guest(ours)
     ours.call("SELECT erase_guest(%s, %s)::text", ours.id, guest)
-    messaging.recipients(ours, messaging.communication(ours), guests=[guest], status="sent")
+    tenant_rows.recipients(ours, tenant_rows.communication(ours), guests=[guest], status="sent")
     only(ours.database, "anonymise_recipients")
     assert apply(ours.database) == {"anonymise_recipients": (1, 0, None)}
     assert ours.database.value("SELECT count(recipient_email) FROM communication_recipients") == 0

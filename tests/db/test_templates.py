@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from guestcomms import db
 
-from tests.db.messaging import Organization, organization
 from tests.db.server import Database
+from tests.db.tenant_rows import Organization, organization
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from guestcomms import db
 
-from tests.db import messaging
-from tests.db.messaging import Organization
+from tests.db import tenant_rows
 from tests.db.server import Database
+from tests.db.tenant_rows import Organization
 
 TOKEN = "SELECT internal.unsubscribe_token('{}', '{}')"
 REASON = "SELECT string_agg(scope || ' ' || reason, ', ') FROM public.suppressions"
@@ -26,8 +26,8 @@ STATUSES = (
 @pytest.fixture
 def ours(database: Database) -> Organization:
     """An organization with one sent message to Ann."""
-    made = messaging.organization(database)
-    messaging.recipients(made, messaging.communication(made), status="sent")
+    made = tenant_rows.organization(database)
+    tenant_rows.recipients(made, tenant_rows.communication(made), status="sent")
     return made
 
 
@@ -58,12 +58,12 @@ def test_a_click_needs_no_tenant(ours: Organization, login: str) -> None:
 
 def test_everything_queued_for_the_address_is_stopped(ours: Organization) -> None:
     """By this channel, whatever its basis, to a guest who has another address by now as well."""
-    ann = messaging.guest(ours, "new@example.com")
-    later = messaging.communication(ours)
-    messaging.recipients(ours, later, ["ann@example.com", "bob@example.com"])
-    messaging.recipients(ours, messaging.communication(ours), guests=[ann], status="sent")
-    clicked = messaging.recipients(ours, messaging.communication(ours), guests=[ann])
-    messaging.recipients(ours, messaging.communication(ours), ["+4915112345678"], "sms")
+    ann = tenant_rows.guest(ours, "new@example.com")
+    later = tenant_rows.communication(ours)
+    tenant_rows.recipients(ours, later, ["ann@example.com", "bob@example.com"])
+    tenant_rows.recipients(ours, tenant_rows.communication(ours), guests=[ann], status="sent")
+    clicked = tenant_rows.recipients(ours, tenant_rows.communication(ours), guests=[ann])
+    tenant_rows.recipients(ours, tenant_rows.communication(ours), ["+4915112345678"], "sms")
     unsubscribe(ours.database, token(ours, clicked[0]))
     assert ours.database.value(STATUSES) == (
         "sent, suppressed suppressed:unsubscribe, queued, sent,"
@@ -133,7 +133,7 @@ def test_fifty_at_once_have_one_effect_and_one_answer(ours: Organization) -> Non
         "SELECT record_consent(%s, 'ann@example.com', 'email', 'offers', '1', 'form')::text",
         ours.id,
     )
-    messaging.recipients(ours, messaging.communication(ours))
+    tenant_rows.recipients(ours, tenant_rows.communication(ours))
     its = token(ours)
     with ThreadPoolExecutor(50) as pool:
         answers = set(pool.map(lambda _: unsubscribe(ours.database, its), range(50)))
@@ -158,7 +158,7 @@ def test_the_token_is_a_signed_name_as_the_standard_says(ours: Organization) -> 
 def test_a_forged_token_does_nothing(ours: Organization) -> None:
     real = token(ours)
     raw = bytearray(base64.urlsafe_b64decode(real))
-    other = messaging.organization(ours.database, "B", login=None)
+    other = tenant_rows.organization(ours.database, "B", login=None)
     foreign = bytearray(raw)
     foreign[:16] = uuid.UUID(other.id).bytes
     forged = [base64.urlsafe_b64encode(bytes(foreign)).decode()]

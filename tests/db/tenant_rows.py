@@ -1,6 +1,7 @@
-"""Organizations, guests, communications and recipients for tests, written by the superuser.
+"""Organizations, guests, communications and recipients, row by row, written by the superuser.
 
-Rows come as they are wanted, also in states that would take the API hours to reach.
+Rows come as they are wanted, also in states that would take the API hours to reach; whole messages
+in the queue, and the calls of workers on them, are in `queue_calls`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Messages for tests of the queue and of events, written as bulk_send() leaves them."""
+"""Messages in the queue, as bulk_send() leaves them, and the calls of workers and providers.
+
+For tests of what happens to a message after it was queued; `tenant_rows` has everything before.
+"""
 
 from __future__ import annotations
 
