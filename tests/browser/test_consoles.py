@@ -31,7 +31,7 @@ CARDS = """[...document.querySelectorAll("section.panel")].map((panel) => ({
 @pytest.fixture(scope="module")
 def window(cluster: Cluster) -> Iterator[Browser]:
     cluster.run("backup", "run", "full")
-    ca = (ROOT / ".state" / cluster.stack / "ca.crt").read_text()
+    ca = (ROOT / ".state" / "stacks" / cluster.stack / "ca.crt").read_text()
     with browser("127.0.0.1", cluster.ports["prometheus"], ca) as opened:
         yield opened
 
