@@ -20,6 +20,7 @@ from tests.ops.cluster.harness import CommandFailedError
 from tests.ops.faults.stage import CLOCK_UNIT, PATRONI, SMALL_DISK, Stage, wait
 
 SPARE_MIB = 200
+RESUME_SECONDS = 120
 CLOCK_STEP = 3600
 LIBRARY = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 ARCHIVED = "SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready'"
@@ -45,8 +46,8 @@ class Scene:
     """What a fault is given."""
 
     stage: Stage
-    writes_resume: Callable[[], None]
-    """Returns once clients are acknowledged again, or raises TimeoutError."""
+    writes_resume: Callable[[float], None]
+    """Returns once clients are acknowledged again, or raises TimeoutError after so many seconds."""
     notes: dict[str, Any] = field(default_factory=dict)
 
 
@@ -128,7 +129,7 @@ def kill_leader_twice(scene: Scene) -> Iterator[None]:
     yield
     began = time.monotonic()
     first.kill()
-    scene.writes_resume()
+    scene.writes_resume(RESUME_SECONDS)
     second = stage.container(stage.leader)
     first.start()
     second.kill()
@@ -142,7 +143,7 @@ def kill_postgres_twice(scene: Scene) -> Iterator[None]:
     for _ in range(2):
         pidfile = "/var/lib/postgresql/17/wedsync/postmaster.pid"
         scene.stage.on(scene.stage.leader, f"kill -9 $(head -1 {pidfile})")
-        scene.writes_resume()
+        scene.writes_resume(RESUME_SECONDS)
     yield
 
 
@@ -163,6 +164,11 @@ def kill_leader_behind_standbys(scene: Scene) -> Iterator[None]:
 
 
 def fill_disk(scene: Scene) -> Iterator[None]:
+    """The leader's disk is full, then there is room again.
+
+    A leader that cannot extend a table refuses writes and stays; one that cannot make WAL crashes,
+    and another takes over. Either way nothing may be lost, and writes have to come back.
+    """
     stage = scene.stage
     machine = stage.standbys[0]
     stage.small_disk(machine, SPARE_MIB)
@@ -170,10 +176,27 @@ def fill_disk(scene: Scene) -> Iterator[None]:
     yield
     stage.on(machine, f"dd if=/dev/zero of={SMALL_DISK}/filler bs=1M 2>/dev/null; sync; true")
     scene.notes["full"] = stage.on(machine, f"df --output=pcent {SMALL_DISK} | tail -1").strip()
-    wait(lambda: stage.leader != machine, 120, lambda: "the full machine still leads")
-    yield
+    # Old segments are used again: only when they are used up does WAL need room.
+    record = "SELECT pg_logical_emit_message(false, 'faults', 'full')"
+    switch = f'psql -d wedsync -Xqc "{record}" -c "SELECT pg_switch_wal()"'
+    stage.on(
+        machine,
+        f"for i in $(seq 30); do timeout 3 runuser -u postgres -- {switch} || break; done"
+        " >/dev/null 2>&1",
+    )
+    try:
+        scene.writes_resume(40)
+        scene.notes["while_full"] = "writes go on" + (
+            " elsewhere" if stage.leader != machine else ""
+        )
+    except TimeoutError:
+        scene.notes["while_full"] = "writes are refused"
+    freed = time.monotonic()
     stage.on(machine, f"rm {SMALL_DISK}/filler")
-    scene.notes["back_after_space_seconds"] = round(stage.wait_healthy(300), 1)
+    scene.writes_resume(RESUME_SECONDS)
+    scene.notes["writes_after_room_seconds"] = round(time.monotonic() - freed, 1)
+    yield
+    stage.wait_healthy(300)
     stage.give_back_disk(machine)
 
 

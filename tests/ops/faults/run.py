@@ -18,7 +18,7 @@ import psycopg
 
 from tests.ops.cluster import writer
 from tests.ops.faults import checker, watch
-from tests.ops.faults.catalogue import TARGETS, Fault, Group, Scene
+from tests.ops.faults.catalogue import RESUME_SECONDS, TARGETS, Fault, Group, Scene
 from tests.ops.faults.stage import Stage
 from tools.command import ROOT
 
@@ -26,7 +26,6 @@ WRITERS = 8
 WARM_UP = 400
 AFTERWARDS = 300
 LEAST_PER_SECOND = 100
-RESUME_SECONDS = 120
 OUTAGE_SECONDS = 0.5
 """A silence of all writers from this length on is an outage; a shorter one is a slow machine."""
 
@@ -70,8 +69,8 @@ def _measure(stage: Stage, fault: Fault, journal: Path, say: Say) -> Evidence:
     writers = writer.Writers(stage.dsn("--role", "app"), WRITERS, journal)
     watcher = watch.Watch(stage)
 
-    def writes_resume() -> None:
-        writers.wait_for(WARM_UP // 4, RESUME_SECONDS)
+    def writes_resume(seconds: float = RESUME_SECONDS) -> None:
+        writers.wait_for(WARM_UP // 4, seconds)
 
     scene = Scene(stage, writes_resume)
     play = fault.play(scene)
