@@ -35,6 +35,7 @@ WARM = (
     (
         b"SELECT sum(pg_prewarm(indexrelid))"
         b" FROM pg_index JOIN pg_partition_tree('communication_recipients') ON relid = indrelid"
+        b" WHERE isleaf"
     ),
     b"SET enable_seqscan = off",  # it would push out of the cache what it reads
     b"SELECT count(address_hash) FROM public.communication_recipients WHERE organization_id = %s",
