@@ -52,6 +52,11 @@ chaos: ## Do faults to a cluster of its own under writers (ONLY="kill-leader" so
 	@$(BIN)/python -m tests.ops.faults $(ONLY) $(if $(RUNS),--runs $(RUNS)) $(if $(KEEP),--keep) \
 		$(if $(FRESH),--fresh) $(if $(LIST),--list)
 
+.PHONY: alerts
+alerts: ## Fire alerts by real causes on a cluster made for it, half an hour: docs/alerts.md
+	@$(BOOTSTRAP) venv pulumi weed docker image
+	@$(BIN)/python -m tests.ops.alerts
+
 .PHONY: lint
 lint: ## Check style, types, the rooms' import rules, and SQL
 	@$(BOOTSTRAP) venv

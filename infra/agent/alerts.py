@@ -35,8 +35,8 @@ class Record:
         with self._lock:
             if self._path.exists() and self._path.stat().st_size + len(text) > self._limit:
                 self._path.replace(self._path.with_name(f"{self._path.name}.1"))
-            with self._path.open("a", encoding="utf-8") as stream:
-                stream.write(text)
+            with self._path.open("ab", buffering=0) as stream:
+                stream.write(text.encode())  # in one piece: a reader never sees half a line
 
 
 def lines_of(message: bytes, received_at: datetime) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ not renewed for a while, or an Alertmanager that does not answer, means that no 
 import http.client
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,7 +39,7 @@ def look(name: str = MACHINE) -> Mapping[str, Any]:
     return {"alive": False, "last_sign_at": None, "problem": said}
 
 
-def judge(alerts: list[Mapping[str, Any]], now: datetime) -> Mapping[str, Any]:
+def judge(alerts: Sequence[Mapping[str, Any]], now: datetime) -> Mapping[str, Any]:
     """Return the verdict on Alertmanager's list of firing Watchdogs at `now`."""
     if not alerts:
         problem = "The alert Watchdog does not fire: see `journalctl -u prometheus` on the monitor."

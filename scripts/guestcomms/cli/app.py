@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from guestcomms.cli import (
+    alerts,
     backup,
     checks,
     connect,
@@ -40,6 +41,7 @@ app = typer.Typer(
 app.command(rich_help_panel=CLUSTER)(up.up)
 app.command(rich_help_panel=CLUSTER)(down.down)
 app.command(rich_help_panel=CLUSTER)(status.status)
+app.command(rich_help_panel=CLUSTER)(alerts.alerts)
 app.command(rich_help_panel=CLUSTER)(checks.readiness)
 app.command(rich_help_panel=CLUSTER)(checks.health)
 app.add_typer(backup.app, name="backup", rich_help_panel=CLUSTER)
