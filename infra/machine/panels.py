@@ -161,7 +161,7 @@ _ROLES = (
 )
 _LAG = (
     "clamp_min(scalar(max(patroni_xlog_location)) - max by (machine)"
-    " (patroni_xlog_replayed_location and patroni_replica == 1), 0)"
+    " (patroni_xlog_replayed_location > 0 and patroni_replica == 1), 0)"
 )
 
 
@@ -220,7 +220,7 @@ def _overview(spec: ClusterSpec) -> Page:
                 _tile("Silent targets", "Services that do not answer Prometheus.",
                       "count(up == 0) or vector(0)", steps=zero(State.CRITICAL)),
                 _tile("Alerts firing", "See the page alerts.",
-                      'count(ALERTS{alertstate="firing"}) or vector(0)',
+                      'count(ALERTS{alertstate="firing",severity!="none"}) or vector(0)',
                       steps=zero(State.CRITICAL)),
                 _tile("Last full backup", "Age of the newest complete one in the store.",
                       'min(pgbackrest_backup_since_last_completion_seconds{backup_type="full"})',
@@ -269,7 +269,7 @@ def _overview(spec: ClusterSpec) -> Page:
                           Column(names=_YES_NO)),
                     Query("max by (machine) (patroni_postgres_timeline)", "timeline"),
                     Query(_LAG, "behind", Column(Unit.BYTES, lag)),
-                    Query("time() - max by (machine) (patroni_postmaster_start_time)",
+                    Query("time() - max by (machine) (patroni_postmaster_start_time > 0)",
                           "up for", Column(Unit.SECONDS)),
                     Query("max by (machine) (etcd_server_has_leader)", "etcd has a leader",
                           Column(names=_YES_NO)),
@@ -583,7 +583,7 @@ def _alerts() -> Page:
             )),
             Section("What fired", (
                 _states("Alerts over time", "Every alert that was pending or firing in this time.",
-                        'max by (alertname) (2 * ALERTS{alertstate="firing"}'
+                        'max by (alertname) (2 * ALERTS{alertstate="firing",severity!="none"}'
                         ' or ALERTS{alertstate="pending"})',
                         "{alertname}",
                         {1: ("pending", State.WARNING), 2: ("firing", State.CRITICAL)},

@@ -270,10 +270,10 @@ const SHOW = {
     for (const rule of rules)
       for (const alert of rule.alerts.length ? rule.alerts : [null]) {
         const severity = rule.labels.severity ?? "";
-        const state = alert?.state === "firing" ? (severity === "critical" ? "critical" : "warning") : alert ? "info" : "ok";
+        const state = alert?.state === "firing" ? ({ critical: "critical", none: "info" }[severity] ?? "warning") : alert ? "info" : "ok";
         const row = element(body, "tr");
         element(element(row, "td"), "span", { class: "state " + state }, alert?.state ?? "quiet");
-        for (const text of [severity, rule.name, alert?.annotations.summary ?? rule.annotations.summary?.replace(/\{\{.*?\}\}/g, "…") ?? "", alert ? seconds(Date.now() / 1000 - new Date(alert.activeAt)) + " ago" : ""])
+        for (const text of [severity, rule.name, alert?.annotations.description ?? alert?.annotations.summary ?? rule.annotations.summary?.replace(/\{\{.*?\}\}/g, "…") ?? "", alert ? seconds((Date.now() - new Date(alert.activeAt)) / 1000) + " ago" : ""])
           element(row, "td", {}, text);
         runbook(element(row, "td"), rule.annotations.runbook_url ?? rule.annotations.runbook ?? "");
       }
@@ -320,7 +320,7 @@ async function refresh() {
 async function draw(end) {
   try {
     const [timeline, firing] = await Promise.all([
-      history(["max(patroni_postgres_timeline)"], end), instant(['count(ALERTS{alertstate="firing"})']),
+      history(["max(patroni_postgres_timeline)"], end), instant(['count(ALERTS{alertstate="firing",severity!="none"})']),
     ]);
     page.failovers = (timeline[0]?.values ?? []).filter(([, value], index, all) => index && Number(value) > Number(all[index - 1][1])).map(([time]) => time);
     document.getElementById("badge").textContent = firing[0]?.value[1] ?? "";
