@@ -32,6 +32,7 @@ MEMORY_FILE_SYSTEMS = ("/run", "/run/lock", "/tmp")  # noqa: S108 - of the conta
 
 CPU_PERIOD = 100_000  # microseconds
 BOOT_SECONDS = 180
+SYSTEMD_FAILED = 255
 POLL_SECONDS = 0.5
 MIB = 1 << 20
 
@@ -161,7 +162,7 @@ def wait_until_booted(container: Container, machine: str) -> None:
             reasons = "; ".join(str(error) for error in status.get("errors", []))
             raise PlaceError(f"machine {machine}: cloud-init failed: {reasons}. {_look(machine)}")
         if not is_running(container):
-            raise PlaceError(f"machine {machine} stopped while it booted. {_look(machine)}")
+            raise PlaceError(f"machine {machine} stopped while it booted{_why(container)}")
         time.sleep(POLL_SECONDS)
     raise PlaceError(
         f"machine {machine} did not boot within {BOOT_SECONDS} s "
@@ -180,6 +181,17 @@ def prepare(container: Container, machine: str) -> None:
 def port_of(props: Props) -> Port:
     """Return a port from a resource's property."""
     return Port(props["key"], int(props["host"]), int(props["container"]))
+
+
+def _why(container: Container) -> str:
+    """Why systemd ended, for the one reason that it has no words for, and what to do."""
+    look = _look(str(container.labels[MACHINE]))
+    if container.attrs["State"]["ExitCode"] != SYSTEMD_FAILED:
+        return f". {look}"
+    return (
+        ", as systemd does when the kernel's inotify instances are used up (128 are enough for"
+        f" about three clusters): `sudo sysctl fs.inotify.max_user_instances=1024`. {look}"
+    )
 
 
 def _look(machine: str) -> str:
