@@ -58,7 +58,7 @@ def run(stage: Stage, fault: Fault, journal: Path, say: Say) -> Evidence:
         AssertionError, TimeoutError, psycopg.Error, docker.errors.APIError,
         subprocess.TimeoutExpired,
     ) as error:  # fmt: skip
-        evidence["problems"].append(f"{type(error).__name__}: {str(error)[-1500:]}")
+        evidence["problems"].append(f"{type(error).__name__}: {_reason(str(error))}")
         stage.mend()
     evidence["problems"] += _problems(fault, evidence)
     evidence["seconds"] = round((datetime.now(UTC) - began).total_seconds(), 1)
@@ -118,6 +118,12 @@ def _measure(stage: Stage, fault: Fault, journal: Path, say: Say) -> Evidence:
         "whole_after_undo": round(whole - undone, 1),
         "notes": scene.notes,
     }
+
+
+def _reason(said: str) -> str:
+    """The lines of a failed command that say what was wrong, or the end of what it said."""
+    errors = [line.strip() for line in said.splitlines() if "error:" in line.lower()]
+    return "\n".join(dict.fromkeys(errors)) or said[-1500:]
 
 
 def _play_out(play: Iterator[None], say: Say) -> None:
