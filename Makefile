@@ -57,6 +57,11 @@ alerts: ## Fire alerts by real causes on a cluster made for it, half an hour: do
 	@$(BOOTSTRAP) venv pulumi weed docker image
 	@$(BIN)/python -m tests.ops.alerts
 
+.PHONY: aws
+aws: ## Live through the stacks on AWS with the real engine on the simulated AWS: docs/guardrails.md
+	@$(BOOTSTRAP) venv pulumi
+	@$(BIN)/pytest tests/cloud
+
 .PHONY: lint
 lint: ## Check style, types, the rooms' import rules, and SQL
 	@$(BOOTSTRAP) venv

@@ -1,0 +1,114 @@
+"""The project's own stacks on the simulated AWS: made, left alone, changed, dismantled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from infra.guardrails.rules import violations
+from tests.fake_aws.kinds.names import INSTANCE, NETWORK_INTERFACE, VOLUME
+from tests.fake_aws.systems_manager import COMMANDS, Machines
+from tests.fake_aws.world import World
+from tests.ops.aws.project import Project, PulumiError, opened
+from tools.command import ROOT
+
+DATABASES = ("pg-1", "pg-2", "pg-3")
+STACKS = ("aws-staging", "aws-prod")
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, Machines]]:
+    """An account in which the machine image has been baked."""
+    with opened(tmp_path_factory.mktemp("aws")) as (project, machines):
+        project.up("aws-image")
+        yield project, machines
+
+
+def ids(world: World, token: str) -> dict[str, str]:
+    """Name in the program → id."""
+    return {item.urn.rpartition("::")[2]: item.id for item in world.of(token)}
+
+
+def created_and_deleted(project: Project, begin: int) -> list[str]:
+    """What happened to instances since a call, in order."""
+    verbs = {"ec2:RunInstances": "run", "ec2:TerminateInstances": "terminate"}
+    return [verbs[call["call"]] for call in project.calls[begin:] if call["call"] in verbs]
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_stack_keeps_the_guardrails_and_settles(
+    cloud: tuple[Project, Machines], stack: str
+) -> None:
+    project, _ = cloud
+    assert violations(project.planned(stack)) == []
+    made = project.up(stack)
+    assert set(made) == {"created"}
+    state = project.state(stack)
+    assert len(state.database_machines()) == len(DATABASES)
+    assert violations(state) == []
+    assert project.up(stack) == {"unchanged": made["created"]}
+    project.configure(stack, deletion_protection=False)
+    pack = ("--policy-pack", str(ROOT / "infra" / "guardrails"))
+    said = project.pulumi(stack, "preview", *pack, ok=False)
+    assert "[mandatory]  deletion-protected" in said
+    assert said.count("[mandatory]") == said.count("[mandatory]  deletion-protected")
+    project.up(stack)
+    project.destroy(stack)
+    left = [item for item in project.world.of(INSTANCE) if "guestcomms:" in str(item.inputs)]
+    assert left == []
+
+
+def test_another_instance_type_rolls_one_database_machine_at_a_time(
+    cloud: tuple[Project, Machines],
+) -> None:
+    project, machines = cloud
+    stack = "aws-staging"
+    project.up(stack)
+    before, begin = project.world, len(project.calls)
+    machines.leader = "pg-1"
+    project.configure(
+        stack,
+        instance_types={
+            "database": "m7g.xlarge", "proxy": "t4g.small", "monitor": "t4g.small",
+            "drill": "t4g.medium",
+        },
+    )  # fmt: skip
+    project.up(stack)
+    assert {
+        item.get("instanceType")
+        for item in project.world.of(INSTANCE)
+        if item.urn.rpartition("::")[2] in DATABASES
+    } == {"m7g.xlarge"}
+    for token in (NETWORK_INTERFACE, VOLUME):
+        assert ids(project.world, token) == ids(before, token)
+    changes = created_and_deleted(project, begin)
+    # Never is one taken away while another is missing.
+    assert ("terminate", "terminate") not in pairwise(changes)
+
+
+def test_a_machine_stays_while_another_one_is_sick(cloud: tuple[Project, Machines]) -> None:
+    project, machines = cloud
+    stack = "aws-staging"
+    project.up(stack)
+    before = ids(project.world, INSTANCE)
+    machines.sick = {"pg-3"}
+    project.configure(stack, instance_types={"database": "m7g.2xlarge"})
+    try:
+        with pytest.raises(PulumiError, match="pg-1 stays as it is"):
+            project.up(stack)
+    finally:
+        machines.sick = set()
+    assert {name: ids(project.world, INSTANCE)[name] for name in DATABASES} == {
+        name: before[name] for name in DATABASES
+    }
+
+
+def test_commands_reach_machines_through_systems_manager(
+    cloud: tuple[Project, Machines],
+) -> None:
+    project, _ = cloud
+    lines = Path(project.folder / "world" / COMMANDS).read_text(encoding="utf-8").splitlines()
+    assert any('"handover"' in line for line in lines)
