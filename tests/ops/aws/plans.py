@@ -9,9 +9,18 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from infra.aws.bake import content_hash
+from infra.aws.image import IMAGE_TAG
 from infra.guardrails.plan import UNKNOWN, Plan, Resource
+from tests.fake_aws.lookups import add_image
+from tests.ops.aws.project import opened
+from tools.command import ROOT
+
+STACKS = ("aws-staging", "aws-prod")
 
 LEFT_OUT = {
     "__defaults", "__provider", "ami", "assumeRolePolicy", "content", "delivered", "instance_id",
@@ -89,3 +98,29 @@ def _flat(path: str, value: Any) -> Iterator[tuple[str, str]]:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def planned_tables(folder: Path) -> dict[str, str]:
+    """The tables of all stacks, planned in a folder of their own where their image is baked."""
+    with opened(folder) as (project, _):
+        project.world.folder.mkdir(exist_ok=True)
+        tags = {IMAGE_TAG: content_hash("")}
+        add_image(project.world, "guestcomms", "arm64", "eu-central-1", tags)
+        return {stack: table(stack, project.planned(stack)) for stack in STACKS}
+
+
+def file_of(stack: str) -> Path:
+    """Where the table of a stack is committed."""
+    return ROOT / "docs" / "plans" / f"{stack}.md"
+
+
+def main() -> None:
+    """Write the tables anew."""
+    with TemporaryDirectory() as folder:
+        for stack, text in planned_tables(Path(folder)).items():
+            file_of(stack).parent.mkdir(exist_ok=True)
+            file_of(stack).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
