@@ -42,7 +42,7 @@ def table(stack: str, plan: Plan) -> str:
         "",
         (
             f"{counts.total()} resources of AWS, by the real engine's preview. Written by"
-            " `.venv/bin/python -m tests.ops.aws.plans`; a test compares it."
+            " `.venv/bin/python -m tests.ops.aws.plans`; `make aws` compares it."
         ),
         "",
         (
