@@ -2,8 +2,8 @@
 
 Runs beside PostgreSQL on every database machine and waits until its machine leads. What it applies
 is /etc/guestcomms/bootstrap.sql and the login roles; a change of either is applied again by the
-machine that leads then. It also sees to it that the backup repository holds the stanza, and
-forgets why `initialize` refused once somebody leads.
+machine that leads then. It also sees to it that the backup repository holds the stanza and that
+pg_cron runs, and forgets why `initialize` refused once somebody leads.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ import json
 import logging
 import re
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +20,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from infra.agent import checks, database, paths, patroni, stanza
+from infra.agent import checks, database, paths, patroni, scheduler, stanza
 from infra.agent.errors import AgentError
 from infra.agent.facts import Machine, read_json
 from infra.agent.files import remove
@@ -27,6 +28,7 @@ from infra.agent.run import one_line
 from infra.agent.verdict import leader_of
 
 PAUSE = 3.0  # seconds between two looks
+SCHEDULER_PAUSE = 60.0  # seconds between two looks at pg_cron
 LOCK = 4_812_907_233_601  # advisory lock that keeps two bootstraps of one database apart
 GROUPS = tuple(
     f"comms_{name}" for name in ("app", "worker", "ops", "auditor", "report", "monitor", "migrator")
@@ -62,10 +64,13 @@ def watch(machine: Machine, stop: threading.Event) -> None:
     Failures are logged once each and tried again; whatever is applied already is left alone, so
     this can be stopped and started at any time.
     """
-    said = ""
+    said, due = "", time.monotonic() + SCHEDULER_PAUSE
     while not stop.is_set():
         try:
             _step(machine)
+            if time.monotonic() >= due and patroni.leads(machine.name):
+                due = time.monotonic() + SCHEDULER_PAUSE
+                _tend_scheduler(machine.database)
             said = ""
         except (AgentError, psycopg.Error) as error:
             complaint = one_line(str(error))
@@ -84,6 +89,11 @@ def _step(machine: Machine) -> None:
     if paths.REFUSED.exists():
         forget_refusal(patroni.members(machine.database_machines))
     stanza.ensure(machine.stanza, leads=leads)
+
+
+def _tend_scheduler(name: str) -> None:
+    with psycopg.connect(database.local_superuser(name), autocommit=True) as connection:
+        scheduler.ensure(connection)
 
 
 def forget_refusal(members: Mapping[str, patroni.Member | None]) -> None:
