@@ -11,7 +11,8 @@ from guestcomms import db
 
 from tests.db.server import Database
 
-A, B = str(uuid.uuid4()), str(uuid.uuid4())
+A, B = "0190a5c8-0000-4000-8000-00000000000a", "0190a5c8-0000-4000-8000-00000000000b"
+UNKNOWN = "0190a5c8-0000-4000-8000-0000000000ff"
 NAMES = "SELECT coalesce(string_agg(name, ',' ORDER BY name), '') FROM public.organizations"
 
 
@@ -50,7 +51,7 @@ def test_nothing_is_entered_after_the_transaction(app: db.Connection) -> None:
     assert db.one_value(app, NAMES.encode()) == ""
 
 
-@pytest.mark.parametrize("organization", [B, str(uuid.uuid4())], ids=["foreign", "unknown"])
+@pytest.mark.parametrize("organization", [B, UNKNOWN], ids=["foreign", "unknown"])
 def test_a_foreign_tenant_is_refused_like_an_unknown_one(
     app: db.Connection, organization: str
 ) -> None:
@@ -148,7 +149,7 @@ def test_creating_at_once_makes_one_organization(database: Database) -> None:
         ("create_organization(NULL, '')", "23514"),
         ("create_organization(NULL, 'x', 'UTC', ARRAY['nobody']::name[])", "GC002"),
         ("create_organization(NULL, 'x', 'UTC', ARRAY['wedsync_ops']::name[])", "GC002"),
-        (f"bind_login('{uuid.uuid4()}', 'wedsync_app')", "GC003"),
+        (f"bind_login('{UNKNOWN}', 'wedsync_app')", "GC003"),
         ("set_login_unrestricted('wedsync_app', true, 'no worker')", "GC002"),
         ("set_login_unrestricted('wedsync_worker', true, '')", "GC007"),
     ],
