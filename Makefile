@@ -39,7 +39,7 @@ demo: ## Send a made-up campaign into a file on the cluster `local`, and show wh
 .PHONY: test
 test: lint ## Run the linters and every tier of tests
 	@$(BOOTSTRAP) venv pulumi $(LOAD_TOOLS) weed docker image
-	@$(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder $(TIERS)
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(TIERS)
 
 .PHONY: bench
 bench: ## Run the benchmarks (ONLY="l4 l5" some, QUICK=1 with little data): docs/benchmarks.md

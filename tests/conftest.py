@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
-from tools.command import BIN, ROOT, VENV
+from tools.command import BIN, VENV
 
 if TYPE_CHECKING:
     from tests.ops.cluster.harness import Cluster
+
+WITH_CLUSTER = ("tests/ops/cluster/", "tests/load/")
 
 os.environ["PATH"] = os.pathsep.join([str(VENV / "bin"), str(BIN), os.environ["PATH"]])
 
@@ -22,20 +25,22 @@ settings.register_profile("guestcomms", deadline=None, print_blob=True)
 settings.load_profile("guestcomms")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say what belongs into one process, and begin the longest of it early.
+class OneClusterScheduling(LoadFileScheduling):  # type: ignore[misc]
+    """A file's tests share a database, those of the whole cluster share it: in one process each."""
 
-    The tests of the whole cluster share it; those of a file share a database. While the cluster
-    waits for its machines, the other process has the processor.
-    """
-    quick, whole, rest = list[pytest.Item](), list[pytest.Item](), list[pytest.Item]()
-    for item in items:
-        shares = "cluster" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("cluster" if shares else str(item.path)))
-        unit = item.path.is_relative_to(ROOT / "tests" / "unit")
-        (whole if shares else quick if unit else rest).append(item)
-    items[:] = [*quick, *whole, *rest]
+    def _split_scope(self, nodeid: str) -> str:
+        return "cluster" if nodeid.startswith(WITH_CLUSTER) else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneClusterScheduling:
+    """Distribute the tests over the processes of `--numprocesses`."""
+    return OneClusterScheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin the cluster early: while one process waits for its machines, the other has the core."""
+    order = ("tests/unit/", *WITH_CLUSTER)
+    items.sort(key=lambda item: not item.nodeid.startswith(order))
 
 
 @pytest.fixture(scope="session")
