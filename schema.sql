@@ -69,6 +69,34 @@ $$;
 
 COMMENT ON FUNCTION internal.address_hash_pads(p_organization_id uuid) IS 'The organization''s key of address hashes, prepared for keyed_hash().';
 
+CREATE FUNCTION internal.addresses_of_guest(p_organization_id uuid, p_guest_id uuid) RETURNS TABLE(channel text, address_hash bytea)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* The addresses that a guest has or was written to by, as keyed hashes, except those that another guest has, too. */
+    SELECT mine.channel, mine.address_hash
+    FROM (
+        SELECT own.channel, own.address_hash
+        FROM public.guests AS guest
+        CROSS JOIN LATERAL (
+            VALUES ('email', guest.email_hash), ('sms', guest.phone_hash), ('push', guest.push_hash)
+        ) AS own (channel, address_hash)
+        WHERE guest.organization_id = p_organization_id AND guest.guest_id = p_guest_id
+        UNION
+        SELECT earlier.channel, earlier.address_hash
+        FROM public.communication_recipients AS earlier
+        WHERE earlier.organization_id = p_organization_id AND earlier.guest_id = p_guest_id
+    ) AS mine
+    WHERE
+        mine.address_hash IS NOT NULL
+        AND NOT EXISTS (
+            SELECT FROM internal.guests_with_address(p_organization_id, mine.channel, mine.address_hash) AS other
+            WHERE other.guest_id <> p_guest_id
+        )
+$$;
+
+COMMENT ON FUNCTION internal.addresses_of_guest(p_organization_id uuid, p_guest_id uuid) IS 'Keyed hashes of the addresses that are a guest''s alone, today''s and earlier ones.';
+
 CREATE FUNCTION internal.aes256_gcm_decrypt(p_key bytea, p_ciphertext bytea, p_associated_data bytea) RETURNS bytea
     LANGUAGE plpython3u IMMUTABLE STRICT PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -759,6 +787,7 @@ CREATE TABLE public.communication_batch_queue (
     organization_id uuid DEFAULT '00000000-0000-0000-0000-000000000000'::uuid NOT NULL,
     batch_id text NOT NULL,
     operation_type text NOT NULL,
+    channel text,
     payload jsonb DEFAULT '{}'::jsonb NOT NULL,
     priority smallint DEFAULT 5 NOT NULL,
     state text DEFAULT 'ready'::text NOT NULL,
@@ -780,9 +809,10 @@ CREATE TABLE public.communication_batch_queue (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     created_by name DEFAULT SESSION_USER NOT NULL,
     CONSTRAINT communication_batch_queue_batch_id_check CHECK (((length(batch_id) >= 1) AND (length(batch_id) <= 200))),
-    CONSTRAINT communication_batch_queue_chunk CHECK ((num_nonnulls(communication_id, communication_created_at, first_recipient_id, last_recipient_id, recipients) =
+    CONSTRAINT communication_batch_queue_channel_check CHECK ((channel = ANY (ARRAY['email'::text, 'sms'::text, 'push'::text, 'in_app'::text]))),
+    CONSTRAINT communication_batch_queue_chunk CHECK ((num_nonnulls(channel, communication_id, communication_created_at, first_recipient_id, last_recipient_id, recipients) =
 CASE operation_type
-    WHEN 'send'::text THEN 5
+    WHEN 'send'::text THEN 6
     ELSE 0
 END)),
     CONSTRAINT communication_batch_queue_control CHECK (((operation_type = 'send'::text) = (organization_id <> '00000000-0000-0000-0000-000000000000'::uuid))),
@@ -813,9 +843,11 @@ COMMENT ON COLUMN public.communication_batch_queue.batch_id IS 'The chunk: its f
 
 COMMENT ON COLUMN public.communication_batch_queue.operation_type IS 'send, or scale_workers for the worker supervisor.';
 
+COMMENT ON COLUMN public.communication_batch_queue.channel IS 'Of the communication: workers claim those that they speak.';
+
 COMMENT ON COLUMN public.communication_batch_queue.payload IS 'Of control messages: {"worker_count": 10}.';
 
-COMMENT ON COLUMN public.communication_batch_queue.priority IS '1 is most urgent, 9 least.';
+COMMENT ON COLUMN public.communication_batch_queue.priority IS '1 is most urgent, 9 least, among chunks of the organization and channel.';
 
 COMMENT ON COLUMN public.communication_batch_queue.state IS 'scheduled: not before run_at; ready; leased by a worker; acknowledged: a control message that was obeyed.';
 
@@ -1013,6 +1045,122 @@ END
 $_$;
 
 COMMENT ON FUNCTION internal.check_communication(p_new public.guest_communications, p_priority integer) IS 'Refuse a new communication whose values cannot be.';
+
+CREATE FUNCTION internal.check_consent_subject(p_address text, p_channel text, p_purpose text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+/* Whether there can be consent for an address, channel and purpose.
+   Raises GC300 for NULL, GC400 for a channel, GC401 for an address, GC402 for a purpose that cannot be. */
+DECLARE
+    v_address constant text := internal.normalise_address(p_channel, p_address);
+BEGIN
+    PERFORM internal.require_given(
+        jsonb_build_object('p_address', p_address, 'p_channel', p_channel, 'p_purpose', p_purpose)
+    );
+    IF p_channel NOT IN ('email', 'sms', 'push') THEN
+        RAISE EXCEPTION 'there is no consent for channel "%"', p_channel
+        USING ERRCODE = 'GC400', HINT = 'Channels with an address are email, sms and push.';
+    ELSIF NOT (CASE p_channel
+        WHEN 'email' THEN length(v_address) <= 254 AND v_address ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+$'
+        WHEN 'sms' THEN v_address ~ '^\+[1-9][0-9]{6,14}$'
+        ELSE length(v_address) BETWEEN 1 AND 4096 AND v_address !~ '[[:space:][:cntrl:]]'
+    END) THEN
+        RAISE EXCEPTION 'that is no address for channel %', p_channel
+        USING ERRCODE = 'GC401', HINT = 'email: name@domain; sms: E.164, such as +4915112345678; push: the token.';
+    ELSIF p_purpose !~ '^[a-z][a-z0-9_]{0,62}$' THEN
+        RAISE EXCEPTION 'there can be no purpose "%"', left(p_purpose, 100)
+        USING ERRCODE = 'GC402', HINT = 'Take a name of a-z, 0-9 and _ such as wedding_updates.';
+    END IF;
+END
+$_$;
+
+COMMENT ON FUNCTION internal.check_consent_subject(p_address text, p_channel text, p_purpose text) IS 'Refuse an address, channel or purpose for which there can be no consent.';
+
+CREATE FUNCTION internal.check_consents(p_organization_id uuid, p_consents jsonb, p_common jsonb) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Whether record_consents() can take these entries: the checks of record_consent() for each of them. Raises what that
+   raises, with the place of the first entry that cannot be taken, from 1; GC411 for what is no array of at most 10000
+   objects, or has a field that there is not. */
+DECLARE
+    c_fields CONSTANT text[] := ARRAY[
+        'address', 'channel', 'purpose', 'consent_version', 'method', 'given_at', 'source', 'ip_address', 'user_agent',
+        'actor'
+    ];
+    v_place bigint;
+    v_entry record;
+    v_hint text;
+BEGIN
+    PERFORM internal.require_given(jsonb_build_object('p_consents', p_consents, 'p_common', p_common));
+    IF jsonb_typeof(p_consents) <> 'array' OR jsonb_typeof(p_common) <> 'object' THEN
+        RAISE EXCEPTION 'p_consents is of type %, p_common of type %', jsonb_typeof(p_consents), jsonb_typeof(p_common)
+        USING ERRCODE = 'GC411',
+            HINT = 'Give an array of objects such as [{"address": "ann@example.org"}], and one object for all.';
+    ELSIF jsonb_array_length(p_consents) > 10000 THEN
+        RAISE EXCEPTION 'p_consents has % entries', jsonb_array_length(p_consents)
+        USING ERRCODE = 'GC411', HINT = 'Give at most 10000 in a call.';
+    END IF;
+    SELECT every.place INTO v_place
+    FROM jsonb_array_elements(p_consents || p_common) WITH ORDINALITY AS every (element, place)
+    WHERE CASE jsonb_typeof(every.element) WHEN 'object' THEN every.element - c_fields <> '{}' ELSE true END
+    ORDER BY every.place LIMIT 1;
+    IF v_place IS NOT NULL THEN
+        RAISE EXCEPTION 'entry % is no consent: %', v_place, left(((p_consents || p_common) -> (v_place - 1)::integer)::text, 100)
+        USING ERRCODE = 'GC411', HINT = format('An entry is an object; fields are %s.', array_to_string(c_fields, ', '));
+    END IF;
+    FOR v_entry IN SELECT * FROM internal.read_consents(p_consents, p_common) AS entry ORDER BY entry.place LOOP
+        v_place := v_entry.place;
+        PERFORM internal.check_consent_subject(v_entry.address, v_entry.channel, v_entry.purpose);
+        PERFORM internal.require_given(jsonb_build_object('consent_version', v_entry.consent_version));
+        PERFORM internal.check_proof(v_entry.method, v_entry.source, v_entry.user_agent, v_entry.actor);
+        IF NOT coalesce(pg_input_is_valid(v_entry.ip_address, 'inet'), true) THEN
+            RAISE EXCEPTION '"%" is no IP address', left(v_entry.ip_address, 100)
+            USING ERRCODE = 'GC405', HINT = 'Give one such as 192.0.2.1 or 2001:db8::1, or none.';
+        ELSIF NOT coalesce(pg_input_is_valid(v_entry.given_at, 'timestamptz'), true) THEN
+            RAISE EXCEPTION '"%" is no moment', left(v_entry.given_at, 100)
+            USING ERRCODE = 'GC406', HINT = 'Give one such as 2026-01-31T12:00:00Z, or none for now.';
+        END IF;
+        PERFORM internal.check_given_at(v_entry.given_at::timestamptz, clock_timestamp());
+    END LOOP;
+    SELECT entry.place, entry.consent_version INTO v_entry
+    FROM internal.read_consents(p_consents, p_common) AS entry
+    WHERE NOT EXISTS (
+        SELECT FROM public.consent_texts AS known
+        WHERE known.organization_id = p_organization_id AND known.version = entry.consent_version
+    )
+    ORDER BY entry.place LIMIT 1;
+    IF FOUND THEN
+        v_place := v_entry.place;
+        RAISE EXCEPTION 'there is no consent text of version "%"', left(v_entry.consent_version, 100)
+        USING ERRCODE = 'GC403', HINT = 'Make its words known with create_consent_text(), then record the consent.';
+    END IF;
+EXCEPTION WHEN OTHERS THEN
+    IF SQLSTATE NOT LIKE 'GC%' OR SQLSTATE = 'GC411' OR v_place IS NULL THEN
+        RAISE;
+    END IF;
+    GET STACKED DIAGNOSTICS v_hint = PG_EXCEPTION_HINT;
+    RAISE EXCEPTION 'entry %: %', v_place, SQLERRM USING ERRCODE = SQLSTATE, HINT = v_hint;
+END
+$$;
+
+COMMENT ON FUNCTION internal.check_consents(p_organization_id uuid, p_consents jsonb, p_common jsonb) IS 'Refuse entries that record_consents() cannot take, naming the first one.';
+
+CREATE FUNCTION internal.check_given_at(p_given_at timestamp with time zone, p_now timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Refuse (GC406) a moment at which consent cannot have been given: after p_now, or before 2000. NULL is none. */
+BEGIN
+    IF p_given_at > p_now OR p_given_at < '2000-01-01 00:00:00+00' THEN
+        RAISE EXCEPTION 'consent cannot have been given at %', p_given_at
+        USING ERRCODE = 'GC406', HINT = 'Give a moment in the past, or NULL for now.';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION internal.check_given_at(p_given_at timestamp with time zone, p_now timestamp with time zone) IS 'Refuse a moment at which consent cannot have been given.';
 
 CREATE FUNCTION internal.check_guests(p_guests jsonb) RETURNS void
     LANGUAGE plpgsql STABLE
@@ -1694,29 +1842,7 @@ BEGIN
         USING ERRCODE = 'GC362',
             HINT = 'Give each recipient that the claim handed out once, with an outcome; sent needs a provider.';
     END IF;
-    WITH missing AS MATERIALIZED (
-        SELECT sending.id
-        FROM public.communication_recipients AS sending
-        WHERE sending.organization_id = p_batch.organization_id
-            AND sending.communication_created_at = p_batch.communication_created_at
-            AND sending.id BETWEEN p_batch.first_recipient_id AND p_batch.last_recipient_id
-            AND sending.status = 'sending' AND sending.sending_at = p_batch.leased_at
-        ORDER BY sending.id
-        FOR NO KEY UPDATE
-    ), moved AS (
-        UPDATE public.communication_recipients AS recipient
-        SET status = 'unknown', unknown_at = clock_timestamp(),
-            error_code = 'no_result', error_message = format('%s gave no result', p_batch.leased_by)
-        FROM missing
-        WHERE recipient.organization_id = p_batch.organization_id AND recipient.id = missing.id
-            AND recipient.communication_created_at = p_batch.communication_created_at
-        RETURNING recipient.id
-    )
-    INSERT INTO internal.communication_counter_deltas (organization_id, communication_id, status, delta)
-    SELECT p_batch.organization_id, p_batch.communication_id, change.status, change.delta
-    FROM (SELECT count(*) AS moved FROM moved) AS lost
-    CROSS JOIN LATERAL (VALUES ('sending', -lost.moved), ('unknown', lost.moved)) AS change (status, delta)
-    WHERE lost.moved > 0;
+    PERFORM internal.mark_unknown(p_batch, 'no_result', format('%s gave no result', p_batch.leased_by));
 END
 $$;
 
@@ -1725,32 +1851,14 @@ COMMENT ON FUNCTION internal.complete_late(p_batch public.communication_batch_qu
 CREATE FUNCTION internal.consent_subject(p_organization_id uuid, p_address text, p_channel text, p_purpose text) RETURNS bytea
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
+    AS $$
 /* Whom consent is about: the keyed hash of an address, once address, channel and purpose are in order.
    Raises GC300 for NULL, GC400 for a channel, GC401 for an address, GC402 for a purpose that cannot be. */
-DECLARE
-    v_address constant text := internal.normalise_address(p_channel, p_address);
 BEGIN
-    PERFORM internal.require_given(
-        jsonb_build_object('p_address', p_address, 'p_channel', p_channel, 'p_purpose', p_purpose)
-    );
-    IF p_channel NOT IN ('email', 'sms', 'push') THEN
-        RAISE EXCEPTION 'there is no consent for channel "%"', p_channel
-        USING ERRCODE = 'GC400', HINT = 'Channels with an address are email, sms and push.';
-    ELSIF NOT (CASE p_channel
-        WHEN 'email' THEN length(v_address) <= 254 AND v_address ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+$'
-        WHEN 'sms' THEN v_address ~ '^\+[1-9][0-9]{6,14}$'
-        ELSE length(v_address) BETWEEN 1 AND 4096 AND v_address !~ '[[:space:][:cntrl:]]'
-    END) THEN
-        RAISE EXCEPTION 'that is no address for channel %', p_channel
-        USING ERRCODE = 'GC401', HINT = 'email: name@domain; sms: E.164, such as +4915112345678; push: the token.';
-    ELSIF p_purpose !~ '^[a-z][a-z0-9_]{0,62}$' THEN
-        RAISE EXCEPTION 'there can be no purpose "%"', left(p_purpose, 100)
-        USING ERRCODE = 'GC402', HINT = 'Take a name of a-z, 0-9 and _ such as wedding_updates.';
-    END IF;
+    PERFORM internal.check_consent_subject(p_address, p_channel, p_purpose);
     RETURN internal.address_hash(p_organization_id, p_channel, p_address);
 END
-$_$;
+$$;
 
 COMMENT ON FUNCTION internal.consent_subject(p_organization_id uuid, p_address text, p_channel text, p_purpose text) IS 'The keyed hash of an address that is in order; refuses channel, address or purpose that are not.';
 
@@ -2063,15 +2171,16 @@ BEGIN
         RETURN NULL;
     END IF;
     v_organization_id := v_setting::pg_catalog.uuid;
-    IF EXISTS (
-        SELECT FROM internal.organization_logins AS bound
-        WHERE
-            bound.organization_id OPERATOR(pg_catalog.=) v_organization_id
-            AND bound.login OPERATOR(pg_catalog.=) SESSION_USER
-    ) OR EXISTS (
-        SELECT FROM internal.unrestricted_logins AS unrestricted
-        WHERE unrestricted.login OPERATOR(pg_catalog.=) SESSION_USER
-    ) THEN
+    PERFORM FROM internal.organization_logins AS bound
+    WHERE
+        bound.organization_id OPERATOR(pg_catalog.=) v_organization_id
+        AND bound.login OPERATOR(pg_catalog.=) SESSION_USER;
+    IF FOUND THEN
+        RETURN v_organization_id;
+    END IF;
+    PERFORM FROM internal.unrestricted_logins AS unrestricted
+    WHERE unrestricted.login OPERATOR(pg_catalog.=) SESSION_USER;
+    IF FOUND THEN
         RETURN v_organization_id;
     END IF;
     RETURN NULL;
@@ -2380,7 +2489,7 @@ DECLARE
     -- Of a UUIDv7 all but the number: 48 bits of time, the version, 50 random bits with the variant.
     v_prefix CONSTANT text := left(replace(p_communication.id::text, '-', ''), 12) || '7'
         || substr(replace(gen_random_uuid()::text, '-', ''), 14, 13);
-    v_rank CONSTANT bigint := internal.fair_rank(p_communication.organization_id, p_communication.priority);
+    v_rank CONSTANT bigint := internal.fair_rank(p_communication.organization_id, p_communication.message_type);
     v_run_at CONSTANT timestamptz := greatest(p_communication.scheduled_for, now());
     v_gates CONSTANT record := internal.ask_gates(p_communication, p_guest_ids, p_address_hashes);
     v_key bytea;
@@ -2443,11 +2552,12 @@ BEGIN
 
     enqueued AS (
         INSERT INTO public.communication_batch_queue AS queue (
-            organization_id, batch_id, operation_type, priority, state, run_at, fair_rank, communication_id,
-            communication_created_at, first_recipient_id, last_recipient_id, recipients
+            organization_id, batch_id, operation_type, channel, priority, state, run_at, fair_rank,
+            communication_id, communication_created_at, first_recipient_id, last_recipient_id, recipients
         )
         SELECT
-            p_communication.organization_id, chunk.first_id::text, 'send', p_communication.priority,
+            p_communication.organization_id, chunk.first_id::text, 'send', p_communication.message_type,
+            p_communication.priority,
             CASE WHEN v_run_at > now() THEN 'scheduled' ELSE 'ready' END, v_run_at,
             v_rank + chunk.recipients_so_far, p_communication.id, p_communication.created_at,
             chunk.first_id, chunk.last_id, chunk.recipients
@@ -2601,22 +2711,30 @@ $$;
 
 COMMENT ON FUNCTION internal.fail_backup(p_backup_id text, p_node text, p_attempt bigint, p_error text, p_again_after interval) IS 'Give up an attempt at a backup of this machine, with the reason; another one may follow.';
 
-CREATE FUNCTION internal.fair_rank(p_organization_id uuid, p_priority integer) RETURNS bigint
+CREATE FUNCTION internal.fair_rank(p_organization_id uuid, p_channel text) RETURNS bigint
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    /* Virtual time in recipients from which new chunks of an organization count: behind its own ones that wait, and not
-       before the front of the queue. */
+    /* Virtual time in recipients from which new chunks of an organization count: behind its own ones of the channel
+       that wait, whatever their priority, and not before the front of the queue. */
     SELECT greatest(
-        internal.queue_front(p_priority),
+        internal.queue_front(),
         (
-            SELECT max(own.fair_rank) FROM public.communication_batch_queue AS own
-            WHERE own.state = 'ready' AND own.operation_type = 'send' AND own.organization_id = p_organization_id
+            SELECT max(last.fair_rank)
+            FROM generate_series(1, 9) AS level (priority)
+            CROSS JOIN LATERAL (
+                SELECT own.fair_rank FROM public.communication_batch_queue AS own
+                WHERE
+                    own.state = 'ready' AND own.operation_type = 'send' AND own.organization_id = p_organization_id
+                    AND own.channel = p_channel AND own.priority = level.priority
+                ORDER BY own.fair_rank DESC
+                LIMIT 1
+            ) AS last
         )
     )
 $$;
 
-COMMENT ON FUNCTION internal.fair_rank(p_organization_id uuid, p_priority integer) IS 'Virtual time in recipients from which new chunks of an organization count.';
+COMMENT ON FUNCTION internal.fair_rank(p_organization_id uuid, p_channel text) IS 'Virtual time in recipients from which new chunks of an organization count.';
 
 CREATE FUNCTION internal.field_context(p_organization_id uuid, p_column text, p_row_id uuid, p_key_version integer) RETURNS bytea
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -2768,11 +2886,11 @@ $$;
 
 COMMENT ON FUNCTION internal.hash_pads(p_organization_id uuid, p_purpose text) IS 'The organization''s key for a purpose, prepared for keyed_hash().';
 
-CREATE FUNCTION internal.health_blocked_sessions(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
+CREATE FUNCTION internal.health_blocked_sessions(p_warn interval DEFAULT '00:00:05'::interval, p_fail interval DEFAULT '00:01:00'::interval, OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-/* Sessions that wait for a lock of somebody else. */
+/* Sessions that have waited for a lock of somebody else for p_warn or p_fail. */
 DECLARE
     v_blocked bigint;
     v_longest interval;
@@ -2780,17 +2898,17 @@ BEGIN
     PERFORM internal.require_statistics();
     SELECT count(*), max(clock_timestamp() - wanted.waitstart) INTO v_blocked, v_longest
     FROM pg_locks AS wanted
-    WHERE NOT wanted.granted AND wanted.waitstart < clock_timestamp() - interval '5 seconds';
+    WHERE NOT wanted.granted AND wanted.waitstart < clock_timestamp() - p_warn;
     SELECT
-        CASE WHEN v_blocked = 0 THEN 'pass' WHEN v_longest < interval '1 minute' THEN 'warn' ELSE 'fail' END,
-        format('%s wait for 5 seconds or more', v_blocked),
-        '0; one that waits a minute fails',
+        CASE WHEN v_blocked = 0 THEN 'pass' WHEN v_longest < p_fail THEN 'warn' ELSE 'fail' END,
+        format('%s wait for %s seconds or more', v_blocked, extract(EPOCH FROM p_warn)::bigint),
+        format('0; one that waits %s seconds fails', extract(EPOCH FROM p_fail)::bigint),
         'SELECT * FROM blocking_queries(); shows who holds what.'
     INTO status, value, threshold, what_to_do;
 END
 $$;
 
-COMMENT ON FUNCTION internal.health_blocked_sessions(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Health: nobody waits long for a lock.';
+COMMENT ON FUNCTION internal.health_blocked_sessions(p_warn interval, p_fail interval, OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Health: nobody waits long for a lock.';
 
 CREATE FUNCTION internal.health_cache_hit(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
     LANGUAGE plpgsql STABLE
@@ -3044,11 +3162,11 @@ $$;
 
 COMMENT ON FUNCTION internal.health_metrics(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Health: measurements are made each minute.';
 
-CREATE FUNCTION internal.health_oldest_transaction(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
+CREATE FUNCTION internal.health_oldest_transaction(p_warn interval DEFAULT '00:05:00'::interval, p_fail interval DEFAULT '00:30:00'::interval, OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-/* Transactions that stay open keep every dead row since: the queue slows down first. */
+/* Transactions that stay open for p_warn or p_fail keep every dead row since: the queue slows down first. */
 DECLARE
     v_oldest interval;
 BEGIN
@@ -3062,18 +3180,18 @@ BEGIN
     ) AS old (began_at);
     SELECT
         CASE
-            WHEN v_oldest IS NULL OR v_oldest < interval '5 minutes' THEN 'pass'
-            WHEN v_oldest < interval '30 minutes' THEN 'warn'
+            WHEN v_oldest IS NULL OR v_oldest < p_warn THEN 'pass'
+            WHEN v_oldest < p_fail THEN 'warn'
             ELSE 'fail'
         END,
         coalesce(extract(EPOCH FROM v_oldest)::bigint || ' seconds', 'none is open'),
-        'less than 300 seconds; 1800 fail',
+        format('less than %s seconds; %s fail', extract(EPOCH FROM p_warn)::bigint, extract(EPOCH FROM p_fail)::bigint),
         'SELECT pid, usename, state, xact_start, query FROM pg_stat_activity ORDER BY xact_start; then end it.'
     INTO status, value, threshold, what_to_do;
 END
 $$;
 
-COMMENT ON FUNCTION internal.health_oldest_transaction(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Health: no transaction stays open.';
+COMMENT ON FUNCTION internal.health_oldest_transaction(p_warn interval, p_fail interval, OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Health: no transaction stays open.';
 
 CREATE FUNCTION internal.health_partitions_ahead(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
     LANGUAGE plpgsql STABLE
@@ -3516,15 +3634,15 @@ CREATE FUNCTION internal.integrity_counters(p_since timestamp with time zone) RE
     FROM (
         SELECT parts.organization_id, parts.communication_id, parts.status, sum(parts.number) AS difference
         FROM (
-            SELECT
-                recipient.organization_id, recipient.communication_id, coalesce(recipient.status, 'total') AS status,
-                count(*) AS number
-            FROM public.communication_recipients AS recipient
-            WHERE recipient.communication_created_at >= p_since
-            GROUP BY GROUPING SETS (
-                (recipient.organization_id, recipient.communication_id, recipient.status),
-                (recipient.organization_id, recipient.communication_id)
-            )
+            -- Of few groups two counts: grouping sets would sort every recipient.
+            SELECT state.organization_id, state.communication_id, counter.status, state.number
+            FROM (
+                SELECT recipient.organization_id, recipient.communication_id, recipient.status, count(*) AS number
+                FROM public.communication_recipients AS recipient
+                WHERE recipient.communication_created_at >= p_since
+                GROUP BY recipient.organization_id, recipient.communication_id, recipient.status
+            ) AS state
+            CROSS JOIN LATERAL (VALUES (state.status), ('total')) AS counter (status)
             UNION ALL
             SELECT message.organization_id, message.id, counter.status, -counter.number
             FROM public.guest_communications AS message
@@ -4124,6 +4242,60 @@ $$;
 
 COMMENT ON FUNCTION internal.live_rows() IS 'Live rows of the tables in public, as the statistics count them.';
 
+CREATE FUNCTION internal.lock_chunk(p_batch public.communication_batch_queue, p_queued boolean) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+/* Lock what was handed out under the lease of a chunk, and with p_queued who is queued in it, in the order of the key.
+   For callers that change them in several steps: each step by itself keeps the order, one after the other does not. */
+BEGIN
+    PERFORM
+    FROM public.communication_recipients AS mine
+    WHERE mine.organization_id = p_batch.organization_id
+        AND mine.communication_created_at = p_batch.communication_created_at
+        AND mine.id BETWEEN p_batch.first_recipient_id AND p_batch.last_recipient_id
+        AND (mine.sending_at = p_batch.leased_at OR (p_queued AND mine.status = 'queued'))
+    ORDER BY mine.id
+    FOR NO KEY UPDATE;
+END
+$$;
+
+COMMENT ON FUNCTION internal.lock_chunk(p_batch public.communication_batch_queue, p_queued boolean) IS 'Lock the recipients of a chunk that its caller may change, in the order of the key.';
+
+CREATE FUNCTION internal.lock_messages_to_guest(p_organization_id uuid, p_guest_id uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Lock all messages to a guest, in the order of their keys. Before the guest: a worker that has a message in hand and
+   changes it twice asks for the guest then, by the foreign key. */
+DECLARE
+    v_hashes constant bytea[] := ARRAY(
+        SELECT mine.address_hash FROM internal.addresses_of_guest(p_organization_id, p_guest_id) AS mine
+    );
+BEGIN
+    PERFORM
+    FROM public.communication_recipients AS recipient
+    WHERE
+        recipient.organization_id = p_organization_id
+        AND (recipient.id, recipient.communication_created_at) IN (
+            SELECT named.id, named.communication_created_at
+            FROM public.communication_recipients AS named
+            WHERE named.organization_id = p_organization_id AND named.guest_id = p_guest_id
+            UNION ALL
+            SELECT unnamed.id, unnamed.communication_created_at
+            FROM public.communication_recipients AS unnamed
+            WHERE
+                unnamed.organization_id = p_organization_id AND unnamed.guest_id IS NULL
+                AND unnamed.address_hash = ANY (v_hashes)
+        )
+    ORDER BY recipient.id
+    FOR UPDATE OF recipient;
+END
+$$;
+
+COMMENT ON FUNCTION internal.lock_messages_to_guest(p_organization_id uuid, p_guest_id uuid) IS 'Lock all messages to a guest, in the order of their keys.';
+
 CREATE FUNCTION internal.lock_month(p_parent regclass, p_from timestamp with time zone) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4225,11 +4397,18 @@ CREATE FUNCTION internal.make_data_key(p_organization_id uuid, p_purpose text, p
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 /* Make a data key of an organization, wrapped under the active master; nothing if there is one of this version.
-   Raises GC203 if the key-encryption key cannot be read. */
+   Raises GC203 if the key-encryption key cannot be read, GC217 for an organization whose keys were destroyed. */
 DECLARE
     v_key_id constant text := p_purpose || '_' || p_key_version::text;
     v_master constant text := internal.active_master();
 BEGIN
+    IF EXISTS (
+        SELECT FROM public.communication_encryption_keys AS gone
+        WHERE gone.organization_id = p_organization_id AND gone.key_type = 'data' AND gone.state = 'destroyed'
+    ) THEN
+        RAISE EXCEPTION 'the keys of organization % were destroyed', p_organization_id
+        USING ERRCODE = 'GC217', HINT = 'It is closed for good; make another one with create_organization().';
+    END IF;
     INSERT INTO public.communication_encryption_keys (
         organization_id, key_id, key_type, purpose, algorithm, encrypted_key, parent_key_id, key_version
     )
@@ -4247,6 +4426,45 @@ END
 $$;
 
 COMMENT ON FUNCTION internal.make_data_key(p_organization_id uuid, p_purpose text, p_key_version integer) IS 'Make a data key of an organization, wrapped under the active master.';
+
+CREATE FUNCTION internal.mark_unknown(p_batch public.communication_batch_queue, p_error_code text, p_error_message text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+/* What was handed out under the lease of a chunk and not answered for may have been sent: it becomes unknown, with
+   the reason, and is not sent again by itself. Returns how many recipients that were. */
+DECLARE
+    v_unknown bigint;
+BEGIN
+    WITH handed_out AS MATERIALIZED (
+        SELECT sending.id
+        FROM public.communication_recipients AS sending
+        WHERE sending.organization_id = p_batch.organization_id
+            AND sending.communication_created_at = p_batch.communication_created_at
+            AND sending.id BETWEEN p_batch.first_recipient_id AND p_batch.last_recipient_id
+            AND sending.status = 'sending' AND sending.sending_at = p_batch.leased_at
+        ORDER BY sending.id
+        FOR NO KEY UPDATE
+    ), moved AS (
+        UPDATE public.communication_recipients AS recipient
+        SET status = 'unknown', unknown_at = clock_timestamp(),
+            error_code = p_error_code, error_message = p_error_message
+        FROM handed_out
+        WHERE recipient.organization_id = p_batch.organization_id AND recipient.id = handed_out.id
+            AND recipient.communication_created_at = p_batch.communication_created_at
+        RETURNING recipient.id
+    )
+    SELECT count(*) INTO v_unknown FROM moved;
+    INSERT INTO internal.communication_counter_deltas (organization_id, communication_id, status, delta)
+    SELECT p_batch.organization_id, p_batch.communication_id, change.status, change.delta
+    FROM (VALUES ('sending', -v_unknown), ('unknown', v_unknown)) AS change (status, delta)
+    WHERE change.delta <> 0;
+    RETURN v_unknown;
+END
+$$;
+
+COMMENT ON FUNCTION internal.mark_unknown(p_batch public.communication_batch_queue, p_error_code text, p_error_message text) IS 'Recipients handed out under a lease and not answered for become unknown.';
 
 CREATE FUNCTION internal.master_key(p_key_id text) RETURNS bytea
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -4374,6 +4592,37 @@ $$;
 
 COMMENT ON FUNCTION internal.measure_database() IS 'Metrics: counters of this database, pages found in memory.';
 
+CREATE FUNCTION internal.measure_delivery() RETURNS TABLE(metric_name text, labels jsonb, metric_value double precision, measured_at timestamp with time zone)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* What providers reported in this hour and the one before, from the dashboard that a job keeps fresh: counting the
+       events themselves each minute would read millions. A message is finished when it was delivered, failed or
+       bounced: rates are shares of these. */
+    WITH lately AS (
+        SELECT
+            coalesce(sum(dashboard.delivered), 0) AS delivered, coalesce(sum(dashboard.failed), 0) AS failed,
+            coalesce(sum(dashboard.bounced), 0) AS bounced, coalesce(sum(dashboard.complained), 0) AS complained
+        FROM public.dashboard_deliverability AS dashboard
+        WHERE dashboard.hour >= date_trunc('hour', now() - interval '1 hour', 'UTC')
+    )
+
+    SELECT 'delivery_messages', jsonb_build_object('status', figure.status), figure.value::double precision, now()
+    FROM lately
+    CROSS JOIN LATERAL (
+        VALUES
+        ('delivered', lately.delivered), ('failed', lately.failed), ('bounced', lately.bounced),
+        ('complained', lately.complained)
+    ) AS figure (status, value)
+    UNION ALL
+    SELECT
+        'delivery_messages_finished', '{}'::jsonb,
+        (lately.delivered + lately.failed + lately.bounced)::double precision, now()
+    FROM lately
+$$;
+
+COMMENT ON FUNCTION internal.measure_delivery() IS 'Metrics: what providers reported in the last two hours.';
+
 CREATE FUNCTION internal.measure_percentiles() RETURNS TABLE(metric_name text, labels jsonb, metric_value double precision, measured_at timestamp with time zone)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4442,8 +4691,9 @@ BEGIN
                 WHEN 'queue' THEN
                     PERFORM count(*) FROM (
                         SELECT queued.batch_id FROM public.communication_batch_queue AS queued
-                        WHERE queued.state = 'ready' AND queued.operation_type = 'send'
-                        ORDER BY queued.priority, queued.fair_rank, queued.organization_id, queued.batch_id LIMIT 10
+                        WHERE
+                            queued.state = 'ready' AND queued.operation_type = 'send' AND queued.channel = 'email'
+                        ORDER BY queued.fair_rank, queued.organization_id, queued.batch_id LIMIT 10
                     ) AS page;
             END CASE;
             metric_value := extract(EPOCH FROM clock_timestamp() - measured_at) * 1000;
@@ -4869,20 +5119,12 @@ CREATE FUNCTION internal.queue_chunk(p_organization_id uuid, p_batch_id text, p_
    of them, too: whoever claims a recipient first sends to it. */
 BEGIN
     INSERT INTO public.communication_batch_queue (
-        organization_id, batch_id, operation_type, priority, fair_rank, communication_id, communication_created_at,
+        organization_id, batch_id, operation_type, channel, priority, fair_rank, communication_id, communication_created_at,
         first_recipient_id, last_recipient_id, recipients
     )
     SELECT
-        message.organization_id, p_batch_id, 'send', message.priority,
-        greatest(
-            internal.queue_front(message.priority),
-            (
-                SELECT max(ready.fair_rank)
-                FROM public.communication_batch_queue AS ready
-                WHERE ready.organization_id = p_organization_id AND ready.state = 'ready'
-                    AND ready.operation_type = 'send'
-            )
-        ) + p_recipients,
+        message.organization_id, p_batch_id, 'send', message.message_type, message.priority,
+        internal.fair_rank(p_organization_id, message.message_type) + p_recipients,
         message.id, message.created_at, p_first_recipient_id, p_last_recipient_id, p_recipients
     FROM public.guest_communications AS message
     WHERE message.organization_id = p_organization_id AND message.id = p_communication_id
@@ -4892,16 +5134,37 @@ $$;
 
 COMMENT ON FUNCTION internal.queue_chunk(p_organization_id uuid, p_batch_id text, p_communication_id uuid, p_first_recipient_id uuid, p_last_recipient_id uuid, p_recipients integer) IS 'Put recipients that were queued again in line, behind what their organization has there.';
 
-CREATE FUNCTION internal.queue_front(p_priority integer) RETURNS bigint
+CREATE FUNCTION internal.queue_front() RETURNS bigint
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    /* The virtual time of a priority: the rank of the last chunk claimed. What becomes ready gets at least this rank,
-       so that nobody is served for the time he was not there, and claims need not look before it. */
-    SELECT coalesce(pg_sequence_last_value(format('internal.queue_front_%s', p_priority)::regclass), 0)
+    /* The virtual time of the queue: the rank of the last chunk claimed, by whatever channel. What becomes ready gets
+       at least this rank, so that nobody is served for the time he was not there, and claims need not look before
+       it. */
+    SELECT coalesce(
+        greatest(
+            pg_sequence_last_value('internal.queue_front_email'), pg_sequence_last_value('internal.queue_front_sms'),
+            pg_sequence_last_value('internal.queue_front_push'), pg_sequence_last_value('internal.queue_front_in_app')
+        ), 0
+    )
 $$;
 
-COMMENT ON FUNCTION internal.queue_front(p_priority integer) IS 'The virtual time of a priority: what becomes ready gets at least this rank.';
+COMMENT ON FUNCTION internal.queue_front() IS 'The virtual time of the queue: what becomes ready gets at least this rank.';
+
+CREATE FUNCTION internal.read_consents(p_consents jsonb, p_common jsonb) RETURNS TABLE(place bigint, address text, channel text, purpose text, consent_version text, method text, given_at text, source text, ip_address text, user_agent text, actor text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* The entries given to record_consents(), a row for each: what it says itself, else what all have in common. */
+    SELECT
+        every.place, entry.said ->> 'address', entry.said ->> 'channel', entry.said ->> 'purpose',
+        entry.said ->> 'consent_version', entry.said ->> 'method', entry.said ->> 'given_at', entry.said ->> 'source',
+        entry.said ->> 'ip_address', entry.said ->> 'user_agent', entry.said ->> 'actor'
+    FROM jsonb_array_elements(p_consents) WITH ORDINALITY AS every (element, place)
+    CROSS JOIN LATERAL (SELECT p_common || every.element OFFSET 0) AS entry (said)
+$$;
+
+COMMENT ON FUNCTION internal.read_consents(p_consents jsonb, p_common jsonb) IS 'The entries given to record_consents(), a row for each.';
 
 CREATE FUNCTION internal.read_guests(p_guests jsonb, p_inner_pad bytea DEFAULT NULL::bytea, p_outer_pad bytea DEFAULT NULL::bytea) RETURNS TABLE(place bigint, element jsonb, guest_id uuid, external_id text, name text, email text, phone text, push_token text, language text, time_zone text, email_hash bytea, phone_hash bytea, push_hash bytea)
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -5503,37 +5766,24 @@ DECLARE
     v_reaped integer := 0;
 BEGIN
     FOR v_batch IN
-        SELECT lost.*
-        FROM public.communication_batch_queue AS lost
-        WHERE lost.state = 'leased' AND lost.lease_until < clock_timestamp()
-        ORDER BY lost.lease_until
-        LIMIT p_max
-        FOR UPDATE SKIP LOCKED
-    LOOP
-        WITH handed_out AS MATERIALIZED (
-            SELECT sending.id
-            FROM public.communication_recipients AS sending
-            WHERE sending.organization_id = v_batch.organization_id
-                AND sending.communication_created_at = v_batch.communication_created_at
-                AND sending.id BETWEEN v_batch.first_recipient_id AND v_batch.last_recipient_id
-                AND sending.status = 'sending' AND sending.sending_at = v_batch.leased_at
-            ORDER BY sending.id
-            FOR NO KEY UPDATE
-        ), moved AS (
-            UPDATE public.communication_recipients AS recipient
-            SET status = 'unknown', unknown_at = clock_timestamp(),
-                error_code = 'lease_lost', error_message = format('%s did not answer', v_batch.leased_by)
-            FROM handed_out
-            WHERE recipient.organization_id = v_batch.organization_id AND recipient.id = handed_out.id
-                AND recipient.communication_created_at = v_batch.communication_created_at
-            RETURNING recipient.id
+        WITH lost AS MATERIALIZED (
+            SELECT ended.*
+            FROM public.communication_batch_queue AS ended
+            WHERE ended.state = 'leased' AND ended.lease_until < clock_timestamp()
+            ORDER BY ended.lease_until
+            LIMIT p_max
+            FOR UPDATE SKIP LOCKED
         )
-        SELECT count(*) INTO v_unknown FROM moved;
-        INSERT INTO internal.communication_counter_deltas (organization_id, communication_id, status, delta)
-        SELECT v_batch.organization_id, v_batch.communication_id, change.status, change.delta
-        FROM (VALUES ('sending', -v_unknown), ('unknown', v_unknown)) AS change (status, delta)
-        WHERE change.delta <> 0;
+        -- Recipients are locked in the order of their keys, over all chunks.
+        SELECT lost.* FROM lost ORDER BY lost.organization_id, lost.first_recipient_id
+    LOOP
         v_batch.attempts := v_batch.attempts + 1;
+        IF v_batch.attempts >= v_batch.max_attempts THEN
+            PERFORM internal.lock_chunk(v_batch, true);
+        END IF;
+        v_unknown := internal.mark_unknown(
+            v_batch, 'lease_lost', format('%s did not answer', v_batch.leased_by)
+        );
         v_batch.last_error := format('%s did not answer until %s', v_batch.leased_by, v_batch.lease_until);
         IF v_batch.attempts >= v_batch.max_attempts THEN
             PERFORM internal.bury_recipients(v_batch, 'leases_lost', v_batch.last_error);
@@ -5866,13 +6116,14 @@ BEGIN
         GROUP BY broken.organization_id, broken.communication_id, broken.chunk
     ), repaired AS (
         INSERT INTO public.communication_batch_queue (
-            organization_id, batch_id, operation_type, priority, state, run_at, fair_rank, communication_id,
-            communication_created_at, first_recipient_id, last_recipient_id, recipients
+            organization_id, batch_id, operation_type, channel, priority, state, run_at, fair_rank,
+            communication_id, communication_created_at, first_recipient_id, last_recipient_id, recipients
         )
         SELECT
             chunks.organization_id, format('%s/repair-%s', chunks.communication_id, right(chunks.first_id::text, 6)),
-            'send', message.priority, CASE WHEN message.scheduled_for > now() THEN 'scheduled' ELSE 'ready' END,
-            greatest(now(), message.scheduled_for), internal.queue_front(message.priority) + chunks.recipients,
+            'send', message.message_type, message.priority,
+            CASE WHEN message.scheduled_for > now() THEN 'scheduled' ELSE 'ready' END,
+            greatest(now(), message.scheduled_for), internal.queue_front() + chunks.recipients,
             message.id, message.created_at, chunks.first_id, chunks.last_id, chunks.recipients
         FROM chunks
         JOIN public.guest_communications AS message
@@ -6607,7 +6858,7 @@ BEGIN
         run_at = greatest(v_run_at, p_batch.run_at),
         fair_rank = greatest(
             p_batch.fair_rank + p_served,
-            pg_sequence_last_value(format('internal.queue_front_%s', p_batch.priority)::regclass)
+            pg_sequence_last_value(format('internal.queue_front_%s', p_batch.channel)::regclass)
         ),
         first_recipient_id = v_first,
         lease_token = NULL, leased_by = NULL, leased_at = NULL, handed_out = NULL, lease_until = NULL,
@@ -6703,14 +6954,15 @@ CREATE FUNCTION internal.status_rank(p_status text) RETURNS smallint
 
 COMMENT ON FUNCTION internal.status_rank(p_status text) IS 'How far a message is: of two reported states the higher rank stays. unsubscribed has none: it only sets its time.';
 
-CREATE FUNCTION internal.suppress_queued(p_organization_id uuid, p_channel text, p_address_hash bytea, p_reason text, p_guest_id uuid DEFAULT NULL::uuid, p_consented_purpose text DEFAULT NULL::text) RETURNS bigint
+CREATE FUNCTION internal.suppress_queued(p_organization_id uuid, p_channel text, p_address_hash bytea, p_reason text, p_guest_id uuid DEFAULT NULL::uuid, p_consented_purpose text DEFAULT NULL::text, p_lock uuid DEFAULT NULL::uuid) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
     AS $$
 /* Take queued messages to an address out of the queue, and count them. Returns how many there were.
    p_guest_id names a guest who may have had the address earlier; p_consented_purpose leaves alone everything but
-   messages that rest on consent for that purpose. Rows are locked in the order of their keys, like everywhere.
+   messages that rest on consent for that purpose. Rows are locked in the order of their keys, like everywhere, and
+   with them, whatever its state, the message p_lock, which the caller is going to change.
    What another transaction queues meanwhile is found by the gates when it is claimed. */
 DECLARE
     v_suppressed bigint;
@@ -6731,15 +6983,18 @@ BEGIN
         WHERE
             recipient.organization_id = p_organization_id
             AND recipient.guest_id IS NULL AND recipient.address_hash = p_address_hash
+        UNION
+        SELECT p_lock, internal.uuid_v7_time(p_lock)
     ),
     locked AS MATERIALIZED (
-        SELECT recipient.id, recipient.communication_created_at
+        SELECT recipient.id, recipient.communication_created_at, recipient.status = 'queued' AS is_queued
         FROM found
         JOIN public.communication_recipients AS recipient
             ON recipient.organization_id = p_organization_id AND recipient.id = found.id
                 AND recipient.communication_created_at = found.communication_created_at
         WHERE
-            recipient.status = 'queued' AND recipient.channel = p_channel
+            recipient.id = p_lock
+            OR recipient.status = 'queued' AND recipient.channel = p_channel
             AND recipient.address_hash = p_address_hash
             AND (
                 p_consented_purpose IS NULL
@@ -6761,6 +7016,7 @@ BEGIN
         WHERE
             recipient.organization_id = p_organization_id AND recipient.id = locked.id
             AND recipient.communication_created_at = locked.communication_created_at
+            AND locked.is_queued
         RETURNING recipient.communication_id
     ),
     counted AS (
@@ -6774,7 +7030,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION internal.suppress_queued(p_organization_id uuid, p_channel text, p_address_hash bytea, p_reason text, p_guest_id uuid, p_consented_purpose text) IS 'Take queued messages to an address out of the queue, and count them.';
+COMMENT ON FUNCTION internal.suppress_queued(p_organization_id uuid, p_channel text, p_address_hash bytea, p_reason text, p_guest_id uuid, p_consented_purpose text, p_lock uuid) IS 'Take queued messages to an address out of the queue, and count them.';
 
 CREATE FUNCTION internal.template_problem(p_channel text, p_subject text, p_body text, p_body_text text, p_compiled jsonb) RETURNS text
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -6816,7 +7072,7 @@ BEGIN
         FOR UPDATE SKIP LOCKED
     )
     UPDATE public.communication_batch_queue AS chunk
-    SET state = 'ready', fair_rank = greatest(chunk.fair_rank, internal.queue_front(chunk.priority))
+    SET state = 'ready', fair_rank = greatest(chunk.fair_rank, internal.queue_front())
     FROM due
     WHERE chunk.organization_id = due.organization_id AND chunk.batch_id = due.batch_id;
     GET DIAGNOSTICS v_due = ROW_COUNT;
@@ -7332,7 +7588,7 @@ $$;
 
 COMMENT ON FUNCTION public.archive_template(p_organization_id uuid, p_template_id uuid) IS 'Let no new message use a template.';
 
-CREATE FUNCTION public.assess_risk(p_organization_id uuid, p_event_type text, p_user_id text, p_ip_address inet, p_success boolean) RETURNS TABLE(risk_level text, score integer, reasons text[])
+CREATE FUNCTION public.assess_risk(p_organization_id uuid, p_event_type text, p_user_id text, p_ip_address inet, p_success boolean, p_everywhere boolean DEFAULT true) RETURNS TABLE(risk_level text, score integer, reasons text[])
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -7346,21 +7602,27 @@ CREATE FUNCTION public.assess_risk(p_organization_id uuid, p_event_type text, p_
      40  it succeeded after 5 or more failures of this user: a guess that hit
      15  this user succeeded before in 90 days, but never from this address
      10  it is night (0 to 5 o'clock) where the organization is
+   With p_everywhere false only events of this organization count, so that the answer can be shown to it; of the
+   platform (NULL) none do.
    A set of rules that anybody can read and argue with, no model: it finds guessing and strange places, not a thief
-   who behaves like the owner. Raises GC300 for NULL in p_event_type or p_success. */
+   who behaves like the owner. Raises GC300 for NULL in p_event_type, p_success or
+   p_everywhere. */
 #variable_conflict use_column
 DECLARE
-    v_organization_id constant uuid := coalesce(p_organization_id, '00000000-0000-0000-0000-000000000000');
+    -- NULL is no row's: without any organization there is nothing that this one may know.
+    v_organization_id constant uuid := CASE
+        WHEN p_everywhere THEN coalesce(p_organization_id, '00000000-0000-0000-0000-000000000000')
+        ELSE p_organization_id
+    END;
     v_now constant timestamptz := clock_timestamp();
     v_user_failures bigint;
     v_address_failures bigint;
     v_address_users bigint;
     v_hour integer;
 BEGIN
-    IF p_event_type IS NULL OR p_success IS NULL THEN
-        RAISE EXCEPTION '% is NULL', CASE WHEN p_event_type IS NULL THEN 'p_event_type' ELSE 'p_success' END
-        USING ERRCODE = 'GC300', HINT = 'Say what happened, and whether it succeeded.';
-    END IF;
+    PERFORM internal.require_given(
+        jsonb_build_object('p_event_type', p_event_type, 'p_success', p_success, 'p_everywhere', p_everywhere)
+    );
     -- At most 100 of each are counted: an attack must not make its own detection slow.
     SELECT count(*) INTO v_user_failures
     FROM (
@@ -7375,6 +7637,7 @@ BEGIN
         SELECT audit.user_id FROM public.communication_security_audit AS audit
         WHERE
             audit.ip_address = p_ip_address AND NOT audit.success
+            AND (p_everywhere OR audit.organization_id = v_organization_id)
             AND audit.created_at > v_now - interval '15 minutes'
         LIMIT 100
     ) AS failure;
@@ -7421,7 +7684,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.assess_risk(p_organization_id uuid, p_event_type text, p_user_id text, p_ip_address inet, p_success boolean) IS 'How dangerous an event is that happens now: level, score and the reasons for it.';
+COMMENT ON FUNCTION public.assess_risk(p_organization_id uuid, p_event_type text, p_user_id text, p_ip_address inet, p_success boolean, p_everywhere boolean) IS 'How dangerous an event is that happens now: level, score and the reasons for it.';
 
 CREATE TABLE public.communication_canspam_compliance (
     organization_id uuid NOT NULL,
@@ -7956,21 +8219,27 @@ $$;
 
 COMMENT ON FUNCTION public.check_rate_limit(p_organization_id uuid, p_identifier text, p_endpoint text, p_cost integer) IS 'Count a request and say whether it may go on; a refusal is a row and is counted.';
 
-CREATE FUNCTION public.claim_batches(p_worker text, p_max integer DEFAULT 1, p_lease interval DEFAULT '00:01:00'::interval, p_messages integer DEFAULT 100) RETURNS TABLE(organization_id uuid, batch_id text, communication_id uuid, lease_token uuid, lease_until timestamp with time zone, recipient_ids uuid[])
+CREATE FUNCTION public.claim_batches(p_worker text, p_max integer DEFAULT 1, p_lease interval DEFAULT '00:01:00'::interval, p_messages integer DEFAULT 100, p_channels text[] DEFAULT NULL::text[]) RETURNS TABLE(organization_id uuid, batch_id text, communication_id uuid, lease_token uuid, lease_until timestamp with time zone, recipient_ids uuid[])
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
-/* Lease up to p_max chunks to a worker, most urgent first, organizations in turn, and hand out up to p_messages
-   recipients of each: a row for each chunk. Commit before you send; then answer with complete_batch() or fail_batch()
-   before lease_until. What nobody answers for becomes unknown and is not sent again: fewer p_messages, fewer of them.
+/* Lease up to p_max chunks to a worker and hand out up to p_messages recipients of each: a row for each chunk, never
+   one that is leased already. Organizations take turns whatever the priority; of the organization whose turn it is the
+   most urgent chunk comes first. p_channels are those that the worker speaks, NULL all of them; turns are taken in
+   each. Commit before you send; then answer with complete_batch() or fail_batch() before lease_until. What nobody
+   answers for becomes unknown and is not sent again: fewer p_messages, fewer of them.
    Recipients that may not be written to any more are suppressed here, those with quiet hours postponed; those who came
    back from a worker after their communication was cancelled are cancelled, too.
    Nothing while sending is frozen. A chunk of an organization that is not active is put off by 5 minutes.
-   Raises GC360 for a worker without name, p_max or p_messages outside of 1 to 100 or 1000, and a lease outside of
-   1 second to 1 hour. */
+   Raises GC360 for a worker without name, p_max or p_messages outside of 1 to 100 or 1000, a lease outside of 1 second
+   to 1 hour, and channels that there are none. */
 DECLARE
+    v_known constant text[] := ARRAY['email', 'sms', 'push', 'in_app'];
+    v_channels constant text[] := coalesce(p_channels, v_known);
     v_next record;
+    v_urgent record;
+    v_place tid;
     v_batch public.communication_batch_queue;
     v_message record;
     v_ids uuid[];
@@ -7978,16 +8247,20 @@ DECLARE
     v_hashes bytea[];
     v_second bigint := extract(EPOCH FROM clock_timestamp());
     v_tended boolean := false;
+    v_holds boolean := false;
     v_tries integer := p_max + 50; -- a call ends soon, even if whole chunks are suppressed or postponed
 BEGIN
     IF length(p_worker) BETWEEN 1 AND 200 AND p_max BETWEEN 1 AND 100 AND p_messages BETWEEN 1 AND 1000
         AND p_lease BETWEEN interval '1 second' AND interval '1 hour'
+        AND v_channels <@ v_known AND cardinality(v_channels) > 0
     THEN
         NULL;
     ELSE
-        RAISE EXCEPTION 'worker "%" cannot claim % chunks of % messages for %', p_worker, p_max, p_messages, p_lease
+        RAISE EXCEPTION 'worker "%" cannot claim % chunks of % messages by % for %',
+            p_worker, p_max, p_messages, v_channels, p_lease
         USING ERRCODE = 'GC360',
-            HINT = 'Give a name, 1 to 100 chunks, a lease from 1 second to 1 hour, and 1 to 1000 messages.';
+            HINT = 'Give a name, 1 to 100 chunks, a lease from 1 second to 1 hour, 1 to 1000 messages, and channels of '
+                'email, sms, push and in_app, or NULL for all.';
     END IF;
     IF (SELECT state.frozen FROM internal.sending_state AS state) THEN
         RETURN;
@@ -8000,39 +8273,63 @@ BEGIN
     END IF;
     WHILE p_max > 0 AND v_tries > 0 LOOP
         v_tries := v_tries - 1;
-        -- Behind the front of each priority, not from its beginning: there lie the dead rows of earlier claims, as
+        -- Behind the front of each channel, not from its beginning: there lie the dead rows of earlier claims, as
         -- long as some transaction may see them. What is missed so is found once a second, or at the end.
-        SELECT next.chunk, next.place, level.front INTO v_next
+        SELECT next.chunk, next.place, lane.front INTO v_next
         FROM (
             SELECT
-                number.priority::smallint AS priority,
+                speaks.channel,
                 CASE
                     WHEN NOT v_tended
-                        THEN pg_sequence_last_value(format('internal.queue_front_%s', number.priority)::regclass)
+                        THEN pg_sequence_last_value(format('internal.queue_front_%s', speaks.channel)::regclass)
                 END AS front
-            FROM generate_series(1, 9) AS number (priority)
-            OFFSET 0 -- one priority after the other, until one has a chunk
-        ) AS level
+            FROM unnest(v_channels) AS speaks (channel)
+            OFFSET 0 -- each sequence is read once
+        ) AS lane
         CROSS JOIN LATERAL (
-            SELECT ready AS chunk, ready.ctid AS place
+            SELECT ready AS chunk, ready.ctid AS place, ready.fair_rank
             FROM public.communication_batch_queue AS ready
             WHERE ready.state = 'ready' AND ready.operation_type = 'send'
-                AND ready.priority = level.priority AND ready.fair_rank >= coalesce(level.front, -1)
+                AND ready.channel = lane.channel AND ready.fair_rank >= coalesce(lane.front, -1)
             ORDER BY ready.fair_rank, ready.organization_id, ready.batch_id
             LIMIT 1
             FOR UPDATE SKIP LOCKED
         ) AS next
+        ORDER BY next.fair_rank
         LIMIT 1;
         IF NOT FOUND THEN
             EXIT WHEN v_tended;
-            PERFORM internal.tend_queue();
+            -- Whoever holds messages already does not wait for others, who may wait for these.
+            IF NOT v_holds THEN
+                PERFORM internal.tend_queue();
+            END IF;
             v_tended := true;
             CONTINUE;
         END IF;
         v_batch := v_next.chunk;
+        v_place := v_next.place;
         -- A hundred dead rows are read faster than a sequence is set.
         IF v_batch.fair_rank > coalesce(v_next.front, 0) + 100 AND NOT v_tended THEN
-            PERFORM setval(format('internal.queue_front_%s', v_batch.priority)::regclass, v_batch.fair_rank);
+            PERFORM setval(format('internal.queue_front_%s', v_batch.channel)::regclass, v_batch.fair_rank);
+        END IF;
+        -- The place is the organization's. Its most urgent chunk takes it and gives its own in exchange, so that
+        -- priority moves nobody else.
+        SELECT urgent AS chunk, urgent.ctid AS place INTO v_urgent
+        FROM public.communication_batch_queue AS urgent
+        WHERE urgent.state = 'ready' AND urgent.operation_type = 'send'
+            AND urgent.organization_id = v_batch.organization_id AND urgent.channel = v_batch.channel
+            AND urgent.priority < v_batch.priority
+            AND urgent.fair_rank >= CASE WHEN v_tended THEN -1 ELSE coalesce(v_next.front, -1) END
+        ORDER BY urgent.priority, urgent.fair_rank
+        LIMIT 1
+        FOR UPDATE SKIP LOCKED;
+        IF FOUND THEN
+            UPDATE public.communication_batch_queue AS chunk
+            SET fair_rank = (v_urgent.chunk).fair_rank
+            WHERE chunk.ctid = v_place;
+            v_batch := v_urgent.chunk;
+            v_batch.fair_rank := (v_next.chunk).fair_rank;
+            v_place := v_urgent.place;
         END IF;
         SELECT organization.state, organization.time_zone, message.status, message.message_type, message.message_category,
             message.purpose, message.lawful_basis, message.window_from, message.window_until
@@ -8044,10 +8341,11 @@ BEGIN
         IF v_message.state <> 'active' THEN
             UPDATE public.communication_batch_queue AS chunk
             SET state = 'scheduled', run_at = clock_timestamp() + interval '5 minutes'
-            WHERE chunk.ctid = v_next.place;
+            WHERE chunk.ctid = v_place;
             CONTINUE;
         END IF;
         v_batch.leased_at := clock_timestamp();
+        v_holds := true;
         SELECT array_agg(slice.id), array_agg(slice.guest_id), array_agg(slice.address_hash)
         INTO v_ids, v_guests, v_hashes
         FROM (
@@ -8119,8 +8417,8 @@ BEGIN
         END IF;
         UPDATE public.communication_batch_queue AS chunk
         SET state = 'leased', lease_token = gen_random_uuid(), leased_by = p_worker, leased_at = v_batch.leased_at,
-            handed_out = cardinality(v_ids), lease_until = v_batch.leased_at + p_lease
-        WHERE chunk.ctid = v_next.place
+            handed_out = cardinality(v_ids), lease_until = v_batch.leased_at + p_lease, fair_rank = v_batch.fair_rank
+        WHERE chunk.ctid = v_place
         RETURNING chunk.lease_token, chunk.lease_until INTO STRICT v_batch.lease_token, v_batch.lease_until;
         organization_id := v_batch.organization_id;
         batch_id := v_batch.batch_id;
@@ -8134,7 +8432,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.claim_batches(p_worker text, p_max integer, p_lease interval, p_messages integer) IS 'Lease chunks of messages to a worker and hand out what may be sent now: a row for each chunk.';
+COMMENT ON FUNCTION public.claim_batches(p_worker text, p_max integer, p_lease interval, p_messages integer, p_channels text[]) IS 'Lease chunks of messages to a worker and hand out what may be sent now: a row for each chunk.';
 
 CREATE FUNCTION public.close_data_subject_request(p_organization_id uuid, p_request_id uuid, p_outcome text, p_reason text DEFAULT NULL::text) RETURNS public.data_subject_requests
     LANGUAGE plpgsql SECURITY DEFINER
@@ -8184,7 +8482,7 @@ CREATE FUNCTION public.collect_performance_metrics() RETURNS TABLE(source text, 
    internal.measure_probes(), because nothing in PostgreSQL keeps the times of single calls. */
 BEGIN
     FOREACH source IN ARRAY ARRAY[
-        'statements', 'probes', 'percentiles', 'sessions', 'database', 'queue', 'sizes'
+        'statements', 'probes', 'percentiles', 'sessions', 'database', 'queue', 'delivery', 'sizes'
     ] LOOP
         BEGIN
             EXECUTE format(
@@ -8294,9 +8592,21 @@ BEGIN
         RAISE EXCEPTION 'the results of batch "%" are no array: %', p_batch_id, left(p_results::text, 100)
         USING ERRCODE = 'GC362', HINT = 'Give an array of objects with recipient_id and outcome.';
     END IF;
-    -- In the order of the key, as events do: who waits for whom is never a circle.
+    -- Everything that may change is locked once, in the order of the key, as everybody does it: who waits for whom is
+    -- never a circle. That is the results; if some are missing, all that was handed out.
+    IF jsonb_array_length(p_results) <> v_batch.handed_out THEN
+        PERFORM internal.lock_chunk(v_batch, false);
+    END IF;
     WITH result AS MATERIALIZED (
-        SELECT * FROM internal.batch_results(p_results) AS parsed ORDER BY parsed.recipient_id
+        SELECT parsed.*
+        FROM (SELECT * FROM internal.batch_results(p_results) AS one ORDER BY one.recipient_id) AS parsed
+        LEFT JOIN LATERAL (
+            SELECT FROM public.communication_recipients AS mine
+            WHERE mine.organization_id = p_organization_id AND mine.id = parsed.recipient_id
+                AND mine.communication_created_at = v_batch.communication_created_at
+                AND mine.sending_at = v_batch.leased_at
+            FOR NO KEY UPDATE
+        ) AS locked ON true
     ), moved AS (
         UPDATE public.communication_recipients AS recipient
         SET status = result.status,
@@ -8731,6 +9041,65 @@ $$;
 
 COMMENT ON FUNCTION public.create_template(p_organization_id uuid, p_name text, p_channel text, p_subject text, p_body text, p_body_text text) IS 'Write a draft of a template: the first version of a new name, or the next one.';
 
+CREATE FUNCTION public.destroy_organization_keys(p_organization_id uuid, p_name text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Destroy all keys of an organization and close it, at the end of the term for which its records had to be kept: what
+   was encrypted is never read again, by nobody, and no hash is ever matched with an address again. There is no way
+   back but a restore of all, for as long as there is a backup from before. p_name is the organization's name: whoever
+   destroys says what. Returns how many keys there were; 0 the second time.
+   Raises GC300 for NULL, GC215 if no organization has this id and name, GC216 while anything is queued, scheduled or in
+   the hands of a worker, GC426 while a legal hold is on the organization or anything of it. */
+DECLARE
+    v_name text;
+    v_hold uuid;
+    v_destroyed bigint;
+BEGIN
+    PERFORM internal.require_given(jsonb_build_object('p_organization_id', p_organization_id, 'p_name', p_name));
+    SELECT organization.name INTO v_name
+    FROM public.organizations AS organization
+    WHERE organization.organization_id = p_organization_id
+    FOR UPDATE;
+    IF v_name IS DISTINCT FROM p_name THEN
+        RAISE EXCEPTION 'there is no organization % of the name "%"', p_organization_id, left(p_name, 100)
+        USING ERRCODE = 'GC215', HINT = 'Give the name as organizations has it; nothing was destroyed.';
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtextextended('legal_holds:' || p_organization_id::text, 0));
+    SELECT hold.hold_id INTO v_hold
+    FROM public.legal_holds AS hold
+    WHERE hold.organization_id = p_organization_id AND hold.lifted_at IS NULL
+    ORDER BY hold.hold_id
+    LIMIT 1;
+    IF v_hold IS NOT NULL THEN
+        RAISE EXCEPTION 'legal hold % forbids to destroy the keys of organization %', v_hold, p_organization_id
+        USING ERRCODE = 'GC426', HINT = 'Nothing was destroyed. Lift the hold when its reason is gone.';
+    ELSIF EXISTS (
+        SELECT FROM public.communication_batch_queue AS chunk
+        WHERE chunk.organization_id = p_organization_id
+    ) THEN
+        RAISE EXCEPTION 'organization % still has messages in the queue', p_organization_id
+        USING ERRCODE = 'GC216', HINT = 'Nothing was destroyed. cancel_communication() them, or let them be sent.';
+    END IF;
+    UPDATE public.organizations AS organization
+    SET state = 'closed'
+    WHERE organization.organization_id = p_organization_id;
+    UPDATE public.communication_encryption_keys AS key
+    SET
+        state = 'destroyed', encrypted_key = NULL, destroyed_at = clock_timestamp(),
+        retired_at = coalesce(key.retired_at, clock_timestamp())
+    WHERE key.organization_id = p_organization_id AND key.state <> 'destroyed';
+    GET DIAGNOSTICS v_destroyed = ROW_COUNT;
+    PERFORM internal.record_security_event(
+        p_organization_id, 'key_change', SESSION_USER, NULL, true, jsonb_build_object('destroyed', v_destroyed)
+    );
+    RAISE LOG 'destroyed % keys of organization %', v_destroyed, p_organization_id;
+    RETURN v_destroyed;
+END
+$$;
+
+COMMENT ON FUNCTION public.destroy_organization_keys(p_organization_id uuid, p_name text) IS 'Destroy all keys of an organization and close it: what was encrypted is never read again. There is no way back.';
+
 CREATE FUNCTION public.encrypt_key(p_key bytea) RETURNS bytea
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -8839,36 +9208,24 @@ CREATE FUNCTION public.erase_guest(p_organization_id uuid, p_guest_id uuid, OUT 
    Raises GC300 for NULL, GC410 for an unknown guest, GC426 while a legal hold is on the guest, on a message to the
    guest or on all of the organization. */
 DECLARE
-    v_guest public.guests;
     v_channels text[];
     v_hashes bytea[];
     v_hold uuid;
 BEGIN
     PERFORM public.enter_tenant(p_organization_id);
-    v_guest := internal.require_guest(p_organization_id, p_guest_id);
+    PERFORM internal.lock_messages_to_guest(p_organization_id, p_guest_id);
+    PERFORM internal.require_guest(p_organization_id, p_guest_id);
     v_hold := internal.hold_on_guest(p_organization_id, p_guest_id);
     IF v_hold IS NOT NULL THEN
         RAISE EXCEPTION 'legal hold % forbids to erase guest %', v_hold, p_guest_id
         USING ERRCODE = 'GC426', HINT = 'Refuse the request for now (Art 17(3)(e)), or lift the hold.';
     END IF;
 
-    SELECT array_agg(mine.channel), array_agg(mine.address_hash) INTO v_channels, v_hashes
-    FROM (
-        SELECT own.channel, own.address_hash
-        FROM (
-            VALUES ('email', v_guest.email_hash), ('sms', v_guest.phone_hash), ('push', v_guest.push_hash)
-        ) AS own (channel, address_hash)
-        UNION
-        SELECT earlier.channel, earlier.address_hash
-        FROM public.communication_recipients AS earlier
-        WHERE earlier.organization_id = p_organization_id AND earlier.guest_id = p_guest_id
-    ) AS mine
-    WHERE
-        mine.address_hash IS NOT NULL
-        AND NOT EXISTS (
-            SELECT FROM internal.guests_with_address(p_organization_id, mine.channel, mine.address_hash) AS other
-            WHERE other.guest_id <> p_guest_id
-        );
+    SELECT
+        array_agg(mine.channel ORDER BY mine.channel, mine.address_hash),
+        array_agg(mine.address_hash ORDER BY mine.channel, mine.address_hash)
+    INTO v_channels, v_hashes
+    FROM internal.addresses_of_guest(p_organization_id, p_guest_id) AS mine;
 
     WITH locked AS MATERIALIZED (
         SELECT recipient.id, recipient.communication_created_at, recipient.status
@@ -9198,6 +9555,7 @@ CREATE FUNCTION public.fail_batch(p_organization_id uuid, p_batch_id text, p_lea
    Returns scheduled, or dead. Raises GC300 without a reason or p_retry, GC361 if the lease is not held (any more). */
 DECLARE
     v_batch public.communication_batch_queue;
+    v_again boolean;
 BEGIN
     IF p_reason IS NULL OR p_retry IS NULL THEN
         RAISE EXCEPTION '% is missing', CASE WHEN p_reason IS NULL THEN 'p_reason' ELSE 'p_retry' END
@@ -9214,6 +9572,10 @@ BEGIN
     END IF;
     v_batch.attempts := v_batch.attempts + 1;
     v_batch.last_error := left(p_reason, 4000);
+    v_again := p_retry AND v_batch.attempts < v_batch.max_attempts;
+    IF NOT v_again THEN
+        PERFORM internal.lock_chunk(v_batch, true);
+    END IF;
     WITH handed_out AS MATERIALIZED (
         SELECT sending.id
         FROM public.communication_recipients AS sending
@@ -9236,7 +9598,7 @@ BEGIN
     FROM (SELECT count(*) AS moved FROM moved) AS back
     CROSS JOIN LATERAL (VALUES ('sending', -back.moved), ('queued', back.moved)) AS change (status, delta)
     WHERE back.moved > 0;
-    IF p_retry AND v_batch.attempts < v_batch.max_attempts THEN
+    IF v_again THEN
         UPDATE public.communication_batch_queue AS chunk
         SET state = 'scheduled', run_at = clock_timestamp() + internal.retry_delay(least(v_batch.attempts, 9)),
             attempts = v_batch.attempts, last_error = v_batch.last_error,
@@ -9439,6 +9801,8 @@ CREATE FUNCTION public.list_communications(p_organization_id uuid, p_status text
 /* Communications of an organization, newest first, made from p_from on and before p_to, without archived ones. The next
    page: p_after is the id of the last row. Counters follow within a minute, communication_progress() is exact.
    Raises GC390 for a page of other than 1 to 500 rows, GC391 for an unknown status or type. */
+DECLARE
+    v_before timestamptz;
 BEGIN
     PERFORM public.enter_tenant(p_organization_id);
     IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 500 THEN
@@ -9451,6 +9815,11 @@ BEGIN
         RAISE EXCEPTION 'there is no channel "%"', p_type
         USING ERRCODE = 'GC391', HINT = 'Give email, sms, push or in_app, or NULL for all.';
     END IF;
+    -- Not in the query: under row security a comparison with coalesce() is a filter, no condition of the index.
+    p_from := coalesce(p_from, '-infinity');
+    p_to := coalesce(p_to, 'infinity');
+    v_before := coalesce(internal.uuid_v7_time(p_after), 'infinity');
+    p_after := coalesce(p_after, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
     RETURN QUERY
     SELECT
         message.id, message.created_at, message.message_title, message.message_type, message.message_category,
@@ -9459,12 +9828,8 @@ BEGIN
     FROM public.guest_communications AS message
     WHERE
         message.organization_id = p_organization_id
-        AND message.created_at >= coalesce(p_from, '-infinity')
-        AND message.created_at < coalesce(p_to, 'infinity')
-        AND (message.created_at, message.id) < (
-            coalesce(internal.uuid_v7_time(p_after), 'infinity'),
-            coalesce(p_after, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-        )
+        AND message.created_at >= p_from AND message.created_at < p_to
+        AND (message.created_at, message.id) < (v_before, p_after)
         AND (p_status IS NULL OR message.status = p_status)
         AND (p_type IS NULL OR message.message_type = p_type)
         AND NOT message.is_archived
@@ -9483,6 +9848,8 @@ CREATE FUNCTION public.list_recipients(p_organization_id uuid, p_communication_i
 /* Recipients of a communication in the order of their keys, page by page: p_after is the recipient_key of the last row.
    Complete and without overlap, whatever changes meanwhile. Nothing for an unknown communication.
    Raises GC390 for a page of other than 1 to 500 rows, GC391 for an unknown status. */
+DECLARE
+    v_created_at CONSTANT timestamptz := internal.uuid_v7_time(p_communication_id);
 BEGIN
     PERFORM public.enter_tenant(p_organization_id);
     IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 500 THEN
@@ -9492,6 +9859,8 @@ BEGIN
         RAISE EXCEPTION 'a recipient is never "%"', p_status
         USING ERRCODE = 'GC391', HINT = 'Give a status such as queued, sent or delivered, or NULL for all.';
     END IF;
+    -- Not in the query: under row security a comparison with coalesce() is a filter, no condition of the index.
+    p_after := coalesce(p_after, '00000000-0000-0000-0000-000000000000');
     RETURN QUERY
     SELECT
         recipient.recipient_key, recipient.id, recipient.guest_id, recipient.recipient_name, recipient.recipient_email,
@@ -9501,8 +9870,8 @@ BEGIN
     FROM public.communication_recipients AS recipient
     WHERE
         recipient.organization_id = p_organization_id AND recipient.communication_id = p_communication_id
-        AND recipient.communication_created_at = internal.uuid_v7_time(p_communication_id)
-        AND recipient.recipient_key > coalesce(p_after, '00000000-0000-0000-0000-000000000000')
+        AND recipient.communication_created_at = v_created_at
+        AND recipient.recipient_key > p_after
         AND (p_status IS NULL OR recipient.status = p_status)
     ORDER BY recipient.recipient_key
     LIMIT p_limit;
@@ -9515,19 +9884,32 @@ CREATE FUNCTION public.log_security_event(p_organization_id uuid, p_event_type t
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-/* Add an event to the audit and return it with the level of risk that it got, see assess_risk(). NULL for the
-   organization is an event of the platform, such as a login that failed before anybody knew whose it was.
+/* Add an event to the audit and return it with its level of risk, see assess_risk(). The audit's own row counts what
+   happened at other organizations, too; the answer is as if there were none, for it is theirs to know.
+   NULL for the organization is an event of the platform, such as a login that failed before anybody knew whose it was.
    p_risk_level can only make it worse. An event that was written cannot be changed or taken back, but it is part of
    the transaction: what must stay although the rest is rolled back is logged in a transaction of its own.
    Raises GC001 for an organization that the login is not bound to, GC300 for NULL, GC451 for a name, an address, a
    level or details that the audit does not take. */
+DECLARE
+    v_risk record;
+    v_row public.communication_security_audit;
 BEGIN
     IF p_organization_id IS NOT NULL THEN
         PERFORM public.enter_tenant(p_organization_id);
     END IF;
-    RETURN internal.record_security_event(
+    SELECT risk.* INTO STRICT v_risk
+    FROM public.assess_risk(
+        p_organization_id, p_event_type, p_user_id, p_ip_address, p_success, p_everywhere => false
+    ) AS risk; -- before the event is there, which would count itself
+    v_row := internal.record_security_event(
         p_organization_id, p_event_type, p_user_id, p_ip_address, p_success, p_details, p_risk_level
     );
+    v_row.risk_level := greatest(v_risk.risk_level COLLATE internal.risk_order, p_risk_level);
+    v_row.details := v_row.details || jsonb_build_object(
+        'risk', jsonb_build_object('score', v_risk.score, 'reasons', v_risk.reasons)
+    );
+    RETURN v_row;
 EXCEPTION WHEN check_violation THEN
     RAISE EXCEPTION 'the audit does not take this event: %', SQLERRM
     USING ERRCODE = 'GC451',
@@ -9738,10 +10120,8 @@ BEGIN
     v_hash := internal.consent_subject(p_organization_id, p_address, p_channel, p_purpose);
     PERFORM internal.require_given(jsonb_build_object('p_consent_version', p_consent_version));
     PERFORM internal.check_proof(p_method, p_source, p_user_agent, p_actor);
-    IF v_given_at > v_now OR v_given_at < '2000-01-01 00:00:00+00' THEN
-        RAISE EXCEPTION 'consent cannot have been given at %', p_given_at
-        USING ERRCODE = 'GC406', HINT = 'Give a moment in the past, or NULL for now.';
-    ELSIF NOT EXISTS (
+    PERFORM internal.check_given_at(p_given_at, v_now);
+    IF NOT EXISTS (
         SELECT FROM public.consent_texts AS known
         WHERE known.organization_id = p_organization_id AND known.version = p_consent_version
     ) THEN
@@ -9795,6 +10175,115 @@ END
 $$;
 
 COMMENT ON FUNCTION public.record_consent(p_organization_id uuid, p_address text, p_channel text, p_purpose text, p_consent_version text, p_method text, p_given_at timestamp with time zone, p_source text, p_ip_address inet, p_user_agent text, p_actor text) IS 'Write down that somebody consented, to which words, how and when; returns the event that proves it.';
+
+CREATE FUNCTION public.record_consents(p_organization_id uuid, p_consents jsonb, p_common jsonb DEFAULT '{}'::jsonb) RETURNS TABLE(place bigint, consent_event_id uuid)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+/* record_consent() for up to 10000 at once, such as an imported list of guests: an array of objects with address,
+   channel, purpose, consent_version, method, given_at, source, ip_address, user_agent, actor. p_common has what all of
+   them have in common; an entry that says otherwise prevails. All or nothing, with the checks and the effect of
+   record_consent() for each; of several entries for the same address, channel and purpose all are proven, and the
+   latest holds. Returns for each its place in the array and the event that proves it; the same entries again, with
+   their given_at, return the same events.
+   Raises GC411 if it is no array of at most 10000 such objects, and what record_consent() raises, with the place of
+   the first entry that it is raised for. */
+#variable_conflict use_column
+DECLARE
+    v_now constant timestamptz := clock_timestamp();
+    v_inner_pad bytea;
+    v_outer_pad bytea;
+BEGIN
+    PERFORM public.enter_tenant(p_organization_id);
+    PERFORM internal.check_consents(p_organization_id, p_consents, p_common);
+    SELECT pads.inner_pad, pads.outer_pad INTO v_inner_pad, v_outer_pad
+    FROM internal.address_hash_pads(p_organization_id) AS pads;
+    RETURN QUERY
+    WITH given AS MATERIALIZED (
+        SELECT
+            entry.place, entry.address, entry.channel, entry.purpose, entry.consent_version, entry.method,
+            entry.source, entry.ip_address::inet AS ip_address, entry.user_agent, entry.actor,
+            coalesce(entry.given_at::timestamptz, v_now) AS given_at,
+            internal.keyed_hash(
+                v_inner_pad, v_outer_pad,
+                entry.channel || ':' || internal.normalise_address(entry.channel, entry.address)
+            ) AS address_hash
+        FROM internal.read_consents(p_consents, p_common) AS entry
+    ), looked_up AS MATERIALIZED (
+        SELECT given.*, known.consent_event_id AS known_event_id
+        FROM given
+        LEFT JOIN public.communication_gdpr_consent AS known
+            ON known.organization_id = p_organization_id AND known.address_hash = given.address_hash
+                AND known.channel = given.channel AND known.purpose = given.purpose AND known.consent_given
+                AND known.consent_version = given.consent_version AND known.given_at = given.given_at
+    ), fresh AS MATERIALIZED (
+        SELECT once.*, guest.guest_id, guest.email, internal.uuid_v7() AS event_id
+        FROM (
+            SELECT DISTINCT ON (
+                looked_up.address_hash, looked_up.channel, looked_up.purpose, looked_up.given_at,
+                looked_up.consent_version
+            ) looked_up.*
+            FROM looked_up
+            WHERE looked_up.known_event_id IS NULL
+            ORDER BY
+                looked_up.address_hash, looked_up.channel, looked_up.purpose, looked_up.given_at,
+                looked_up.consent_version, looked_up.place
+        ) AS once
+        LEFT JOIN LATERAL (
+            SELECT found.guest_id, found.email
+            FROM internal.guests_with_address(p_organization_id, once.channel, once.address_hash) AS found
+            LIMIT 1
+        ) AS guest ON true
+    ), proven AS (
+        INSERT INTO public.communication_gdpr_consent_events (
+            organization_id, event_id, address_hash, channel, purpose, event, guest_id, consent_version, method, source,
+            ip_address, user_agent, actor, occurred_at
+        )
+        SELECT
+            p_organization_id, fresh.event_id, fresh.address_hash, fresh.channel, fresh.purpose, 'given',
+            fresh.guest_id, fresh.consent_version, fresh.method, fresh.source, fresh.ip_address, fresh.user_agent,
+            fresh.actor, fresh.given_at
+        FROM fresh
+    ), held AS (
+        -- In the order of the key: calls with the same addresses wait for each other, not in a circle.
+        INSERT INTO public.communication_gdpr_consent AS known (
+            organization_id, address_hash, channel, purpose, consent_event_id, guest_id, guest_email, consent_given,
+            consent_version, given_at
+        )
+        SELECT DISTINCT ON (fresh.address_hash, fresh.channel, fresh.purpose)
+            p_organization_id, fresh.address_hash, fresh.channel, fresh.purpose, fresh.event_id, fresh.guest_id,
+            CASE WHEN fresh.channel = 'email' THEN coalesce(fresh.email, btrim(fresh.address)) END, true,
+            fresh.consent_version, fresh.given_at
+        FROM fresh
+        ORDER BY fresh.address_hash, fresh.channel, fresh.purpose, fresh.given_at DESC, fresh.place DESC
+        ON CONFLICT (organization_id, address_hash, channel, purpose) DO UPDATE
+        SET
+            consent_event_id = excluded.consent_event_id, guest_id = excluded.guest_id,
+            guest_email = excluded.guest_email, consent_given = true, consent_version = excluded.consent_version,
+            given_at = excluded.given_at, updated_at = clock_timestamp()
+        WHERE greatest(known.given_at, known.withdrawn_at) <= excluded.given_at
+        RETURNING known.consent_event_id
+    ), lifted AS (
+        DELETE FROM public.suppressions AS bar
+        USING held
+        JOIN fresh ON fresh.event_id = held.consent_event_id
+        WHERE
+            bar.organization_id = p_organization_id AND bar.channel = fresh.channel
+            AND bar.address_hash = fresh.address_hash AND fresh.method <> 'import'
+            AND bar.reason IN ('unsubscribe', 'consent_withdrawn', 'erased') AND bar.created_at <= fresh.given_at
+    )
+    SELECT looked_up.place, coalesce(looked_up.known_event_id, fresh.event_id)
+    FROM looked_up
+    LEFT JOIN fresh
+        ON fresh.address_hash = looked_up.address_hash AND fresh.channel = looked_up.channel
+            AND fresh.purpose = looked_up.purpose AND fresh.given_at = looked_up.given_at
+            AND fresh.consent_version = looked_up.consent_version
+    ORDER BY looked_up.place;
+END
+$$;
+
+COMMENT ON FUNCTION public.record_consents(p_organization_id uuid, p_consents jsonb, p_common jsonb) IS 'Write down the consent of up to 10000 addresses at once, such as an imported list; returns the events that prove it.';
 
 CREATE FUNCTION public.record_delivery_events(p_organization_id uuid, p_events jsonb) RETURNS TABLE(accepted bigint, duplicates bigint, unmatched bigint)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -10165,6 +10654,71 @@ $$;
 
 COMMENT ON FUNCTION public.resolve_unknown(p_organization_id uuid, p_communication_id uuid, p_action text, p_note text) IS 'Decide what became of messages for which a worker did not answer: sent, failed or queue_again; with a note why.';
 
+CREATE FUNCTION public.rewrap_master_keys(p_old_key bytea) RETURNS TABLE(rewrapped bigint, already_open bigint, closed bigint)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* After the key-encryption key of the machines was replaced: wrap what the old one had wrapped, the masters and the
+   platform's other keys, again under the new one. Data keys are under the masters, so no other row changes. p_old_key
+   is the old one, 32 bytes, from escrow; pass it as a parameter, for parameters are never logged and statements are.
+   Returns how many keys were wrapped again, how many opened already, and how many open under neither. An interrupted
+   call changed nothing; a repeated one finds what is left.
+   Raises GC300 for NULL, GC201 for another length than 32 bytes, GC203 if the machine has no key-encryption key. */
+DECLARE
+    v_key public.communication_encryption_keys;
+    v_context bytea;
+BEGIN
+    -- See master_key().
+    PERFORM set_config('debug_print_plan', 'off', true);
+    IF p_old_key IS NULL THEN
+        RAISE EXCEPTION 'p_old_key is NULL' USING ERRCODE = 'GC300', HINT = 'Give the old key-encryption key.';
+    ELSIF length(p_old_key) <> 32 THEN
+        RAISE EXCEPTION 'a key-encryption key has 32 bytes, this one has %', length(p_old_key)
+        USING ERRCODE = 'GC201', HINT = 'In escrow it is in base64: decode(…, ''base64'').';
+    END IF;
+    rewrapped := 0;
+    already_open := 0;
+    closed := 0;
+    FOR v_key IN
+        SELECT one.*
+        FROM public.communication_encryption_keys AS one
+        WHERE
+            one.organization_id = '00000000-0000-0000-0000-000000000000' AND one.key_type <> 'data'
+            AND one.state <> 'destroyed'
+        ORDER BY one.key_id
+        FOR NO KEY UPDATE
+    LOOP
+        IF internal.key_problem(v_key) IS NULL THEN
+            already_open := already_open + 1;
+            CONTINUE;
+        END IF;
+        v_context := internal.key_context(
+            v_key.organization_id, v_key.key_id, v_key.key_type, v_key.purpose, v_key.key_version
+        );
+        BEGIN
+            UPDATE public.communication_encryption_keys AS one
+            SET
+                encrypted_key = internal.wrap_key(
+                    internal.aes256_gcm_decrypt(p_old_key, v_key.encrypted_key, v_context), v_context
+                )
+            WHERE one.organization_id = v_key.organization_id AND one.key_id = v_key.key_id;
+            rewrapped := rewrapped + 1;
+        EXCEPTION WHEN SQLSTATE 'GC202' THEN
+            closed := closed + 1;
+        END;
+    END LOOP;
+    IF rewrapped > 0 THEN
+        PERFORM internal.record_security_event(
+            NULL, 'key_rotation', SESSION_USER, NULL, true,
+            jsonb_build_object('key_type', 'key_encryption', 'rewrapped', rewrapped, 'remaining', closed)
+        );
+    END IF;
+    RETURN NEXT;
+END
+$$;
+
+COMMENT ON FUNCTION public.rewrap_master_keys(p_old_key bytea) IS 'After the key-encryption key was replaced: wrap the masters again, under the new one.';
+
 CREATE FUNCTION public.rotate_encryption_keys(p_key_type text, p_older_than interval DEFAULT '1 day'::interval, p_limit integer DEFAULT 10000) RETURNS TABLE(key_type text, new_keys bigint, rewrapped bigint, remaining bigint)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -10289,7 +10843,7 @@ BEGIN
     SET
         state = CASE WHEN p_at > now() THEN 'scheduled' ELSE 'ready' END,
         run_at = greatest(p_at, now()),
-        fair_rank = greatest(chunk.fair_rank, internal.queue_front(chunk.priority))
+        fair_rank = greatest(chunk.fair_rank, internal.queue_front())
     WHERE
         chunk.organization_id = p_organization_id AND chunk.communication_id = p_communication_id
         AND chunk.state IN ('scheduled', 'ready');
@@ -10334,7 +10888,9 @@ BEGIN
         RAISE EXCEPTION 'p_after_key is "%", p_after_id is %', p_after_key, p_after_id
         USING ERRCODE = 'GC308', HINT = 'Give search_key and guest_id of the last row, or neither.';
     END IF;
-    -- Ranges, not LIKE: under row security only an operator that leaks nothing can use an index.
+    -- Ranges, not LIKE, and no coalesce() in them: under row security only what leaks nothing can use an index.
+    p_after_key := coalesce(p_after_key, v_from);
+    p_after_id := coalesce(p_after_id, '00000000-0000-0000-0000-000000000000');
     RETURN QUERY
     SELECT found.guest_id, found.external_id, found.name, found.email, found.phone, found.search_key
     FROM (
@@ -10346,9 +10902,7 @@ BEGIN
             WHERE
                 named.organization_id = p_organization_id
                 AND named.name_search >= v_from AND named.name_search < v_below
-                AND (named.name_search, named.guest_id) > (
-                    coalesce(p_after_key, v_from), coalesce(p_after_id, '00000000-0000-0000-0000-000000000000'::uuid)
-                )
+                AND (named.name_search, named.guest_id) > (p_after_key, p_after_id)
             ORDER BY named.name_search, named.guest_id LIMIT p_limit
         )
         UNION ALL
@@ -10360,9 +10914,7 @@ BEGIN
             WHERE
                 addressed.organization_id = p_organization_id
                 AND addressed.email_search >= v_from AND addressed.email_search < v_below
-                AND (addressed.email_search, addressed.guest_id) > (
-                    coalesce(p_after_key, v_from), coalesce(p_after_id, '00000000-0000-0000-0000-000000000000'::uuid)
-                )
+                AND (addressed.email_search, addressed.guest_id) > (p_after_key, p_after_id)
                 AND NOT (addressed.name_search >= v_from AND addressed.name_search < v_below)
             ORDER BY addressed.email_search, addressed.guest_id LIMIT p_limit
         )
@@ -10729,7 +11281,8 @@ BEGIN
         RETURN; -- anonymous by now: nobody can be written to
     END IF;
     PERFORM internal.suppress_queued(
-        organization_id, channel, v_recipient.address_hash, 'suppressed:unsubscribe', v_recipient.guest_id
+        organization_id, channel, v_recipient.address_hash, 'suppressed:unsubscribe', v_recipient.guest_id,
+        p_lock => v_recipient.id
     );
     UPDATE public.communication_recipients AS known
     SET unsubscribed_at = clock_timestamp()
@@ -11256,63 +11809,28 @@ COMMENT ON COLUMN internal.provider_messages.recipient_id IS 'The recipient.';
 
 COMMENT ON COLUMN internal.provider_messages.created_at IS 'When it was sent.';
 
-CREATE SEQUENCE internal.queue_front_1
+CREATE SEQUENCE internal.queue_front_email
     START WITH 0
     INCREMENT BY 1
     MINVALUE 0
     NO MAXVALUE
     CACHE 1;
 
-CREATE SEQUENCE internal.queue_front_2
+CREATE SEQUENCE internal.queue_front_in_app
     START WITH 0
     INCREMENT BY 1
     MINVALUE 0
     NO MAXVALUE
     CACHE 1;
 
-CREATE SEQUENCE internal.queue_front_3
+CREATE SEQUENCE internal.queue_front_push
     START WITH 0
     INCREMENT BY 1
     MINVALUE 0
     NO MAXVALUE
     CACHE 1;
 
-CREATE SEQUENCE internal.queue_front_4
-    START WITH 0
-    INCREMENT BY 1
-    MINVALUE 0
-    NO MAXVALUE
-    CACHE 1;
-
-CREATE SEQUENCE internal.queue_front_5
-    START WITH 0
-    INCREMENT BY 1
-    MINVALUE 0
-    NO MAXVALUE
-    CACHE 1;
-
-CREATE SEQUENCE internal.queue_front_6
-    START WITH 0
-    INCREMENT BY 1
-    MINVALUE 0
-    NO MAXVALUE
-    CACHE 1;
-
-CREATE SEQUENCE internal.queue_front_7
-    START WITH 0
-    INCREMENT BY 1
-    MINVALUE 0
-    NO MAXVALUE
-    CACHE 1;
-
-CREATE SEQUENCE internal.queue_front_8
-    START WITH 0
-    INCREMENT BY 1
-    MINVALUE 0
-    NO MAXVALUE
-    CACHE 1;
-
-CREATE SEQUENCE internal.queue_front_9
+CREATE SEQUENCE internal.queue_front_sms
     START WITH 0
     INCREMENT BY 1
     MINVALUE 0
@@ -12204,9 +12722,9 @@ CREATE INDEX communication_batch_queue_due ON public.communication_batch_queue U
 
 CREATE INDEX communication_batch_queue_leases ON public.communication_batch_queue USING btree (lease_until) WHERE (state = 'leased'::text);
 
-CREATE INDEX communication_batch_queue_rank ON public.communication_batch_queue USING btree (organization_id, fair_rank) WHERE ((state = 'ready'::text) AND (operation_type = 'send'::text));
+CREATE INDEX communication_batch_queue_rank ON public.communication_batch_queue USING btree (organization_id, channel, priority, fair_rank) WHERE ((state = 'ready'::text) AND (operation_type = 'send'::text));
 
-CREATE INDEX communication_batch_queue_ready ON public.communication_batch_queue USING btree (priority, fair_rank, organization_id, batch_id) WHERE ((state = 'ready'::text) AND (operation_type = 'send'::text));
+CREATE INDEX communication_batch_queue_ready ON public.communication_batch_queue USING btree (channel, fair_rank, organization_id, batch_id) WHERE ((state = 'ready'::text) AND (operation_type = 'send'::text));
 
 CREATE INDEX communication_canspam_compliance_newest ON public.communication_canspam_compliance USING btree (organization_id, communication_id, validation_id);
 
@@ -12614,6 +13132,8 @@ GRANT ALL ON FUNCTION internal.address_hash(p_organization_id uuid, p_channel te
 REVOKE ALL ON FUNCTION internal.address_hash_pads(p_organization_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.address_hash_pads(p_organization_id uuid) TO comms_maintenance;
 
+REVOKE ALL ON FUNCTION internal.addresses_of_guest(p_organization_id uuid, p_guest_id uuid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION internal.aes256_gcm_decrypt(p_key bytea, p_ciphertext bytea, p_associated_data bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.aes256_gcm_decrypt(p_key bytea, p_ciphertext bytea, p_associated_data bytea) TO comms_owner;
 GRANT ALL ON FUNCTION internal.aes256_gcm_decrypt(p_key bytea, p_ciphertext bytea, p_associated_data bytea) TO comms_maintenance;
@@ -12658,16 +13178,51 @@ REVOKE ALL ON FUNCTION internal.begin_idempotent(p_organization_id uuid, p_key t
 REVOKE ALL ON FUNCTION internal.built_in_variables() FROM PUBLIC;
 
 GRANT SELECT ON TABLE public.communication_batch_queue TO comms_ops;
-GRANT SELECT ON TABLE public.communication_batch_queue TO comms_monitor;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.communication_batch_queue TO comms_maintenance;
 
+GRANT SELECT(organization_id) ON TABLE public.communication_batch_queue TO comms_monitor;
+
+GRANT SELECT(batch_id) ON TABLE public.communication_batch_queue TO comms_monitor;
 GRANT INSERT(batch_id) ON TABLE public.communication_batch_queue TO comms_ops;
 
+GRANT SELECT(operation_type) ON TABLE public.communication_batch_queue TO comms_monitor;
 GRANT INSERT(operation_type) ON TABLE public.communication_batch_queue TO comms_ops;
 
+GRANT SELECT(channel) ON TABLE public.communication_batch_queue TO comms_monitor;
+
+GRANT SELECT(payload) ON TABLE public.communication_batch_queue TO comms_monitor;
 GRANT INSERT(payload) ON TABLE public.communication_batch_queue TO comms_ops;
 
+GRANT SELECT(priority) ON TABLE public.communication_batch_queue TO comms_monitor;
 GRANT INSERT(priority) ON TABLE public.communication_batch_queue TO comms_ops;
+
+GRANT SELECT(state) ON TABLE public.communication_batch_queue TO comms_monitor;
+
+GRANT SELECT(run_at) ON TABLE public.communication_batch_queue TO comms_monitor;
+
+GRANT SELECT(fair_rank) ON TABLE public.communication_batch_queue TO comms_monitor;
+
+GRANT SELECT(communication_id) ON TABLE public.communication_batch_queue TO comms_monitor;
+
+GRANT SELECT(communication_created_at) ON TABLE public.communication_batch_queue TO comms_monitor;
+
+GRANT SELECT(recipients) ON TABLE public.communication_batch_queue TO comms_monitor;
+
+GRANT SELECT(leased_by) ON TABLE public.communication_batch_queue TO comms_monitor;
+
+GRANT SELECT(leased_at) ON TABLE public.communication_batch_queue TO comms_monitor;
+
+GRANT SELECT(handed_out) ON TABLE public.communication_batch_queue TO comms_monitor;
+
+GRANT SELECT(lease_until) ON TABLE public.communication_batch_queue TO comms_monitor;
+
+GRANT SELECT(attempts) ON TABLE public.communication_batch_queue TO comms_monitor;
+
+GRANT SELECT(max_attempts) ON TABLE public.communication_batch_queue TO comms_monitor;
+
+GRANT SELECT(created_at) ON TABLE public.communication_batch_queue TO comms_monitor;
+
+GRANT SELECT(created_by) ON TABLE public.communication_batch_queue TO comms_monitor;
 
 REVOKE ALL ON FUNCTION internal.bury_recipients(p_batch public.communication_batch_queue, p_reason text, p_error text, p_recipient_ids uuid[]) FROM PUBLIC;
 
@@ -12675,6 +13230,12 @@ REVOKE ALL ON FUNCTION internal.capped_messages(p_organization_id uuid, p_guest_
 GRANT ALL ON FUNCTION internal.capped_messages(p_organization_id uuid, p_guest_id uuid, p_channel text, p_since timestamp with time zone) TO comms_maintenance;
 
 REVOKE ALL ON FUNCTION internal.check_communication(p_new public.guest_communications, p_priority integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.check_consent_subject(p_address text, p_channel text, p_purpose text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.check_consents(p_organization_id uuid, p_consents jsonb, p_common jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.check_given_at(p_given_at timestamp with time zone, p_now timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION internal.check_guests(p_guests jsonb) FROM PUBLIC;
 
@@ -12779,8 +13340,8 @@ GRANT ALL ON FUNCTION internal.extend_backup_lease(p_backup_id text, p_node text
 REVOKE ALL ON FUNCTION internal.fail_backup(p_backup_id text, p_node text, p_attempt bigint, p_error text, p_again_after interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.fail_backup(p_backup_id text, p_node text, p_attempt bigint, p_error text, p_again_after interval) TO comms_agent;
 
-REVOKE ALL ON FUNCTION internal.fair_rank(p_organization_id uuid, p_priority integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION internal.fair_rank(p_organization_id uuid, p_priority integer) TO comms_owner;
+REVOKE ALL ON FUNCTION internal.fair_rank(p_organization_id uuid, p_channel text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.fair_rank(p_organization_id uuid, p_channel text) TO comms_owner;
 
 REVOKE ALL ON FUNCTION internal.field_context(p_organization_id uuid, p_column text, p_row_id uuid, p_key_version integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.field_context(p_organization_id uuid, p_column text, p_row_id uuid, p_key_version integer) TO comms_maintenance;
@@ -12805,10 +13366,10 @@ GRANT ALL ON FUNCTION internal.guests_with_address(p_organization_id uuid, p_cha
 REVOKE ALL ON FUNCTION internal.hash_pads(p_organization_id uuid, p_purpose text) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.hash_pads(p_organization_id uuid, p_purpose text) TO comms_maintenance;
 
-REVOKE ALL ON FUNCTION internal.health_blocked_sessions(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
-GRANT ALL ON FUNCTION internal.health_blocked_sessions(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
-GRANT ALL ON FUNCTION internal.health_blocked_sessions(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
-GRANT ALL ON FUNCTION internal.health_blocked_sessions(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_maintenance;
+REVOKE ALL ON FUNCTION internal.health_blocked_sessions(p_warn interval, p_fail interval, OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.health_blocked_sessions(p_warn interval, p_fail interval, OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
+GRANT ALL ON FUNCTION internal.health_blocked_sessions(p_warn interval, p_fail interval, OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
+GRANT ALL ON FUNCTION internal.health_blocked_sessions(p_warn interval, p_fail interval, OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_maintenance;
 
 REVOKE ALL ON FUNCTION internal.health_cache_hit(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.health_cache_hit(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
@@ -12854,10 +13415,10 @@ GRANT ALL ON FUNCTION internal.health_metrics(OUT status text, OUT value text, O
 GRANT ALL ON FUNCTION internal.health_metrics(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
 GRANT ALL ON FUNCTION internal.health_metrics(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_maintenance;
 
-REVOKE ALL ON FUNCTION internal.health_oldest_transaction(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
-GRANT ALL ON FUNCTION internal.health_oldest_transaction(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
-GRANT ALL ON FUNCTION internal.health_oldest_transaction(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
-GRANT ALL ON FUNCTION internal.health_oldest_transaction(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_maintenance;
+REVOKE ALL ON FUNCTION internal.health_oldest_transaction(p_warn interval, p_fail interval, OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.health_oldest_transaction(p_warn interval, p_fail interval, OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
+GRANT ALL ON FUNCTION internal.health_oldest_transaction(p_warn interval, p_fail interval, OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
+GRANT ALL ON FUNCTION internal.health_oldest_transaction(p_warn interval, p_fail interval, OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_maintenance;
 
 REVOKE ALL ON FUNCTION internal.health_partitions_ahead(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.health_partitions_ahead(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
@@ -12984,6 +13545,10 @@ GRANT ALL ON FUNCTION internal.keyed_hash(p_inner_pad bytea, p_outer_pad bytea, 
 
 REVOKE ALL ON FUNCTION internal.live_rows() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION internal.lock_chunk(p_batch public.communication_batch_queue, p_queued boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.lock_messages_to_guest(p_organization_id uuid, p_guest_id uuid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION internal.lock_month(p_parent regclass, p_from timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.lock_month(p_parent regclass, p_from timestamp with time zone) TO comms_maintenance;
 
@@ -12999,12 +13564,16 @@ GRANT ALL ON FUNCTION internal.maintain_partitions() TO comms_maintenance;
 REVOKE ALL ON FUNCTION internal.make_data_key(p_organization_id uuid, p_purpose text, p_key_version integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.make_data_key(p_organization_id uuid, p_purpose text, p_key_version integer) TO comms_maintenance;
 
+REVOKE ALL ON FUNCTION internal.mark_unknown(p_batch public.communication_batch_queue, p_error_code text, p_error_message text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION internal.master_key(p_key_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.master_key(p_key_id text) TO comms_maintenance;
 
 REVOKE ALL ON FUNCTION internal.match_delivery_events(p_organization_id uuid, p_recipient_ids uuid[], p_max integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION internal.measure_database() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.measure_delivery() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION internal.measure_percentiles() FROM PUBLIC;
 
@@ -13047,8 +13616,10 @@ REVOKE ALL ON FUNCTION internal.purge_control_messages() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION internal.queue_chunk(p_organization_id uuid, p_batch_id text, p_communication_id uuid, p_first_recipient_id uuid, p_last_recipient_id uuid, p_recipients integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION internal.queue_front(p_priority integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION internal.queue_front(p_priority integer) TO comms_owner;
+REVOKE ALL ON FUNCTION internal.queue_front() FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.queue_front() TO comms_owner;
+
+REVOKE ALL ON FUNCTION internal.read_consents(p_consents jsonb, p_common jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION internal.read_guests(p_guests jsonb, p_inner_pad bytea, p_outer_pad bytea) FROM PUBLIC;
 
@@ -13225,8 +13796,8 @@ REVOKE ALL ON FUNCTION internal.statement_deltas(p_taker text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION internal.status_rank(p_status text) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.status_rank(p_status text) TO comms_maintenance;
 
-REVOKE ALL ON FUNCTION internal.suppress_queued(p_organization_id uuid, p_channel text, p_address_hash bytea, p_reason text, p_guest_id uuid, p_consented_purpose text) FROM PUBLIC;
-GRANT ALL ON FUNCTION internal.suppress_queued(p_organization_id uuid, p_channel text, p_address_hash bytea, p_reason text, p_guest_id uuid, p_consented_purpose text) TO comms_maintenance;
+REVOKE ALL ON FUNCTION internal.suppress_queued(p_organization_id uuid, p_channel text, p_address_hash bytea, p_reason text, p_guest_id uuid, p_consented_purpose text, p_lock uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.suppress_queued(p_organization_id uuid, p_channel text, p_address_hash bytea, p_reason text, p_guest_id uuid, p_consented_purpose text, p_lock uuid) TO comms_maintenance;
 
 REVOKE ALL ON FUNCTION internal.template_problem(p_channel text, p_subject text, p_body text, p_body_text text, p_compiled jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.template_problem(p_channel text, p_subject text, p_body text, p_body_text text, p_compiled jsonb) TO comms_maintenance;
@@ -13272,8 +13843,9 @@ GRANT ALL ON FUNCTION public.apply_data_retention(p_dry_run boolean) TO comms_op
 REVOKE ALL ON FUNCTION public.archive_template(p_organization_id uuid, p_template_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.archive_template(p_organization_id uuid, p_template_id uuid) TO comms_app;
 
-REVOKE ALL ON FUNCTION public.assess_risk(p_organization_id uuid, p_event_type text, p_user_id text, p_ip_address inet, p_success boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.assess_risk(p_organization_id uuid, p_event_type text, p_user_id text, p_ip_address inet, p_success boolean) TO comms_ops;
+REVOKE ALL ON FUNCTION public.assess_risk(p_organization_id uuid, p_event_type text, p_user_id text, p_ip_address inet, p_success boolean, p_everywhere boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.assess_risk(p_organization_id uuid, p_event_type text, p_user_id text, p_ip_address inet, p_success boolean, p_everywhere boolean) TO comms_ops;
+GRANT ALL ON FUNCTION public.assess_risk(p_organization_id uuid, p_event_type text, p_user_id text, p_ip_address inet, p_success boolean, p_everywhere boolean) TO comms_owner;
 
 GRANT SELECT ON TABLE public.communication_canspam_compliance TO comms_app;
 GRANT SELECT ON TABLE public.communication_canspam_compliance TO comms_ops;
@@ -13327,8 +13899,8 @@ REVOKE ALL ON FUNCTION public.check_rate_limit(p_organization_id uuid, p_identif
 GRANT ALL ON FUNCTION public.check_rate_limit(p_organization_id uuid, p_identifier text, p_endpoint text, p_cost integer) TO comms_app;
 GRANT ALL ON FUNCTION public.check_rate_limit(p_organization_id uuid, p_identifier text, p_endpoint text, p_cost integer) TO comms_worker;
 
-REVOKE ALL ON FUNCTION public.claim_batches(p_worker text, p_max integer, p_lease interval, p_messages integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.claim_batches(p_worker text, p_max integer, p_lease interval, p_messages integer) TO comms_worker;
+REVOKE ALL ON FUNCTION public.claim_batches(p_worker text, p_max integer, p_lease interval, p_messages integer, p_channels text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.claim_batches(p_worker text, p_max integer, p_lease interval, p_messages integer, p_channels text[]) TO comms_worker;
 
 REVOKE ALL ON FUNCTION public.close_data_subject_request(p_organization_id uuid, p_request_id uuid, p_outcome text, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.close_data_subject_request(p_organization_id uuid, p_request_id uuid, p_outcome text, p_reason text) TO comms_app;
@@ -13366,6 +13938,9 @@ GRANT ALL ON FUNCTION public.create_organization(p_organization_id uuid, p_name 
 
 REVOKE ALL ON FUNCTION public.create_template(p_organization_id uuid, p_name text, p_channel text, p_subject text, p_body text, p_body_text text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.create_template(p_organization_id uuid, p_name text, p_channel text, p_subject text, p_body text, p_body_text text) TO comms_app;
+
+REVOKE ALL ON FUNCTION public.destroy_organization_keys(p_organization_id uuid, p_name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.destroy_organization_keys(p_organization_id uuid, p_name text) TO comms_ops;
 
 REVOKE ALL ON FUNCTION public.encrypt_key(p_key bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.encrypt_key(p_key bytea) TO comms_ops;
@@ -13454,6 +14029,9 @@ GRANT ALL ON FUNCTION public.publish_template(p_organization_id uuid, p_template
 REVOKE ALL ON FUNCTION public.record_consent(p_organization_id uuid, p_address text, p_channel text, p_purpose text, p_consent_version text, p_method text, p_given_at timestamp with time zone, p_source text, p_ip_address inet, p_user_agent text, p_actor text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.record_consent(p_organization_id uuid, p_address text, p_channel text, p_purpose text, p_consent_version text, p_method text, p_given_at timestamp with time zone, p_source text, p_ip_address inet, p_user_agent text, p_actor text) TO comms_app;
 
+REVOKE ALL ON FUNCTION public.record_consents(p_organization_id uuid, p_consents jsonb, p_common jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.record_consents(p_organization_id uuid, p_consents jsonb, p_common jsonb) TO comms_app;
+
 REVOKE ALL ON FUNCTION public.record_delivery_events(p_organization_id uuid, p_events jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.record_delivery_events(p_organization_id uuid, p_events jsonb) TO comms_app;
 GRANT ALL ON FUNCTION public.record_delivery_events(p_organization_id uuid, p_events jsonb) TO comms_worker;
@@ -13472,6 +14050,9 @@ GRANT ALL ON FUNCTION public.repair_integrity(p_check text, p_dry_run boolean, p
 
 REVOKE ALL ON FUNCTION public.resolve_unknown(p_organization_id uuid, p_communication_id uuid, p_action text, p_note text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.resolve_unknown(p_organization_id uuid, p_communication_id uuid, p_action text, p_note text) TO comms_ops;
+
+REVOKE ALL ON FUNCTION public.rewrap_master_keys(p_old_key bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.rewrap_master_keys(p_old_key bytea) TO comms_ops;
 
 REVOKE ALL ON FUNCTION public.rotate_encryption_keys(p_key_type text, p_older_than interval, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.rotate_encryption_keys(p_key_type text, p_older_than interval, p_limit integer) TO comms_ops;
@@ -13560,23 +14141,13 @@ GRANT SELECT ON TABLE internal.pool_reports TO comms_monitor;
 
 GRANT SELECT,INSERT,DELETE ON TABLE internal.provider_messages TO comms_maintenance;
 
-GRANT SELECT,UPDATE ON SEQUENCE internal.queue_front_1 TO comms_maintenance;
+GRANT SELECT,UPDATE ON SEQUENCE internal.queue_front_email TO comms_maintenance;
 
-GRANT SELECT,UPDATE ON SEQUENCE internal.queue_front_2 TO comms_maintenance;
+GRANT SELECT,UPDATE ON SEQUENCE internal.queue_front_in_app TO comms_maintenance;
 
-GRANT SELECT,UPDATE ON SEQUENCE internal.queue_front_3 TO comms_maintenance;
+GRANT SELECT,UPDATE ON SEQUENCE internal.queue_front_push TO comms_maintenance;
 
-GRANT SELECT,UPDATE ON SEQUENCE internal.queue_front_4 TO comms_maintenance;
-
-GRANT SELECT,UPDATE ON SEQUENCE internal.queue_front_5 TO comms_maintenance;
-
-GRANT SELECT,UPDATE ON SEQUENCE internal.queue_front_6 TO comms_maintenance;
-
-GRANT SELECT,UPDATE ON SEQUENCE internal.queue_front_7 TO comms_maintenance;
-
-GRANT SELECT,UPDATE ON SEQUENCE internal.queue_front_8 TO comms_maintenance;
-
-GRANT SELECT,UPDATE ON SEQUENCE internal.queue_front_9 TO comms_maintenance;
+GRANT SELECT,UPDATE ON SEQUENCE internal.queue_front_sms TO comms_maintenance;
 
 GRANT SELECT,UPDATE ON SEQUENCE internal.queue_tended TO comms_maintenance;
 
@@ -13612,8 +14183,31 @@ GRANT UPDATE(last_result) ON TABLE public.communication_data_retention TO comms_
 
 GRANT SELECT ON TABLE public.communication_dead_letters TO comms_app;
 GRANT SELECT ON TABLE public.communication_dead_letters TO comms_ops;
-GRANT SELECT ON TABLE public.communication_dead_letters TO comms_monitor;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.communication_dead_letters TO comms_maintenance;
+
+GRANT SELECT(organization_id) ON TABLE public.communication_dead_letters TO comms_monitor;
+
+GRANT SELECT(dead_letter_id) ON TABLE public.communication_dead_letters TO comms_monitor;
+
+GRANT SELECT(batch_id) ON TABLE public.communication_dead_letters TO comms_monitor;
+
+GRANT SELECT(communication_id) ON TABLE public.communication_dead_letters TO comms_monitor;
+
+GRANT SELECT(communication_created_at) ON TABLE public.communication_dead_letters TO comms_monitor;
+
+GRANT SELECT(recipients) ON TABLE public.communication_dead_letters TO comms_monitor;
+
+GRANT SELECT(reason) ON TABLE public.communication_dead_letters TO comms_monitor;
+
+GRANT SELECT(attempts) ON TABLE public.communication_dead_letters TO comms_monitor;
+
+GRANT SELECT(dead_at) ON TABLE public.communication_dead_letters TO comms_monitor;
+
+GRANT SELECT(redriven_at) ON TABLE public.communication_dead_letters TO comms_monitor;
+
+GRANT SELECT(redriven_by) ON TABLE public.communication_dead_letters TO comms_monitor;
+
+GRANT SELECT(redriven_recipients) ON TABLE public.communication_dead_letters TO comms_monitor;
 
 GRANT SELECT ON TABLE public.communication_gdpr_consent_events TO comms_app;
 GRANT SELECT ON TABLE public.communication_gdpr_consent_events TO comms_ops;

@@ -7,8 +7,10 @@ AS $plpgsql$
    raises, with the place of the first entry that cannot be taken, from 1; GC411 for what is no array of at most 10000
    objects, or has a field that there is not. */
 DECLARE
-    c_fields CONSTANT text[]
-    := '{address,channel,purpose,consent_version,method,given_at,source,ip_address,user_agent,actor}';
+    c_fields CONSTANT text[] := ARRAY[
+        'address', 'channel', 'purpose', 'consent_version', 'method', 'given_at', 'source', 'ip_address', 'user_agent',
+        'actor'
+    ];
     v_place bigint;
     v_entry record;
     v_hint text;

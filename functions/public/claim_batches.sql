@@ -13,14 +13,15 @@ AS $plpgsql$
 /* Lease up to p_max chunks to a worker and hand out up to p_messages recipients of each: a row for each chunk, never
    one that is leased already. Organizations take turns whatever the priority; of the organization whose turn it is the
    most urgent chunk comes first. p_channels are those that the worker speaks, NULL all of them; turns are taken in
-   each. Commit before you send; then answer with complete_batch() or fail_batch() before lease_until. What nobody answers for becomes unknown and is not sent again: fewer p_messages, fewer of them.
+   each. Commit before you send; then answer with complete_batch() or fail_batch() before lease_until. What nobody
+   answers for becomes unknown and is not sent again: fewer p_messages, fewer of them.
    Recipients that may not be written to any more are suppressed here, those with quiet hours postponed; those who came
    back from a worker after their communication was cancelled are cancelled, too.
    Nothing while sending is frozen. A chunk of an organization that is not active is put off by 5 minutes.
    Raises GC360 for a worker without name, p_max or p_messages outside of 1 to 100 or 1000, a lease outside of 1 second
    to 1 hour, and channels that there are none. */
 DECLARE
-    v_known constant text[] := '{email,sms,push,in_app}';
+    v_known constant text[] := ARRAY['email', 'sms', 'push', 'in_app'];
     v_channels constant text[] := coalesce(p_channels, v_known);
     v_next record;
     v_urgent record;

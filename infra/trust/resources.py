@@ -217,7 +217,10 @@ class LoginProvider(Provider):
     def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
         result = replacement({**olds, "login": _first_name(olds)}, news, ["login"])
         result.changes = (
-            result.changes or olds["group"] != news["group"] or self._asks(olds, news) is not None
+            result.changes
+            or olds["group"] != news["group"]
+            or self._asks(olds, news) is not None
+            or olds.get("previous") is None  # made before logins took turns
         )
         return result
 
@@ -227,17 +230,18 @@ class LoginProvider(Provider):
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
         first, step = _first_name(olds), self._asks(olds, news)
-        outs = {**_ALONE, "token": None, **olds, "first_name": first, "group": news["group"]}
+        outs = {"token": None, **olds, "first_name": first, "group": news["group"]}
+        outs |= {key: olds.get(key) or empty for key, empty in _ALONE.items()}
         outs.pop("rotation", None)
         if step is None:
             return UpdateResult(outs)
         if step == "retire":
             gone = olds["previous"]["login"]
-            return UpdateResult({**outs, "previous": None, "retired": gone})
+            return UpdateResult({**outs, "previous": {}, "retired": gone})
         present = {key: olds[key] for key in ("login", "password", "verifier")}
         name = first if olds["login"] != first else first + SECOND
         made = {**_new_login(name), "token": news["rotation"]["token"]}
-        return UpdateResult({**outs, **made, "previous": present, "retired": None})
+        return UpdateResult({**outs, **made, "previous": present, "retired": ""})
 
     @staticmethod
     def _asks(olds: Props, news: Props) -> str | None:
@@ -255,15 +259,15 @@ class Login(Resource, module="trust", name="Login"):
     """A database login: a random password, and the verifier that servers keep instead of it.
 
     `login` is the name to use now; `previous` the one that still works, with its password, and
-    `retired` the one that must not.
+    `retired` the one that must not. The latter two are empty where there is none.
     """
 
     login: Output[str]
     group: Output[str]
     password: Output[str]
     verifier: Output[str]
-    previous: Output[dict[str, str] | None]
-    retired: Output[str | None]
+    previous: Output[dict[str, str]]
+    retired: Output[str]
 
     def __init__(
         self, name: str, login: str, group: str, opts: ResourceOptions | None = None
@@ -277,7 +281,8 @@ class Login(Resource, module="trust", name="Login"):
             "verifier": None,
             "token": None,
             "first_name": None,
-            **_ALONE,
+            "previous": None,
+            "retired": None,
         }
         sealed = _sealed(opts, "password", "verifier", "previous")
         super().__init__(LoginProvider(), name, props, sealed)
@@ -297,8 +302,8 @@ def login_roles(
     login: str,
     group: str,
     verifier: str,
-    previous: Mapping[str, str] | None,
-    retired: str | None,
+    previous: Mapping[str, str],
+    retired: str,
 ) -> dict[str, dict[str, Any]]:
     """Return the entries of one login for the agent's `logins.json`; see `Login.roles`."""
     other = previous["login"] if previous else retired
@@ -312,7 +317,8 @@ def login_roles(
 
 SECOND = "_b"
 """What the second of two alternating logins has behind the first one's name."""
-_ALONE = {"previous": None, "retired": None}
+_ALONE: Props = {"previous": {}, "retired": ""}
+"""Empty, not None: what is null is unknown in a preview, and would look like a change."""
 _SETTLED = {"step": None, "next": None}
 _NO_OUTPUTS = {"certificate": None, "private_key": None, "not_after": None}
 

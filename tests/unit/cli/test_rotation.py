@@ -17,7 +17,7 @@ from guestcomms.status import certificates_check
 from infra.trust.resources import login_roles
 from infra.trust.rotation import Rotation
 
-LOGINS = login_roles("wedsync_app", "comms_app", "V", None, None)
+LOGINS = login_roles("wedsync_app", "comms_app", "V", {}, "")
 
 
 def resource(kind: str, name: str, **outputs: Any) -> Resource:
@@ -56,7 +56,7 @@ def test_a_machine_that_was_not_reached_is_found(changed: rotation.State) -> Non
 
 
 def test_a_login_that_was_retired_is_done_when_machines_know_it_is_out() -> None:
-    out = login_roles("wedsync_app_b", "comms_app", "V", None, "wedsync_app")
+    out = login_roles("wedsync_app_b", "comms_app", "V", {}, "wedsync_app")
     assert state(told=out, login="wedsync_app_b", retired="wedsync_app").undelivered == []
 
 

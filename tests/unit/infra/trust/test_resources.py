@@ -168,7 +168,7 @@ def test_two_logins_take_turns() -> None:
     assert both["previous"]["password"] == first["password"] != both["password"]
     assert asked(both, "issue", "1") == asked(both, "issue", "2") == asked(both, None) == both
     alone = asked(both, "retire")
-    assert (alone["login"], alone["previous"]) == ("wedsync_app_b", None)
+    assert (alone["login"], alone["previous"]) == ("wedsync_app_b", {})
     assert alone["retired"] == "wedsync_app"
     assert asked(alone, "retire") == asked(alone, None) == asked(alone, "issue", "1") == alone
     again = asked(alone, "issue", "2")
@@ -178,13 +178,13 @@ def test_two_logins_take_turns() -> None:
 
 def test_servers_are_told_whose_place_a_login_takes_and_which_one_is_out() -> None:
     previous = {"login": "a", "password": "secret", "verifier": "V1"}
-    assert login_roles("a", "g", "V1", None, None) == {"a": {"group": "g", "verifier": "V1"}}
-    both = login_roles("a_b", "g", "V2", previous, None)
+    assert login_roles("a", "g", "V1", {}, "") == {"a": {"group": "g", "verifier": "V1"}}
+    both = login_roles("a_b", "g", "V2", previous, "")
     assert both == {
         "a_b": {"group": "g", "verifier": "V2", "takes_over": "a"},
         "a": {"group": "g", "verifier": "V1"},
     }
-    assert login_roles("a_b", "g", "V2", None, "a")["a"] == {"group": "g", "verifier": None}
+    assert login_roles("a_b", "g", "V2", {}, "a")["a"] == {"group": "g", "verifier": None}
 
 
 @pytest.mark.parametrize(
