@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 import typer
 from rich.text import Text
 
-from guestcomms import backups, db, engine, hints
+from guestcomms import backups, db, engine, health, hints
 from guestcomms.cli.backup import await_completion, connect, describe
 from guestcomms.cli.common import (
     JsonOption,
@@ -21,19 +22,21 @@ from guestcomms.cli.common import (
     table,
 )
 from guestcomms.cli.progress import Stages
+from guestcomms.errors import UnhealthyError
 from guestcomms.migrate import apply_all
 from guestcomms.stack import Stack, check_clone, read_state
 
 ANSWER_SECONDS = 60.0
+MONITOR_SECONDS = 150.0
 
 
 def up(context: typer.Context, yes: YesOption = False, json: JsonOption = False) -> None:
     """Bring the cluster up, or to what its stack file says now.
 
-    Creates and changes machines (Pulumi), migrates the database, and sees that a first full
-    backup exists. What was deleted or stopped by hand comes back. The plan is shown and asked
-    about; without a terminal, or with --json, --yes is needed. After a failure the same command
-    goes on where it stopped.
+    Creates and changes machines (Pulumi), migrates the database, sees that a first full backup
+    exists and that the monitor is alive. What was deleted or stopped by hand comes back. The plan
+    is shown and asked about; without a terminal, or with --json, --yes is needed. After a failure
+    the same command goes on where it stopped.
     """
     name = settings(context).stack
     if not yes and (json or not (sys.stdin.isatty() and sys.stdout.isatty())):
@@ -54,6 +57,8 @@ def up(context: typer.Context, yes: YesOption = False, json: JsonOption = False)
         _say(f"{len(applied)} files applied" if applied else "nothing to apply")
     with stages.stage("See that a full backup exists"):
         backup = _first_full_backup(stack)
+    with stages.stage("Hear from the monitor"):
+        _await_monitor(stack)
     if json:
         print_json(_as_json(stack, stages, applied, backup))
     else:
@@ -85,6 +90,20 @@ def _first_full_backup(stack: Stack) -> backups.Backup:
             backup = await_completion(connection, stack.name, backup)
     _say(describe(backup))
     return backup
+
+
+def _await_monitor(stack: Stack) -> None:
+    """An Alertmanager that was not there yet hears of the first alert a minute later."""
+    deadline = time.monotonic() + MONITOR_SECONDS
+    with progress.status("Waiting for the monitor's sign of life"):
+        while not (monitor := health.ask(stack).monitor).alive:
+            if time.monotonic() > deadline:
+                raise UnhealthyError(
+                    f"The cluster is up, but its monitor gives no sign of life: {monitor.problem}"
+                    f" See {hints.command('logs monitor-1', stack.name)}, then run"
+                    f" {hints.up(stack.name)} again."
+                )
+            time.sleep(1)
 
 
 def _say(line: str) -> None:
