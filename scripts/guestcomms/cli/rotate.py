@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -217,18 +218,26 @@ class _Run:
     def verify_certificates(self) -> None:
         """Ask every machine what its ports show. Raises `UnhealthyError` for the wrong ones."""
         with self.stages.stage("See what every port shows"):
-            problems: list[str] = []
-            for answer in certificates.ask_all(Stack.load(self.name)).values():
-                if isinstance(answer, GuestcommsError):
-                    problems.append(answer.message)
-                else:
-                    problems += answer.problems
+            deadline = time.monotonic() + ANSWER_SECONDS
+            # The store starts anew for its certificate, which takes it some seconds.
+            while (problems := self.wrong_certificates()) and time.monotonic() < deadline:
+                time.sleep(1)
             if problems:
                 raise UnhealthyError(
                     f"Not every port shows the present certificate: {'; '.join(problems)}."
                     f" `systemctl reload-or-restart` the server there, and see"
                     f" {hints.command('status', self.name)}."
                 )
+
+    def wrong_certificates(self) -> list[str]:
+        """What is wrong with what the ports show now, or that a machine does not say."""
+        problems: list[str] = []
+        for answer in certificates.ask_all(Stack.load(self.name)).values():
+            if isinstance(answer, GuestcommsError):
+                problems.append(answer.message)
+            else:
+                problems += answer.problems
+        return problems
 
     def tell(self, result: dict[str, Any], words: str) -> None:
         """Print how it ended."""
