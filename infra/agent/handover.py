@@ -19,6 +19,7 @@ from infra.agent.verdict import SYNCHRONOUS, leader_of
 ASK_PATIENCE = (
     60.0  # seconds: right after a crash Patroni answers 412 until a standby is in sync again
 )
+FIRST_PATIENCE = 20.0  # two rounds of Patroni's loop, which is what counts a standby as synchronous
 SETTLE_PATIENCE = 90.0  # until another machine leads and this one streams from it
 SWITCHOVER_TIMEOUT = 45.0
 PAUSE = 1.0
@@ -40,7 +41,7 @@ def handover(machine: Machine) -> Mapping[str, Any]:
     began = time.monotonic()
     led = patroni.leads(machine.name)
     if led:
-        _ask(machine, began + ASK_PATIENCE)
+        _ask(machine, began)
         leader: str | None = _settle(machine, time.monotonic() + SETTLE_PATIENCE)
     else:
         leader = leader_of(patroni.members(machine.database_machines))
@@ -53,31 +54,38 @@ def handover(machine: Machine) -> Mapping[str, Any]:
 
 
 def best_candidate(replication: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return the streaming standby to hand over to: a synchronous one, the first by name.
-
-    By name, so that a roll from the first machine to the last hands over at most twice.
-    """
+    """Return the streaming standby to hand over to: a synchronous one, the first by name."""
     streaming = [row for row in replication if row["state"] == "streaming"]
-    streaming.sort(
-        key=lambda row: (
-            row["sync_state"] not in SYNCHRONOUS,
-            row["name"],
-        )
-    )
+    streaming.sort(key=lambda row: (row["sync_state"] not in SYNCHRONOUS, row["name"]))
     return str(streaming[0]["name"]) if streaming else None
 
 
-def _ask(machine: Machine, give_up: float) -> None:
+def late_first(replication: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the first standby by name if another is better now, but it may be soon.
+
+    A roll goes from the first machine to the last and hands over at most twice if each handover
+    goes to the first, which is new already. Just after its replacement that one still catches up,
+    or Patroni has not counted it as synchronous yet.
+    """
+    first = min((str(row["name"]) for row in replication), default=None)
+    return None if first == best_candidate(replication) else first
+
+
+def _ask(machine: Machine, began: float) -> None:
     """Ask Patroni to switch over until it does, or until somebody else leads anyway."""
     refused = "nothing was asked yet"
     while patroni.leads(machine.name):
-        if time.monotonic() > give_up:
+        waited = time.monotonic() - began
+        if waited > ASK_PATIENCE:
             raise AgentError(
                 f"{machine.name} still leads: {refused}. See `agent.pyz health` for what is wrong."
             )
-        candidate = best_candidate(ask_leader(machine, machine.name).replication)
+        replication = ask_leader(machine, machine.name).replication
+        candidate, late = best_candidate(replication), late_first(replication)
         if candidate is None:
             refused = "no standby streams from it"
+        elif late is not None and waited < FIRST_PATIENCE:
+            refused = f"{late} is not synchronous yet"
         else:
             status, refused = _switchover(machine.name, candidate)
             if status == http.client.OK:

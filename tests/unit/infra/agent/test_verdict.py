@@ -7,7 +7,7 @@ import pytest
 
 from infra.agent import etcd, patroni
 from infra.agent.facts import Machine
-from infra.agent.handover import best_candidate
+from infra.agent.handover import best_candidate, late_first
 from infra.agent.verdict import Leader, Seen, describe
 
 EARLY, LATE = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
@@ -133,3 +133,19 @@ def test_the_best_candidate_is_synchronous_then_the_first_by_name(
     rows: list[dict[str, Any]], chosen: str | None
 ) -> None:
     assert best_candidate(rows) == chosen
+
+
+@pytest.mark.parametrize(
+    ("rows", "late"),
+    [
+        ([_row("pg-3"), _row("pg-1", sync="async")], "pg-1"),
+        ([_row("pg-3"), _row("pg-1", state="catchup")], "pg-1"),
+        ([_row("pg-3", sync="async"), _row("pg-1")], None),
+        ([_row("pg-3", sync="async"), _row("pg-1", sync="async")], None),
+        ([], None),
+    ],
+)
+def test_a_handover_waits_for_the_first_by_name(
+    rows: list[dict[str, Any]], late: str | None
+) -> None:
+    assert late_first(rows) == late
