@@ -23,8 +23,12 @@ AGENT = "/opt/guestcomms/agent.pyz"
 MARK = "/etc/guestcomms/in-service"
 HEALTH_SECONDS = 900
 POLL_SECONDS = 2.0
+CONFIRM_SECONDS = 60
+"""Patroni counts a standby as synchronous only some rounds after it streams again."""
 REPLICATING = ("running", "streaming")
 """What Patroni calls a member whose PostgreSQL runs, and one that follows the leader."""
+SYNCHRONOUS = ("sync", "quorum")
+"""pg_stat_replication.sync_state of a standby whose confirmation commits may wait for."""
 
 Health = dict[str, Any]
 
@@ -76,8 +80,11 @@ def after_change(
 def before_delete(machine: str, peers: Sequence[str], running: Mapping[str, Channel]) -> None:
     """Make sure that the cluster can do without this database machine; hand over if it leads.
 
+    Waits until commits can be confirmed by another standby: else every commit would wait until
+    Patroni has noticed that this one is gone.
+
     Raises:
-        PlaceError: another member is not healthy, so this one has to stay.
+        PlaceError: another member is not healthy or confirms nothing, so this one has to stay.
     """
     channel = running.get(machine)
     if channel is None or len(running) == 1 or not _in_service(channel):
@@ -95,6 +102,9 @@ def before_delete(machine: str, peers: Sequence[str], running: Mapping[str, Chan
         answer = channel.run(AGENT, "handover")
         if answer.code != 0:
             raise PlaceError(f"{machine} could not hand over the lead: {reason(answer)}")
+    if confirming(health):
+        without = partial(missing_confirmation, machine=machine)
+        wait_for(f"the cluster without {machine}", channel, without, CONFIRM_SECONDS)
 
 
 def _mend(machine: str, peers: Sequence[str], running: Iterable[str]) -> str:
@@ -140,6 +150,19 @@ def missing_health(health: Health, machines: Sequence[str]) -> list[str]:
         if not health.get("etcd", {}).get(machine, {}).get("healthy"):
             problems.append(f"etcd on {machine} is not healthy")
     return problems
+
+
+def confirming(health: Health) -> list[str]:
+    """Return the standbys that commits may wait for; none where replication is asynchronous."""
+    rows = health.get("replication", [])
+    return [row["name"] for row in rows if row["sync_state"] in SYNCHRONOUS]
+
+
+def missing_confirmation(health: Health, machine: str) -> list[str]:
+    """Return what is wrong if, but for `machine`, nobody would confirm commits."""
+    if set(confirming(health)) - {machine}:
+        return []
+    return ["no other standby is synchronous yet"]
 
 
 def all_problems(health: Health) -> list[str]:

@@ -159,12 +159,24 @@ class Stage(Cluster):
     # ---- doing
 
     def make_leader(self, machine: str) -> None:
-        """Have `machine` lead, by a planned switchover."""
-        if self.leader == machine:
-            return
+        """Have `machine` lead, by a planned switchover.
+
+        Asked for until it happens: Patroni refuses (and patronictl exits with 0) as long as it has
+        not counted a standby that just came back as synchronous.
+        """
         command = f"switchover wedsync --candidate {machine} --force"
-        self.on(machine, f"runuser -u postgres -- patronictl -c {PATRONI} {command}")
-        wait(lambda: self.leader == machine, 60)
+        said = ""
+
+        def leads() -> bool:
+            nonlocal said
+            if self.leader == machine:
+                return True
+            said = self.on(
+                machine, f"runuser -u postgres -- patronictl -c {PATRONI} {command} 2>&1 || true"
+            )
+            return False
+
+        wait_until(leads, 90, lambda: said, poll_seconds=3)
         self.wait_healthy(WHOLE_SECONDS)
 
     def drop_packets(self, machine: str, *rules: str) -> None:
