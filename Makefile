@@ -53,9 +53,9 @@ chaos: ## Do faults to a cluster of its own under writers (ONLY="kill-leader" so
 		$(if $(FRESH),--fresh) $(if $(LIST),--list)
 
 .PHONY: alerts
-alerts: ## Fire alerts by real causes on a cluster made for it, half an hour: docs/alerts.md
+alerts: ## Fire alerts by real causes on a cluster made for it, an hour (ONLY="PoolWaiting DiskFull" some): docs/alerts.md
 	@$(BOOTSTRAP) venv pulumi weed docker image
-	@$(BIN)/python -m tests.ops.alerts
+	@$(BIN)/python -m tests.ops.alerts $(ONLY)
 
 .PHONY: aws
 aws: ## Live through the stacks on AWS with the real engine on the simulated AWS: docs/guardrails.md

@@ -290,7 +290,7 @@ class Alerts(Section):
     transaction_id_age_critical_million: Above0 = 1500
     pool_wait_warning_seconds: Above0 = 5
     archive_late_critical_minutes: Above0 = 10
-    full_backup_age_critical_hours: Annotated[int, Field(ge=1)] = 26
+    full_backup_age_critical_hours: Above0 = 26
     any_backup_age_warning_hours: Above0 = 6
     certificate_expiry_warning_days: Above0 = 21
     certificate_expiry_critical_days: Above0 = 7

@@ -14,15 +14,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from infra.local.image import ImageProvider, image_tag
-from infra.machine.image import dockerfile, setup_script
+from tests.ops.cluster import clock
 from tests.ops.cluster.harness import CommandFailedError
-from tests.ops.faults.stage import CLOCK_UNIT, PATRONI, SMALL_DISK, Stage, wait
+from tests.ops.faults.stage import PATRONI, SMALL_DISK, Stage, wait
 
 SPARE_MIB = 200
 RESUME_SECONDS = 120
 CLOCK_STEP = 3600
-LIBRARY = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 ARCHIVED = "SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready'"
 
 
@@ -204,19 +202,20 @@ def skew_clock(scene: Scene) -> Iterator[None]:
     """The leader's clock jumps an hour ahead, and back again two hours."""
     stage = scene.stage
     machine = stage.standbys[0]
-    _fake_clock(stage, machine)
+    clock.fake(stage, machine)
+    stage.wait_whole()
     stage.make_leader(machine)
     here = float(stage.superuser(machine, "SELECT extract(epoch FROM clock_timestamp())"))
     scene.notes["offset_before"] = round(here - time.time(), 1)
     yield
     for offset in (CLOCK_STEP, -CLOCK_STEP):
-        stage.on(machine, f"echo '{offset:+d}' > /etc/faketime")
+        clock.turn(stage, machine, offset)
         time.sleep(6)  # one loop of Patroni
         told = float(stage.superuser(machine, "SELECT extract(epoch FROM clock_timestamp())"))
         scene.notes.setdefault("offsets_seen", []).append(round(told - time.time()))
     scene.notes["still_leads"] = stage.leader == machine
     yield
-    stage.give_back_clock(machine)
+    clock.give_back(stage, machine)
 
 
 # ---- the others
@@ -465,38 +464,6 @@ def _segments(first: str, last: str) -> list[str]:
     numbers = (int(name[8:16], 16) * 256 + int(name[16:], 16) for name in (first, last))
     begin, end = numbers
     return [f"{last[:8]}{n // 256:08X}{n % 256:08X}" for n in range(begin, end + 1)]
-
-
-def _fake_clock(stage: Stage, machine: str) -> None:
-    """Have Patroni, PostgreSQL and pgBackRest on a standby read their clock through libfaketime."""
-    files = {"setup.sh": setup_script()}
-    base = image_tag("guestcomms-machine", dockerfile(), files)
-    text = (
-        f"FROM {base}\nRUN apt-get update -qq && apt-get install -y -qq libfaketime"
-        " && rm -rf /var/lib/apt/lists/*\n"
-    )
-    tag = image_tag("guestcomms-faults", text)
-    ImageProvider().create({"tag": tag, "dockerfile": text, "files": {}})
-    donor = stage.docker.containers.create(tag, labels={"guestcomms.stack": stage.stack})
-    try:
-        stream, _ = donor.get_archive(LIBRARY)
-        stage.container(machine).put_archive("/usr/local/lib", b"".join(stream))
-    finally:
-        donor.remove()
-    environment = {
-        "LD_PRELOAD": "/usr/local/lib/libfaketime.so.1",
-        "FAKETIME_TIMESTAMP_FILE": "/etc/faketime",
-        "FAKETIME_CACHE_DURATION": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "DONT_FAKE_MONOTONIC": "1",
-    }
-    lines = "".join(f"Environment={key}={value}\n" for key, value in environment.items())
-    stage.on(
-        machine,
-        f"echo +0 > /etc/faketime\ncat > {CLOCK_UNIT} <<'UNIT'\n[Service]\n{lines}UNIT\n"
-        "systemctl daemon-reload && systemctl restart patroni",
-    )
-    stage.wait_whole()
 
 
 FAULTS = {

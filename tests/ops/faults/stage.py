@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 
+from tests.ops.cluster import clock
 from tests.ops.cluster.harness import Cluster, CommandFailedError
 from tests.waiting import wait_until
 
@@ -16,7 +17,6 @@ RULES = "faults"
 """The nftables table of all network faults."""
 REAL_DISK = "/mnt/real-disk"
 SMALL_DISK = "/var/lib/postgresql"
-CLOCK_UNIT = "/etc/systemd/system/patroni.service.d/90-clock.conf"
 PATRONI = "/etc/patroni/conf.d"
 WHOLE_SECONDS = 300
 
@@ -88,7 +88,7 @@ class Stage(Cluster):
             try:
                 self.heal_network(machine)
                 self.give_back_disk(machine)
-                self.give_back_clock(machine)
+                clock.give_back(self, machine)
                 self.on(machine, "systemctl start --no-block etcd patroni")
             except (CommandFailedError, ValueError):
                 continue
@@ -231,8 +231,3 @@ class Stage(Cluster):
             systemctl start patroni guestcomms-agent""",
         )
         self.container(machine).update(mem_limit=memory << 30, memswap_limit=memory << 30)
-
-    def give_back_clock(self, machine: str) -> None:
-        """Start Patroni and PostgreSQL with the machine's own clock again."""
-        if "yes" in self.on(machine, f"test -e {CLOCK_UNIT} && echo yes || true"):
-            self.on(machine, f"rm {CLOCK_UNIT}; systemctl daemon-reload; systemctl restart patroni")
