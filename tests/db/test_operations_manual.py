@@ -1,4 +1,7 @@
-"""docs/operations-manual.md: every SQL block of it runs, as operations' login, on lived-in data."""
+"""docs/operations-manual.md and the runbooks: every SQL block of them runs, on lived-in data.
+
+As operations' login, which is what the pages tell to use.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,28 @@ from guestcomms import db, paths
 
 from tests.db.server import Database
 
-TEXT = (paths.ROOT / "docs" / "operations-manual.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```sql\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
+DOCS = paths.ROOT / "docs"
+SQL = re.compile(r"^```sql\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
+BLOCKS = SQL.findall((DOCS / "operations-manual.md").read_text(encoding="utf-8"))
+IN_RUNBOOKS = sorted(
+    {
+        block
+        for page in (DOCS / "runbooks").glob("*.md")
+        for block in SQL.findall(page.read_text(encoding="utf-8"))
+    }
+)
 
 
 def test_there_are_blocks() -> None:
     assert len(BLOCKS) > 30
+    assert len(IN_RUNBOOKS) > 15
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=[block.splitlines()[0][:60] for block in BLOCKS])
+@pytest.mark.parametrize(
+    "block",
+    BLOCKS + IN_RUNBOOKS,
+    ids=[block.splitlines()[0][:60] for block in BLOCKS + IN_RUNBOOKS],
+)
 def test_every_block(lived_in: Database, block: str) -> None:
     with (
         lived_in.connect("wedsync_ops") as connection,
