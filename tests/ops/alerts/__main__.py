@@ -38,7 +38,7 @@ SETTINGS: dict[str, Any] = {
     "patience": 0.05, "group_wait_seconds": 1, "group_interval_seconds": 5,
     "oldest_transaction_warning_minutes": 0.2, "pool_wait_warning_seconds": 2,
     "transaction_id_age_warning_million": 0.05, "transaction_id_age_critical_million": 0.12,
-    "replication_lag_warning_mib": 8, "replication_lag_critical_mib": 60, "slot_wal_warning": 25,
+    "replication_lag_warning_mib": 8, "replication_lag_critical_mib": 60, "slot_wal_warning": 12,
     "average_query_time_critical_ms": 200, "archive_late_critical_minutes": 2,
     "full_backup_age_critical_hours": 0.04, "any_backup_age_warning_hours": 0.04,
     "etcd_quota_warning": 1, "queue_oldest_critical_minutes": 0.5, "queue_recipients_warning": 50,
@@ -46,7 +46,7 @@ SETTINGS: dict[str, Any] = {
     "complaint_rate_warning": 20,
 }  # fmt: skip
 """A twentieth of the patience, and thresholds that can be passed within minutes."""
-POSTGRES = {"max_slot_wal_keep_size": "128MiB"}
+POSTGRES = {"max_slot_wal_keep_size": "256MiB"}
 
 
 @dataclass(frozen=True)

@@ -80,8 +80,12 @@ class Record:
 
     def gaps(self, least: float = 0.0) -> list[float]:
         """The times between two acknowledgements of whichever writers, from `least` seconds on."""
+        return [seconds for _, seconds in self.silences(least)]
+
+    def silences(self, least: float) -> list[tuple[float, float]]:
+        """The same with the moment at which each began, in seconds since the epoch."""
         pairs = itertools.pairwise(self.moments)
-        return [later - earlier for earlier, later in pairs if later - earlier >= least]
+        return [(earlier, later - earlier) for earlier, later in pairs if later - earlier >= least]
 
 
 class Journal:

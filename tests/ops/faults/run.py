@@ -112,12 +112,18 @@ def _measure(stage: Stage, fault: Fault, journal: Path, say: Say) -> Evidence:
         "gap": round(record.longest_gap, 2),
         "outage": round(sum(gaps), 2),
         "gaps": [round(gap, 2) for gap in gaps],
+        "gaps_began": [_clock(at) for at, _ in record.silences(OUTAGE_SECONDS)],
         "stale_claims": round(checker.stale_claims(watcher.samples), 1),
         "samples": len(watcher.samples),
         "whole_after_fault": round(whole - injected, 1),
         "whole_after_undo": round(whole - undone, 1),
         "notes": scene.notes,
     }
+
+
+def _clock(moment: float) -> str:
+    """The time of day (UTC) to look for in logs."""
+    return f"{datetime.fromtimestamp(moment, UTC):%H:%M:%S.%f}"[:-4]
 
 
 def _reason(said: str) -> str:

@@ -39,7 +39,7 @@ def standby_takes_no_wal(cluster: Cluster) -> Iterator[None]:
 def standby_was_away_too_long(cluster: Cluster) -> Iterator[None]:
     leader, machine = cluster.leader, standby(cluster)
     with stopped(cluster, "patroni", machine):
-        cluster.on(leader, write_wal(320))
+        cluster.on(leader, write_wal(450))
         superuser(cluster, leader, "CHECKPOINT")
         yield
         slot = machine.replace("-", "_")
@@ -54,6 +54,6 @@ CAUSES = (
           lambda cluster: _replay_is_paused(cluster, 80)),
     Cause(("SlotRetainsWal", "StandbyMissing"), "Patroni is stopped on a standby, 60 MiB written",
           standby_takes_no_wal),
-    Cause(("SlotLost",), "Patroni is stopped on a standby, 320 MiB written, 128 kept",
+    Cause(("SlotLost",), "Patroni is stopped on a standby, 450 MiB written, 256 kept",
           standby_was_away_too_long),
 )  # fmt: skip
