@@ -16,7 +16,9 @@ BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")
 REGION = re.compile(r"[a-z0-9-]{1,40}\Z")
 RECEIVER = re.compile(r"[a-z][a-z0-9-]{0,30}\Z")
 PATH = re.compile(r"(/[A-Za-z0-9][A-Za-z0-9._-]*)+\Z")
-DELIVERED = re.compile(r"/etc/prometheus/console(s|_libraries)/[a-z]+\.(html|lib)\Z")
+DELIVERED = re.compile(
+    r"/etc/prometheus/((prometheus|alertmanager)\.yml|console(s|_libraries)/[a-z]+\.(html|lib))\Z"
+)
 FILE_MODE = re.compile(r"0?[0-7]{3}\Z")
 SECRET = re.compile(
     r"[!-~]{1,512}\Z"

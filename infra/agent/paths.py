@@ -26,6 +26,8 @@ RECEIVERS = CONFIGURATION / "receivers"  # secrets of Alertmanager's receivers, 
 STORE_IDENTITIES = Path("/etc/seaweedfs/s3.json")
 HOSTS = Path("/etc/hosts")
 
+PROMETHEUS = Path("/etc/prometheus/prometheus.yml")
+ALERTMANAGER = Path("/etc/prometheus/alertmanager.yml")
 ALERTS = Path("/var/lib/prometheus/alerts/received.jsonl")  # what Alertmanager said, on the monitor
 
 STATE = Path("/var/lib/guestcomms")

@@ -1,12 +1,13 @@
 """What servers that run already do when `prepare` has changed a file that they read only once.
 
 At boot none of them is active yet, and nothing happens here. Later, those that are active read
-changed certificates, store identities and PgBouncer's list of users anew: patroni (and through it
-PostgreSQL) and pgbouncer on a database machine, prometheus and prometheus-alertmanager on the
-monitor; seaweedfs on the store is restarted. etcd reads its certificates at every connection, but
-the authorities that it trusts only when it starts: then it is restarted, and the gate that machines
-pass waits until it is healthy before the next one changes. The exporters, the repository's keys,
-the logins and the key-encryption key are read when they are used.
+changed certificates, store identities, PgBouncer's list of users and the monitor's configuration
+anew: patroni (and through it PostgreSQL) and pgbouncer on a database machine, prometheus and
+prometheus-alertmanager on the monitor; seaweedfs on the store is restarted. etcd reads its
+certificates at every connection, but the authorities that it trusts only when it starts: then it is
+restarted, and the gate that machines pass waits until it is healthy before the next one changes.
+The exporters, the repository's keys, the logins and the key-encryption key are read when they are
+used.
 
 HAProxy on the proxy takes new certificates through its socket. A reload would leave its old
 process with every open connection and no health checks: a failover would not end those any more.
@@ -30,6 +31,8 @@ READ_ONCE = frozenset(
         paths.CERTIFICATE_AND_KEY,
         paths.STORE_IDENTITIES,
         paths.POOLER_USERS,
+        paths.PROMETHEUS,
+        paths.ALERTMANAGER,
     )
 )
 _RELOAD, _RESTART = "try-reload-or-restart", "try-restart"

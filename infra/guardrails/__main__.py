@@ -14,7 +14,7 @@ from pulumi_policy import (
     StackValidationPolicy,
 )
 
-from infra.guardrails.plan import Plan, Resource
+from infra.guardrails.plan import Plan, Resource, default_tags
 from infra.guardrails.rules import RULES, Rule
 
 
@@ -32,6 +32,7 @@ def _resource(given: PolicyResource) -> Resource:
             name: [each.urn for each in others]
             for name, others in given.property_dependencies.items()
         },
+        default_tags=default_tags(_plain(given.provider.props)) if given.provider else {},
     )
 
 

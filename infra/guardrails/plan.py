@@ -41,6 +41,8 @@ class Resource:
     protected: bool = False
     depends: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
     """Property → URNs of the resources that its value comes from."""
+    default_tags: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What its provider adds to its tags: a preview does not say it of the resource itself."""
 
     @property
     def name(self) -> str:
@@ -135,6 +137,12 @@ def from_preview(preview: Mapping[str, Any]) -> Plan:
 
 def from_state(states: Iterable[Mapping[str, Any]]) -> Plan:
     """The plan of resources in the form of Pulumi's state (`pulumi stack export`)."""
+    states = list(states)
+    providers = {
+        state["urn"]: default_tags(plain(state.get("inputs") or {}))
+        for state in states
+        if state["type"].startswith("pulumi:providers:")
+    }
     return Plan(
         tuple(
             Resource(
@@ -143,11 +151,22 @@ def from_state(states: Iterable[Mapping[str, Any]]) -> Plan:
                 props={**plain(state.get("inputs") or {}), **plain(state.get("outputs") or {})},
                 protected=bool(state.get("protect")),
                 depends=state.get("propertyDependencies") or {},
+                # A provider is named by its URN and its id.
+                default_tags=providers.get(state.get("provider", "").rpartition("::")[0], {}),
             )
             for state in states
             if not state.get("delete")
         )
     )
+
+
+def default_tags(provider: Props) -> Mapping[str, str]:
+    """The tags that a provider gives to everything; a nested setting of it is JSON in a string."""
+    block = provider.get("defaultTags")
+    if isinstance(block, str) and block not in UNKNOWN:
+        block = json.loads(block)
+    tags = block.get("tags") if isinstance(block, Mapping) else None
+    return dict(tags) if isinstance(tags, Mapping) else {}
 
 
 SPECIAL = "4dabf18193072939515e22adb298388d"

@@ -235,7 +235,7 @@ def tagged(plan: Plan) -> Iterator[str]:
     for each in plan.of(INSTANCE, VOLUME, BUCKET, LOAD_BALANCER, INTERFACE, KEY):
         if each.is_unknown("tagsAll"):
             continue
-        tags = each.get("tagsAll") or each.get("tags") or {}
+        tags = {**each.default_tags, **(each.get("tagsAll") or each.get("tags") or {})}
         if missing := [tag for tag in REQUIRED_TAGS if not tags.get(tag)]:
             yield f"{each.label} has no tag {', '.join(missing)}"
 
@@ -244,13 +244,25 @@ def odd_members(plan: Plan) -> Iterator[str]:
     """An odd number of etcd members, at least three, each on a machine of this stack."""
     databases = plan.database_machines()
     for machine, files in databases:
-        text = files.get("/etc/default/etcd", "")
-        found = re.search(r"^ETCD_INITIAL_CLUSTER=\"?([^\"\n]*)", text, re.MULTILINE)
-        members = [entry.partition("=")[0] for entry in found[1].split(",")] if found else []
+        members = _etcd_members(plan, machine, files)
+        if members is None:
+            continue
         if len(members) % 2 == 0 or len(members) < FEWEST_MEMBERS:
             yield f"{machine.label}: {len(members)} etcd members, not an odd number from three on"
         if len(members) != len(databases):
             yield f"{machine.label}: {len(members)} etcd members on {len(databases)} machines"
+
+
+def _etcd_members(plan: Plan, machine: Resource, files: dict[str, str]) -> list[str] | None:
+    """The etcd members of a machine: in its user-data, or in its place file; None if unknown."""
+    text = files.get("/etc/default/etcd", "")
+    if found := re.search(r"^ETCD_INITIAL_CLUSTER=\"?([^\"\n]*)", text, re.MULTILINE):
+        return [entry.partition("=")[0] for entry in found[1].split(",")]
+    own = [each for each in _holders(plan) if each.name in {machine.name, f"{machine.name}-place"}]
+    if any(each.is_unknown("content") or each.is_unknown("place") for each in own):
+        return None
+    told = [name for _, place in _place_files(own) for name in place.get("machines") or ()]
+    return [str(name) for name in told if str(name).startswith("pg-")]
 
 
 def zones_spread(plan: Plan) -> Iterator[str]:
@@ -282,7 +294,7 @@ def retention_long(plan: Plan) -> Iterator[str]:
 def archive_prompt(plan: Plan) -> Iterator[str]:
     """At most a minute of changes can be lost with the whole cluster."""
     found_any = False
-    for each, place in _place_files(plan):
+    for each, place in _place_files(_holders(plan)):
         settings = place.get("settings") or {}
         if not settings:
             continue
@@ -301,9 +313,9 @@ def _holders(plan: Plan) -> list[Resource]:
     return plan.of("pulumi-python:dynamic/local:Machine", "aws:s3/bucketObjectv2:BucketObjectv2")
 
 
-def _place_files(plan: Plan) -> Iterator[tuple[Resource, dict[str, Any]]]:
+def _place_files(holders: list[Resource]) -> Iterator[tuple[Resource, dict[str, Any]]]:
     """Every machine's place file: a property here, an object in a bucket there."""
-    for each in _holders(plan):
+    for each in holders:
         text = each.get("place", each.get("content"))
         if isinstance(text, str) and text.startswith("{"):
             yield each, json.loads(text)

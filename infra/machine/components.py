@@ -232,14 +232,8 @@ def monitor(spec: ClusterSpec) -> Component:
     units = ("prometheus.service", "prometheus-alertmanager.service", record)
     return Component(
         files=(
-            file(
-                "monitor",
-                "/etc/prometheus/prometheus.yml",
-                {"tls": TLS, "jobs": _scrape_jobs(spec)},
-            ),
             *alerts.rule_files(spec),
             file("monitor", "/etc/prometheus/web.yml", {"tls": TLS}),
-            alerts.alertmanager(spec),
             file(
                 "monitor",
                 "/etc/default/prometheus",
@@ -249,7 +243,16 @@ def monitor(spec: ClusterSpec) -> Component:
             file("monitor", f"/etc/systemd/system/{record}", {"port": alerts.RECORD_PORT}),
             *_after_prepare(*units),
         ),
-        delivered=consoles.files(spec),
+        # Who is watched and who is told differs between places, and is no reason for a new machine.
+        delivered=(
+            file(
+                "monitor",
+                "/etc/prometheus/prometheus.yml",
+                {"tls": TLS, "jobs": _scrape_jobs(spec)},
+            ),
+            alerts.alertmanager(spec),
+            *consoles.files(spec),
+        ),
         units=units,
         directories=(
             Directory(consoles.TEMPLATES, "root", "root"),

@@ -7,6 +7,7 @@ know is left out.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -58,7 +59,8 @@ def table(stack: str, plan: Plan) -> str:
         parts += ["", f"## {_short(kind)}", "", "| name | properties |", "|---|---|"]
         for each in sorted(by_type[kind], key=lambda item: item.name):
             protected = "**protected** " if each.protected else ""
-            parts.append(f"| `{each.name}` | {protected}{_properties(each.props)} |")
+            shown = _properties(each.name, each.props)
+            parts.append(f"| `{each.name}` | {protected}{shown} |")
     return "\n".join(parts) + "\n"
 
 
@@ -72,8 +74,10 @@ def _anchor(kind: str) -> str:
     return _short(kind).lower().replace(" ", "-")
 
 
-def _properties(props: Mapping[str, Any]) -> str:
-    shown = sorted(f"{key}={value}" for key, value in _flat("", props))
+def _properties(name: str, props: Mapping[str, Any]) -> str:
+    # A name that the provider makes up ends in digits of its own in every run.
+    made_up = re.compile(re.escape(name) + r"-[0-9a-f]{7}$")
+    shown = sorted(f"{key}={made_up.sub(f'{name}-…', value)}" for key, value in _flat("", props))
     return " ".join(f"`{each}`" for each in shown).replace("|", "\\|")
 
 

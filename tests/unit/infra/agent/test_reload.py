@@ -19,6 +19,8 @@ def due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (paths.CERTIFICATE_AND_KEY, True),
         (paths.STORE_IDENTITIES, True),
         (paths.POOLER_USERS, True),
+        (paths.PROMETHEUS, True),
+        (paths.ALERTMANAGER, True),
         (paths.HOSTS, False),
         (paths.REPOSITORY_CONFIGURATION, False),
         (paths.LOGINS, False),

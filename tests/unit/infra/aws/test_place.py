@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from infra.agent.paths import ALERTMANAGER, PROMETHEUS
 from infra.aws.layout import site, subnets
 from infra.aws.machine import packed
+from infra.aws.watch import told_by_the_monitor
 from infra.machine import machines
 from infra.machine.model import Role
 from infra.spec import ClusterSpec, LocalPlace, SpecError
@@ -22,21 +24,23 @@ AGENT = "0" * 64
 @pytest.mark.parametrize("stack", STACKS)
 def test_user_data_of_every_machine_is_the_local_one_byte_for_byte(stack: str) -> None:
     spec = spec_of(stack)
-    # Only the monitor knows who else there is, so both places have to have the same machines.
-    one_proxy = spec.machines.model_copy(update={"proxies": 1})
-    aws = spec.model_copy(update={"machines": one_proxy})
-    local = aws.model_copy(update={"place": LocalPlace()})
-    here = {item.name: item.user_data for item in machines(aws, AGENT)}
-    there = {item.name: item.user_data for item in machines(local, AGENT)}
+    aws = told_by_the_monitor(spec, "123456789012", "eu-central-1")
+    local = spec.model_copy(update={"place": LocalPlace()})
+    here = {item.name: item for item in machines(aws, AGENT)}
+    there = {item.name: item for item in machines(local, AGENT)}
     assert set(there) - set(here) == {"store-1"}
-    for name in set(here) - {"monitor-1"}:
-        assert here[name] == there[name], name
-    assert here["monitor-1"] == _without_store(there["monitor-1"])
-    assert AGENT in here["pg-1"]
-
-
-def _without_store(user_data: str) -> str:
-    return user_data.replace("store-1:9100, ", "")
+    for name, item in here.items():
+        assert item.user_data == there[name].user_data, name
+    assert AGENT in here["pg-1"].user_data
+    # Whom the monitor watches and tells does differ: it comes with the place file.
+    differing = {
+        (name, path)
+        for name, item in here.items()
+        for path, content in item.files.items()
+        if content != there[name].files[path]
+    }
+    assert differing == {("monitor-1", str(PROMETHEUS)), ("monitor-1", str(ALERTMANAGER))}
+    assert "aws-heartbeat" in here["monitor-1"].files[str(ALERTMANAGER)]
 
 
 @pytest.mark.parametrize("stack", STACKS)

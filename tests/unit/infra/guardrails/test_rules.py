@@ -291,6 +291,39 @@ BROKEN: list[tuple[str, str, Break]] = [
 ]
 
 
+def told_by_the_place(states: dict[str, State], members: list[str]) -> None:
+    """The members stand in the place files instead of user-data."""
+    replaced("ETCD_INITIAL_CLUSTER=", "# ")(states)
+    told = json.dumps({**json.loads(PLACE), "machines": dict.fromkeys([*members, "proxy-1"], "")})
+    for name in ("pg-1", "pg-2", "pg-3"):
+        put(f"BucketObjectv2 {name}-place", content=told)(states)
+
+
+@pytest.mark.parametrize(("members", "kept"), [(3, True), (2, False), (5, False)])
+def test_members_may_come_with_the_place(members: int, *, kept: bool) -> None:
+    states = sound()
+    told_by_the_place(states, [f"pg-{number}" for number in range(1, members + 1)])
+    found = {sentence.partition(":")[0] for sentence in violations(plan(states))}
+    assert found == (set() if kept else {"odd-members"})
+
+
+@pytest.mark.parametrize(("tags", "kept"), [(TAGS, True), ({"owner": "o"}, False)])
+def test_a_provider_gives_tags_that_a_preview_does_not_show(
+    tags: dict[str, str], *, kept: bool
+) -> None:
+    states = sound()
+    provider = "urn:pulumi:test::guestcomms::pulumi:providers:aws::aws"
+    states["provider"] = {
+        "urn": provider,
+        "type": "pulumi:providers:aws",
+        "inputs": {"defaultTags": json.dumps({"tags": tags})},
+    }
+    states["Key backups"]["provider"] = f"{provider}::04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+    states["Key backups"]["inputs"]["tags"] = {"Name": "backups"}
+    found = {sentence.partition(":")[0] for sentence in violations(plan(states))}
+    assert found == (set() if kept else {"tagged"})
+
+
 def test_a_sound_plan_keeps_every_rule() -> None:
     assert violations(plan(sound())) == []
 
