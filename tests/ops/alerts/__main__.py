@@ -11,8 +11,8 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -61,15 +61,25 @@ class Outcome:
 
 def received(cluster: Cluster, alert: str, status: str, since: datetime) -> datetime | None:
     """When a person would have got the first such message after `since`."""
-    # Few lines: the SDK leaves the heads of Docker's frames in what is longer than one.
     look = f"""grep -sh '"alertname": "{alert}"' {RECORD}.1 {RECORD} | tail -n 40 || true"""
-    for line in map(json.loads, cluster.on("monitor-1", look).splitlines()):
+    for line in _read(cluster.on("monitor-1", look)):
         at = datetime.fromisoformat(line["received_at"])
         began = datetime.fromisoformat(line["starts_at"])
         fresh = began > since if status == "firing" else at > since
         if (line["labels"]["alertname"], line["status"]) == (alert, status) and fresh:
             return at
     return None
+
+
+def _read(text: str) -> Iterator[dict[str, Any]]:
+    """The messages in what a machine answered.
+
+    Docker's SDK now and then loses the beginning of an answer that comes in several frames: such a
+    line is left out, the next look finds it.
+    """
+    for line in text.splitlines():
+        with suppress(json.JSONDecodeError):
+            yield json.loads(line)
 
 
 def wait(
