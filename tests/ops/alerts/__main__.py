@@ -11,9 +11,9 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ import yaml
 
 from infra.machine.alerts import rule_files
 from infra.spec import ClusterSpec
+from tests.ops.alerts import record
 from tests.ops.alerts.causes import CAUSES, Cause
 from tests.ops.alerts.causes.common import stopped
 from tests.ops.cluster.harness import ROOT, Cluster
@@ -31,9 +32,13 @@ from tests.waiting import wait_until
 
 PAGE = ROOT / "docs" / "alerts.md"
 BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
-RECORD = "/var/lib/prometheus/alerts/received.jsonl"
 KEPT = ROOT / ".state" / "alerts.json"
 LONGEST = 300
+"""Seconds to wait for a message that something is wrong,"""
+MOMENT = 30
+"""for the one that it is over before the next cause comes,"""
+SLOWEST = 900
+"""and in the end: an alert may look at the last ten minutes."""
 SETTINGS: dict[str, Any] = {
     "patience": 0.05, "group_wait_seconds": 1, "group_interval_seconds": 5,
     "oldest_transaction_warning_minutes": 0.2, "pool_wait_warning_seconds": 2,
@@ -57,53 +62,41 @@ class Outcome:
     words: str
     received: float | None
     cleared: float | None
-
-
-def received(cluster: Cluster, alert: str, status: str, since: datetime) -> datetime | None:
-    """When a person would have got the first such message after `since`."""
-    look = f"""grep -sh '"alertname": "{alert}"' {RECORD}.1 {RECORD} | tail -n 40 || true"""
-    for line in _read(cluster.on("monitor-1", look)):
-        at = datetime.fromisoformat(line["received_at"])
-        began = datetime.fromisoformat(line["starts_at"])
-        fresh = began > since if status == "firing" else at > since
-        if (line["labels"]["alertname"], line["status"]) == (alert, status) and fresh:
-            return at
-    return None
-
-
-def _read(text: str) -> Iterator[dict[str, Any]]:
-    """The messages in what a machine answered.
-
-    Docker's SDK now and then loses the beginning of an answer that comes in several frames: such a
-    line is left out, the next look finds it.
-    """
-    for line in text.splitlines():
-        with suppress(json.JSONDecodeError):
-            yield json.loads(line)
-
-
-def wait(
-    cluster: Cluster, alerts: tuple[str, ...], status: str, since: datetime
-) -> dict[str, float]:
-    """Seconds from `since` to each alert's message; one that does not come is left out."""
-    found: dict[str, float] = {}
-    deadline = time.monotonic() + LONGEST
-    while len(found) < len(alerts) and time.monotonic() < deadline:
-        for alert in alerts:
-            if alert not in found and (at := received(cluster, alert, status, since)):
-                found[alert] = (at - since).total_seconds()
-        time.sleep(1)
-    return found
+    undone: str | None = None
 
 
 def fire(cluster: Cluster, cause: Cause) -> list[Outcome]:
-    """Let it happen, wait for the messages, undo it, wait for the messages that it is over."""
+    """Let it happen, wait for the messages, undo it, wait a little for the message that it is over.
+
+    Rates over five or ten minutes stay above their threshold for so long: `settle` waits for them.
+    """
     began = datetime.now(UTC) - timedelta(seconds=0.5)
     with cause.happens(cluster):
-        came = wait(cluster, cause.alerts, "firing", began)
+        came = record.seconds_until(cluster, cause.alerts, "firing", began, LONGEST)
     undone = datetime.now(UTC)
-    over = wait(cluster, tuple(came), "resolved", undone)
-    return [Outcome(name, cause.words, came.get(name), over.get(name)) for name in cause.alerts]
+    over = record.seconds_until(cluster, tuple(came), "resolved", undone, MOMENT)
+    return [
+        Outcome(name, cause.words, came.get(name), over.get(name), undone.isoformat())
+        for name in cause.alerts
+    ]
+
+
+def settle(cluster: Cluster, outcomes: list[Outcome]) -> list[Outcome]:
+    """Wait for the messages that alerts are over, of those that were received."""
+    return [
+        _settle(cluster, each, datetime.fromisoformat(each.undone))
+        if each.received is not None and each.cleared is None and each.undone is not None
+        else each
+        for each in outcomes
+    ]
+
+
+def _settle(cluster: Cluster, outcome: Outcome, undone: datetime) -> Outcome:
+    patience = SLOWEST - (datetime.now(UTC) - undone).total_seconds()
+    over = record.seconds_until(cluster, (outcome.alert,), "resolved", undone, patience)
+    settled = replace(outcome, cleared=over.get(outcome.alert))
+    print(table([settled]).splitlines()[-1], flush=True)
+    return settled
 
 
 def table(outcomes: list[Outcome]) -> str:
@@ -197,6 +190,7 @@ def main() -> int:
         outcomes = run(cluster, causes)
         if not only or "Watchdog" in only:
             outcomes.append(watchdog(cluster))
+        outcomes = settle(cluster, outcomes)
     known = keep(outcomes)
     write(known)
     missing = set() if only else rules() - {each.alert for each in known}

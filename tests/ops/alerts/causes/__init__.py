@@ -19,11 +19,11 @@ from tests.ops.alerts.causes.common import Cause
 __all__ = ["CAUSES", "Cause"]
 
 CAUSES: tuple[Cause, ...] = (
+    *availability.CAUSES,
     *monitoring.CAUSES,
     *traffic.CAUSES,
     *messaging.CAUSES,
     *replication.CAUSES,
     *storage.CAUSES,
     *backups.CAUSES,
-    *availability.CAUSES,
 )

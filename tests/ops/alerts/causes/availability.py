@@ -153,6 +153,8 @@ def setting_waits_for_a_restart(cluster: Cluster) -> Iterator[None]:
 
 
 CAUSES = (
+    # First: it looks at ten minutes, and others below change the leader.
+    Cause(("LeaderChanged",), "the leader hands over", leader_hands_over),
     Cause(("MachineDown", "StandbyMissing", "EtcdMemberMissing"), "a standby's machine is killed",
           standby_dies),
     Cause(("NoSynchronousStandby", "ReadOnlyDoorClosed"), "Patroni is stopped on both standbys",
@@ -163,7 +165,6 @@ CAUSES = (
     Cause(("EtcdQuota",), f"{ETCD_MIB} MB are written into etcd", etcd_is_filled),
     Cause(("NoPrimary",), "Patroni is stopped everywhere", every_patroni_stops),
     Cause(("FrontDoorClosed",), "the proxy is cut off from Patroni", proxy_sees_nobody),
-    Cause(("LeaderChanged",), "the leader hands over", leader_hands_over),
     Cause(("RestartPending",), "max_connections is changed behind the stack's back",
           setting_waits_for_a_restart),
     Cause(("TwoPrimaries",), "a standby is promoted behind Patroni's back", second_primary),
