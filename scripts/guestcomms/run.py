@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
@@ -129,20 +129,38 @@ def stream(
             raise _failed(command, Result("", "", error.exit_code), todo) from None
 
 
-def start(command: Sequence[str], *, env: Mapping[str, str], install: str = "install it") -> Child:
-    """Start a program that runs beside us; its output goes where ours goes.
+def start(
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    install: str = "install it",
+    output: Path | None = None,
+) -> Child:
+    """Start a program that runs beside us; its output goes where ours goes, or to a file.
 
     It has a session of its own: Ctrl-C reaches us, and we tell it.
     Raises `RefusedError` when it is not installed.
     """
     program = _program(command, env, install)
-    logger.debug("+ %s &", shlex.join(command))
-    return subprocess.Popen(
-        [program, *command[1:]],
-        env=_environment(env),
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    logger.debug("+ %s &", _short(command))
+    with output.open("wb") if output else nullcontext() as file:
+        return subprocess.Popen(
+            [program, *command[1:]],
+            env=_environment(env),
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file and subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def end(child: Child, patience_seconds: float) -> None:
+    """Wait for a program that is about to end, and kill it if it does not."""
+    try:
+        child.wait(patience_seconds)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
 
 
 def replace(

@@ -15,6 +15,7 @@ from guestcomms.cli import (
     demo,
     down,
     integrity,
+    load,
     machine,
     migrate,
     pulumi,
@@ -45,6 +46,7 @@ app.command(rich_help_panel=CLUSTER)(alerts.alerts)
 app.command(rich_help_panel=CLUSTER)(checks.readiness)
 app.command(rich_help_panel=CLUSTER)(checks.health)
 app.add_typer(backup.app, name="backup", rich_help_panel=CLUSTER)
+app.add_typer(load.app, name="load", rich_help_panel=CLUSTER)
 app.add_typer(rotate.app, name="rotate", rich_help_panel=CLUSTER)
 app.add_typer(secrets.app, name="secrets", rich_help_panel=CLUSTER)
 app.command(rich_help_panel=DATABASE)(connect.dsn)

@@ -1,0 +1,209 @@
+// The operations of the load targets through the front door, every answer checked.
+//
+// `guestcomms load run` writes a plan (k6's options, what to call with) and starts this with
+// PLAN, APP_DSN and WORKER_DSN. Each virtual user holds one connection. What is right or wrong is
+// said by metrics: a thrown exception alone fails no run of k6.
+import sql from "k6/x/sql";
+import driver from "k6/x/sql/driver/pgx";
+import exec from "k6/execution";
+import { sleep } from "k6";
+import { SharedArray } from "k6/data";
+import { Counter, Trend } from "k6/metrics";
+
+// Every client has its own copy of the plan, which is small. A shared array is parsed element by
+// element at each access: elements are small, too.
+const plan = JSON.parse(open(__ENV.PLAN));
+const shared = (name) => new SharedArray(name, () => JSON.parse(open(`${__ENV.DATA}/${name}.json`)));
+const blocks = shared("blocks"); // a hundred guests of a tenant
+const slices = shared("slices"); // a block and a communication that nobody has got yet
+const pages = shared("pages"); // a large tenant and a guest to go on from
+const reported = shared("reported"); // twenty recipients of what a tenant has sent
+const tenants = plan.tenants;
+const operations = { bulk_send, template_render, recipient_query, status_update, send };
+
+export const options = plan.options;
+
+const latency = new Trend("latency", true); // of answered calls
+const answered = new Counter("answered"); // right answers
+const failed = new Counter("failed"); // no answer
+const wrong = new Counter("wrong"); // another's answer, or not what was asked for
+const messages = new Counter("messages"); // recipients, events, pages' rows, sent messages
+const lag = new Trend("generator_lag", true);
+
+function connect(dsn) {
+  // One round trip a statement (cache_describe), as transaction pooling needs it.
+  const mode = `default_query_exec_mode=${plan.exec_mode}`;
+  return sql.open(driver, `${dsn}${dsn.includes("?") ? "&" : "?"}${mode}`, {
+    max_open_conns: 1,
+    max_idle_conns: 1,
+  });
+}
+
+const app = connect(__ENV.APP_DSN);
+const worker = connect(__ENV.WORKER_DSN);
+
+class Wrong extends Error {}
+
+function expect(condition, what) {
+  if (!condition) throw new Wrong(what);
+}
+
+// The answer to a request: one row that carries the request's own id and operation.
+function ask(db, operation, request, query, ...values) {
+  const rows = db.query(`SELECT '${operation}' AS operation, $1::text AS request, ${query}`, request, ...values);
+  // An error after the first row is silent in this driver: count the rows.
+  expect(rows.length > 0, "no row");
+  for (const row of rows) {
+    expect(row.request === request && row.operation === operation, `answer to ${row.operation} ${row.request}`);
+  }
+  return rows;
+}
+
+const draw = (below) => Math.floor(Math.random() * below);
+const now = () => exec.instance.currentTestRunDuration; // Date.now() has whole milliseconds
+
+function bulk_send(request, number) {
+  // The number of the call names a hundred guests whom nobody has named before.
+  const slice = slices[number % slices.length];
+  const { tenant, guests } = blocks[slice.block];
+  const [row] = ask(
+    app, "bulk_send", request,
+    "sent.accepted, sent.duplicates FROM public.bulk_send($2::uuid, $3::uuid," +
+      " p_guest_ids => $4::text::uuid[], p_idempotency_key => $1::text) AS sent",
+    tenants[tenant].organization, slice.communication, `{${guests.join(",")}}`,
+  );
+  const again = number >= slices.length;
+  expect(row.accepted + row.duplicates === guests.length, `${row.accepted} accepted`);
+  expect(again || row.duplicates === 0, `${row.duplicates} duplicates`);
+  return guests.length;
+}
+
+function template_render(request) {
+  // Whose guests these are: larger tenants are called more often.
+  const tenant = tenants[reported[draw(reported.length)].tenant];
+  const values = { ...plan.variables, guest_name: `Guest ${request}`, organization_name: tenant.name };
+  const [row] = ask(
+    app, "template_render", request,
+    "made.subject, made.body FROM public.render_template($2::uuid, $3::uuid, $4::text::jsonb) AS made",
+    tenant.organization, tenant.template, JSON.stringify(values),
+  );
+  expect(row.subject === `For Guest ${request}`, `subject ${row.subject}`);
+  expect(row.body.includes(`Guest ${request},`) && row.body.includes(tenant.name), "another's body");
+  expect(row.body.length >= 2000, `a body of ${row.body.length} characters`);
+  return 1;
+}
+
+function recipient_query(request) {
+  const page = pages[draw(pages.length)];
+  const tenant = tenants[page.tenant];
+  const rows = ask(
+    app, "recipient_query", request,
+    "page.recipient_key::text AS key, page.id::text AS id, page.recipient_name AS name, page.status" +
+      " FROM public.list_recipients($2::uuid, $3::uuid, 'sent', $4::uuid, $5::integer) AS page",
+    tenant.organization, tenant.queried, page.after, plan.sizes.recipient_query,
+  );
+  expect(rows.length === plan.sizes.recipient_query, `${rows.length} rows`);
+  for (const row of rows) {
+    expect(row.name.startsWith(tenant.prefix) && row.status === "sent" && row.key > page.after, `row ${row.name}`);
+  }
+  return rows.length;
+}
+
+let before = {};
+function status_update(request) {
+  const { tenant, recipients } = reported[draw(reported.length)];
+  const events = recipients.map((recipient, place) => ({
+    provider: "load",
+    provider_event_id: `${request}-${place}`,
+    recipient_id: recipient,
+    status: place === 0 ? "deferred" : ["delivered", "opened", "clicked"][draw(3)],
+    occurred_at: new Date(Date.now() - (place === 0 ? 3600000 : draw(5000))).toISOString(), // the first is late
+  }));
+  // Two that this client reported before, if it was to the same tenant; else two of this call again.
+  const again = before.tenant === tenant ? before.events : events.slice(1, 3);
+  events.splice(events.length - 2, 2, ...again);
+  const [row] = ask(
+    app, "status_update", request,
+    "told.accepted, told.duplicates, told.unmatched FROM public.record_delivery_events($2::uuid, $3::text::jsonb)" +
+      " AS told",
+    tenants[tenant].organization, JSON.stringify(events),
+  );
+  before = { tenant, events: events.slice(3, 5) };
+  const repeated = again.length;
+  expect(row.unmatched === 0, `${row.unmatched} events of nobody's`);
+  expect(
+    row.accepted === events.length - repeated && row.duplicates === repeated,
+    `${row.accepted} accepted, ${row.duplicates} known`,
+  );
+  return events.length;
+}
+
+function send(request) {
+  const [claim] = ask(
+    worker, "send", request,
+    "(SELECT to_json(lease)::text FROM public.claim_batches('load ' || $1::text, 1, '60 seconds', $2::integer)" +
+      " AS lease) AS lease",
+    plan.sizes.send,
+  );
+  expect(claim.lease, "the queue is empty");
+  const lease = JSON.parse(claim.lease);
+  // Messages of others are handed back untouched.
+  const ours = tenants.some((one) => one.organization === lease.organization_id);
+  const results = lease.recipient_ids.map((id) =>
+    ours
+      ? { recipient_id: id, outcome: "sent", provider: "load", provider_message_id: `${request}-${id}` }
+      : { recipient_id: id, outcome: "not_attempted" },
+  );
+  const [row] = ask(
+    worker, "send", request,
+    "public.complete_batch($2::uuid, $3::text, $4::uuid, $5::text::jsonb) AS became",
+    lease.organization_id, lease.batch_id, lease.lease_token, JSON.stringify(results),
+  );
+  expect(ours, `a lease of ${lease.organization_id}`);
+  expect(["ready", "scheduled", "deleted"].includes(row.became), `became ${row.became}`);
+  return results.length;
+}
+
+// Without ids and numbers: k6 keeps a series for each text.
+function reason(error) {
+  return `${error.message || error}`.replace(/[0-9a-f]{8}-[0-9a-f-]{27}|\d+/g, "#").slice(0, 120);
+}
+
+function call(operation, number) {
+  const tags = { op: operation };
+  const request = `${plan.run}-${exec.scenario.name}-${number}`;
+  const start = now();
+  try {
+    const done = operations[operation](request, number);
+    latency.add(now() - start, tags);
+    answered.add(1, tags);
+    messages.add(done, tags);
+  } catch (error) {
+    (error instanceof Wrong ? wrong : failed).add(1, { ...tags, why: reason(error) });
+    // A client that is refused does not hammer: it would measure nothing but refusals.
+    if (!(error instanceof Wrong)) sleep(0.1 + Math.random() * 0.4);
+  }
+}
+
+// Closed: the operation follows from the number of the iteration, so weights are exact.
+export function mix() {
+  const iteration = exec.scenario.iterationInTest;
+  const [operation, place] = plan.mix[iteration % plan.mix.length];
+  call(operation, Math.floor(iteration / plan.mix.length) * plan.per_mix[operation] + place);
+}
+
+// Open: a scenario an operation, named like it.
+export function one() {
+  call(exec.scenario.name, exec.scenario.iterationInTest);
+}
+
+// A generator that gets no CPU wakes up late: what it measures then is itself.
+export function heartbeat() {
+  const start = now();
+  sleep(0.05);
+  lag.add(now() - start - 50);
+}
+
+export function handleSummary(data) {
+  return { [__ENV.SUMMARY]: JSON.stringify(data) };
+}

@@ -1,0 +1,163 @@
+"""What the machine gives at most: the same mix and `pgbench -N`, both by pgbench, in turns.
+
+Both use prepared statements, the same number of clients and the same way in, so the ratio says
+what our functions cost beyond the simplest transaction, whatever the machine is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from guestcomms import db, run
+from guestcomms.errors import GuestcommsError
+from guestcomms.load.data import Data
+from guestcomms.load.plan import FOLDER, Catalogue
+from guestcomms.load.result import Reference
+from guestcomms.load.target import Target
+
+INSTALL = "install it (on Debian: apt-get install postgresql-contrib)"
+SCALE = 50
+"""pgbench's: 100,000 accounts each. One of its branches would be a row that all wait for; -N
+leaves branches alone, so this only sets how large the table is."""
+TABLES = (
+    "public.load_calls, public.load_pages, public.load_reports, public.load_accounts,"
+    " public.load_history"
+)
+TABLE_NAMES = TABLES.replace("public.", "")
+
+_CREATE = f"""
+SET ROLE comms_owner;
+DROP TABLE IF EXISTS {TABLES};
+DROP SEQUENCE IF EXISTS public.load_number;
+CREATE SEQUENCE public.load_number CACHE 1;
+CREATE TABLE public.load_calls (
+    number bigint PRIMARY KEY, organization uuid, communication uuid, guests uuid[]
+);
+CREATE TABLE public.load_pages (
+    number bigint PRIMARY KEY, organization uuid, communication uuid, after uuid
+);
+CREATE TABLE public.load_reports (
+    number bigint PRIMARY KEY, organization uuid, name text, template uuid, recipients uuid[]
+);
+CREATE TABLE public.load_accounts (aid int, bid int, abalance int, filler character(84))
+WITH (fillfactor = 100);
+INSERT INTO public.load_accounts
+SELECT aid, (aid - 1) / 100000 + 1, 0, '' FROM generate_series(1, 100000 * {SCALE}) AS aid;
+ALTER TABLE public.load_accounts ADD PRIMARY KEY (aid);
+CREATE TABLE public.load_history (
+    tid int, bid int, aid int, delta int, mtime timestamp, filler character(22)
+);
+GRANT SELECT, INSERT, UPDATE ON {TABLES} TO comms_app;
+GRANT USAGE ON SEQUENCE public.load_number TO comms_app;
+"""  # noqa: S608 - constants
+_DROP = f"""
+SET ROLE comms_owner;
+DROP TABLE IF EXISTS {TABLES};
+DROP SEQUENCE IF EXISTS public.load_number;
+"""
+
+Say = Callable[[str], None]
+
+
+def measure(
+    target: Target,
+    found: Catalogue,
+    made: Data,
+    folder: Path,
+    *,
+    clients: int,
+    seconds: float,
+    rounds: int,
+    say: Say,
+) -> Reference:
+    """Run both in turns, after one round unmeasured.
+
+    Parameters: `made` has slices for bulk_send; `seconds` of each turn, connecting excluded.
+    Raises `GuestcommsError` if a call fails: pgbench goes on without a client that failed, so the
+    figure would be of another number of clients.
+    """
+    result = Reference(clients=clients, seconds=seconds, mix=[], plain=[])
+    with _tables(target, made, say):
+        scripts = {
+            "mix": [
+                f"--file={_script(folder, name, made)}@{weight}"
+                for name, weight in found.weights.items()
+            ],
+            "plain": [f"--file={_script(folder, 'plain', made)}"],
+        }
+        for number in range(rounds + 1):
+            for name in ("mix", "plain") if number % 2 else ("plain", "mix"):
+                say(f"pgbench, round {number} of {rounds}: {name} …")
+                each = _pgbench(target, scripts[name], clients, seconds)
+                if number:
+                    getattr(result, name).append(each)
+    return result
+
+
+def _pgbench(target: Target, scripts: list[str], clients: int, seconds: float) -> float:
+    # A thread for each client: pgbench prepares with calls that block their thread, and one that
+    # waits for a connection of the pool must not keep those from going on that hold them all.
+    command = [
+        "pgbench", "--no-vacuum", "--protocol=prepared", f"--client={clients}", f"--jobs={clients}",
+        f"--time={seconds:.0f}", *scripts,
+    ]  # fmt: skip
+    done = run.capture(
+        command, todo="look at the front door", install=INSTALL, env=db.environment(target.app),
+        timeout_seconds=seconds + 300,
+    )  # fmt: skip
+    failed = re.search(r"aborted|error:", done.stderr)
+    rate = re.search(
+        r"^tps = ([0-9.]+) \(without initial connection time\)", done.stdout, re.MULTILINE
+    )
+    if failed or rate is None:
+        said = " | ".join(done.stderr.strip().splitlines()[-3:])
+        raise GuestcommsError(f"pgbench lost clients: {said[:500]}; look at the front door.")
+    return float(rate[1])
+
+
+def _script(folder: Path, name: str, made: Data) -> Path:
+    """One of loadtest/scenarios/*.pgbench with what is known only now."""
+    text = (FOLDER / f"{name}.pgbench").read_text("utf-8")
+    counts: Mapping[str, object] = {
+        "@slices@": len(made.slices), "@accounts@": 100_000 * SCALE, "@scale@": SCALE,
+        "@pages@": len(made.page_rows()), "@reports@": len(made.report_rows()),
+    }  # fmt: skip
+    for mark, value in counts.items():
+        text = text.replace(mark, str(value))
+    path = folder / f"{name}.pgbench"
+    path.write_text(text, "utf-8")
+    return path
+
+
+@contextmanager
+def _tables(target: Target, made: Data, say: Say) -> Iterator[None]:
+    """Tables that only this needs, in the schema of the functions; gone afterwards."""
+    say("Tables for pgbench …")
+    with target.connect("owner") as owner:
+        try:
+            owner.execute(_CREATE.encode())
+            _fill(owner, made)
+            owner.execute(f"VACUUM ANALYZE {TABLES}".encode())
+            yield
+        finally:
+            owner.execute(_DROP.encode())
+
+
+def _fill(owner: db.Connection, made: Data) -> None:
+    owner.execute("SET ROLE comms_owner")
+    rows = {
+        "load_calls": made.call_rows(),
+        "load_pages": made.page_rows(),
+        "load_reports": made.report_rows(),
+    }
+    for table, values in rows.items():
+        for first in range(0, len(values), 2000):
+            owner.execute(
+                f"INSERT INTO public.{table} SELECT given.* FROM"  # noqa: S608 - a name from above
+                f" json_populate_recordset(NULL::public.{table}, %s::json) AS given".encode(),
+                (json.dumps(values[first : first + 2000]),),
+            )

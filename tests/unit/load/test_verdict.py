@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from guestcomms.cli.load import is_production
+from guestcomms.load import verdict
+from guestcomms.load.result import Result
+
+from tests.unit.load import runs
+
+
+def judged(result: Result) -> Result:
+    result.verdict = verdict.judge(result)
+    result.causes = verdict.causes(result)
+    return result
+
+
+@pytest.mark.parametrize("name", ["sustained-clients", "sustained-rates", "spike-rates"])
+def test_a_good_run_meets_its_demands(name: str) -> None:
+    found = judged(runs.run(name))
+    assert found.met, found.verdict
+    assert found.causes == []
+
+
+def test_a_run_without_answers_meets_nothing() -> None:
+    found = runs.run()
+    for one in found.steps[0].operations.values():
+        one.answered, one.per_second, one.p99_ms = 0, 0, None
+    missed = {one.what for one in judged(found).verdict if not one.met}
+    assert {"right answers", "success", "bulk_send, P99 ms"} <= missed
+
+
+def test_what_nobody_measured_is_not_met() -> None:
+    found = runs.run()
+    found.server = {}
+    assert "clients that PgBouncer shows throughout" in {
+        one.what for one in judged(found).verdict if not one.met
+    }
+
+
+def test_one_wrong_answer_fails_the_run() -> None:
+    found = runs.run()
+    found.steps[0].operations["bulk_send"].wrong = 1
+    found.errors = {"bulk_send: answer to template_render #": 1}
+    assert not judged(found).met
+    assert found.causes[0].startswith("answers swapped between clients: 1 calls")
+
+
+@pytest.mark.parametrize(
+    ("late", "server", "cause"),
+    [
+        (5000, {}, "generator short of CPU: k6 woke up 5000 ms late"),
+        (
+            10,
+            {"waits": {"Timeout/PgSleep": 0.9, "CPU": 0.1}},
+            "sessions wait for Timeout/PgSleep 90% of their time; most of the time is spent in b",
+        ),
+        (
+            10,
+            {"pool_size": 1, "pool_use": 1.0, "pool_waiting_mean": 19.0},
+            "pool too small: its 1 connections are busy 100%",
+        ),
+        (10, {"machine_idle": 0.01}, "CPU: the machine idles 1% of 2 cores; used by postgres"),
+        (10, {"samples": 0}, "unknown: no machine could be watched"),
+    ],
+)
+def test_the_cause_is_named(late: float, server: dict[str, Any], cause: str) -> None:
+    found = runs.run(late=late, **server)
+    found.steps[0].operations["bulk_send"].p99_ms = 9000
+    assert judged(found).causes[0].startswith(cause)
+
+
+def test_the_limit_is_the_last_step_before_one_that_breaks() -> None:
+    found = runs.run("break-point")
+    found.steps[3].operations["status_update"].p99_ms = 501
+    found.limit = verdict.limit(found)
+    assert found.limit == 2
+    assert judged(found).met
+    found.steps[1].operations["send"].dropped = 1
+    found.limit = verdict.limit(found)
+    assert found.limit == 1
+    assert not judged(found).met
+
+
+@pytest.mark.parametrize(
+    ("name", "tags", "production"),
+    [
+        ("local", {}, False),
+        ("aws-prod", {}, True),
+        ("aws-staging", {"environment": "staging"}, False),
+        ("weddings", {"environment": "production"}, True),
+        ("product", {}, False),
+    ],
+)
+def test_production_is_known_by_name_or_tag(
+    name: str, tags: dict[str, str], production: bool
+) -> None:
+    assert is_production(name, {"place": {"tags": tags}}) is production
