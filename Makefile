@@ -62,6 +62,11 @@ aws: ## Live through the stacks on AWS with the real engine on the simulated AWS
 	@$(BOOTSTRAP) venv pulumi
 	@$(BIN)/pytest tests/cloud
 
+.PHONY: scaling
+scaling: ## Change a cluster of its own under writers: rotation, restart, image, 3 to 5 nodes (ONLY="grow" some, KEEP=1)
+	@$(BOOTSTRAP) venv pulumi weed docker image
+	@$(BIN)/python -m tests.ops.scaling $(ONLY) $(if $(KEEP),--keep)
+
 .PHONY: lint
 lint: ## Check style, types, the rooms' import rules, and SQL
 	@$(BOOTSTRAP) venv

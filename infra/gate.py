@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from infra.dynamic import PlaceError, progress
 
 AGENT = "/opt/guestcomms/agent.pyz"
+PLACE_FILE = "/etc/guestcomms/place.json"
 MARK = "/etc/guestcomms/in-service"
 HEALTH_SECONDS = 900
 POLL_SECONDS = 2.0
@@ -77,17 +78,44 @@ def after_change(
     mark(running.values())
 
 
+def before_change(leaving: Mapping[str, Channel]) -> None:
+    """See that the lead stays with the machines that there shall be.
+
+    Those that leave go last. Meanwhile nobody would find the leader if it were among them, because
+    the others are told of each other alone.
+
+    Parameters: `leaving` are the running database machines that there shall not be any more.
+
+    Raises:
+        PlaceError: one of them could not hand over the lead.
+    """
+    for machine, channel in leaving.items():
+        if _in_service(channel):
+            _hand_over(machine, channel)
+
+
 def before_delete(machine: str, peers: Sequence[str], running: Mapping[str, Channel]) -> None:
     """Make sure that the cluster can do without this database machine; hand over if it leads.
 
     Waits until commits can be confirmed by another standby: else every commit would wait until
-    Patroni has noticed that this one is gone.
+    Patroni has noticed that this one is gone. One that the others are not told of any more leaves
+    for good: etcd's member goes before it.
 
     Raises:
         PlaceError: another member is not healthy or confirms nothing, so this one has to stay.
     """
+    others = {name: each for name, each in running.items() if name != machine}
     channel = running.get(machine)
-    if channel is None or len(running) == 1 or not _in_service(channel):
+    if not others or not any(_in_service(each) for each in running.values()):
+        return
+    told = [known for each in others.values() if (known := machines_known_to(each))]
+    staying = next((known for known in told if machine not in known), None)
+    if staying is not None:
+        if channel is not None:
+            _hand_over(machine, channel)
+        _forget(machine, staying, others)
+        return
+    if channel is None or not _in_service(channel):
         return
     health = first_answer(running.values())
     problems = [health] if isinstance(health, str) else missing_health(health, peers)
@@ -99,12 +127,40 @@ def before_delete(machine: str, peers: Sequence[str], running: Mapping[str, Chan
         )
     if health.get("leader") == machine:
         progress(f"{machine} leads the cluster: handing over")
-        answer = channel.run(AGENT, "handover")
-        if answer.code != 0:
-            raise PlaceError(f"{machine} could not hand over the lead: {reason(answer)}")
+        _hand_over(machine, channel)
     if confirming(health):
         without = partial(missing_confirmation, machine=machine)
         wait_for(f"the cluster without {machine}", channel, without, CONFIRM_SECONDS)
+
+
+def _hand_over(machine: str, channel: Channel) -> None:
+    """Let another machine lead, if this one does."""
+    answer = channel.run(AGENT, "handover")
+    if answer.code != 0:
+        raise PlaceError(f"{machine} could not hand over the lead: {reason(answer)}")
+
+
+def _forget(machine: str, staying: Sequence[str], others: Mapping[str, Channel]) -> None:
+    """Take a machine that leaves out of etcd's members, through one that stays."""
+    if missing := sorted(set(staying) - set(others)):
+        raise PlaceError(
+            f"{machine} cannot leave while {', '.join(missing)} does not run: too few would be "
+            "left. Bring it back first (`.venv/bin/guestcomms status`), then run "
+            "`.venv/bin/guestcomms up` again"
+        )
+    answer = others[staying[0]].run(AGENT, "forget", machine)
+    if answer.code != 0:
+        raise PlaceError(f"{machine} cannot leave: {reason(answer)}")
+    progress(f"{machine} leaves: etcd has forgotten it")
+
+
+def machines_known_to(channel: Channel) -> list[str]:
+    """Return the database machines that a machine was told of; none if it cannot say."""
+    answer = channel.run("cat", PLACE_FILE)
+    try:
+        return [name for name in json.loads(answer.output)["machines"] if name.startswith("pg-")]
+    except (json.JSONDecodeError, KeyError):
+        return []
 
 
 def _mend(machine: str, peers: Sequence[str], running: Iterable[str]) -> str:

@@ -31,6 +31,7 @@ STANZA = "wedsync"
 SCOPE = "wedsync"
 PATRONI_NAMESPACE = "/guestcomms/"
 
+MOST_DATABASE_NODES = 7
 MIB = 1024**2
 GIB = 1024**3
 
@@ -114,6 +115,9 @@ class Machines(Section):
     image_edition: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9.-]{0,31})?$")] = ""
     """A new word here builds the machine image anew, with the Debian packages of that day, and
     every machine is replaced by one from it."""
+    postgresql_version: Annotated[str, Field(pattern=r"^(17\.[0-9]+[a-z0-9.+~-]{0,31})?$")] = ""
+    """Debian's exact version of PostgreSQL, such as 17.11-0+deb13u1; empty: the newest when the
+    image is built. Holds a minor release back, or goes back to the one before."""
 
 
 class SynchronousMode(StrEnum):

@@ -66,6 +66,11 @@ class Backups:
         self._machine = machine
         self._running: _Running | None = None
 
+    @property
+    def busy(self) -> bool:
+        """Whether a backup runs here."""
+        return self._running is not None
+
     def step(self, connection: Connection) -> None:
         """Claim a row, or look after the backup that runs; returns at once.
 

@@ -20,7 +20,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from infra.agent import checks, database, paths, patroni, scheduler, stanza
+from infra.agent import checks, database, facts, paths, patroni, scheduler, stanza
 from infra.agent.errors import AgentError
 from infra.agent.facts import Machine, read_json
 from infra.agent.files import remove
@@ -62,10 +62,11 @@ def watch(machine: Machine, stop: threading.Event) -> None:
     """Apply what this machine was given whenever it leads, until `stop` is set.
 
     Failures are logged once each and tried again; whatever is applied already is left alone, so
-    this can be stopped and started at any time.
+    this can be stopped and started at any time. It ends when the machines of the cluster are
+    others: systemd starts it again.
     """
     said, due = "", time.monotonic() + SCHEDULER_PAUSE
-    while not stop.is_set():
+    while not stop.is_set() and facts.machine() == machine:
         try:
             _step(machine)
             if time.monotonic() >= due and patroni.leads(machine.name):
@@ -127,17 +128,17 @@ def check_logins(logins: Mapping[str, object]) -> Logins:
     """
     checked: dict[str, Mapping[str, str | None]] = {}
     for login, value in logins.items():
-        facts = checks.mapping(value, login)
-        verifier = facts.get("verifier", "")
+        said = checks.mapping(value, login)
+        verifier = said.get("verifier", "")
         if verifier is not None and not (isinstance(verifier, str) and VERIFIER.match(verifier)):
             raise AgentError(
                 f"login {login}: its verifier is not of the form SCRAM-SHA-256$…; roll it anew"
             )
         name = checks.text(login, "login", checks.IDENTIFIER)
-        group = checks.one_of(facts.get("group"), f"{login}.group", GROUPS)
+        group = checks.one_of(said.get("group"), f"{login}.group", GROUPS)
         checked[name] = {"group": group, "verifier": verifier}
-        if "takes_over" in facts:
-            other = checks.one_of(facts["takes_over"], f"{login}.takes_over", logins.keys())
+        if "takes_over" in said:
+            other = checks.one_of(said["takes_over"], f"{login}.takes_over", logins.keys())
             checked[name] = {**checked[name], "takes_over": other}
     return checked
 
@@ -214,14 +215,14 @@ def _make_logins(connection: psycopg.Connection[Any], logins: Logins) -> None:
         ("track_activities", "off"),
     ):
         connection.execute("SELECT pg_catalog.set_config(%s, %s, true)", [setting, value])
-    for login, facts in logins.items():
-        if facts["verifier"] is not None:
-            _make_login(connection, login, str(facts["group"]), facts["verifier"])
-    for login, facts in logins.items():
-        if (other := facts.get("takes_over")) is not None:
+    for login, wish in logins.items():
+        if wish["verifier"] is not None:
+            _make_login(connection, login, str(wish["group"]), wish["verifier"])
+    for login, wish in logins.items():
+        if (other := wish.get("takes_over")) is not None:
             _take_over_bindings(connection, login, other)
-    for login, facts in logins.items():
-        if facts["verifier"] is None:
+    for login, wish in logins.items():
+        if wish["verifier"] is None:
             _retire_login(connection, login)
 
 

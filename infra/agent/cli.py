@@ -16,7 +16,9 @@ from infra.agent import (
     alerts,
     bootstrap,
     certificates,
+    checks,
     facts,
+    forget,
     handover,
     health,
     initialize,
@@ -102,6 +104,12 @@ def _sessions(_options: argparse.Namespace) -> int:
     return 0
 
 
+def _forget(options: argparse.Namespace) -> int:
+    name = checks.text(options.leaving, "MACHINE", checks.MACHINE_NAME)
+    _print(forget.forget(facts.machine(), name))
+    return 0
+
+
 def _handover(_options: argparse.Namespace) -> int:
     _print(handover.handover(facts.machine()))
     return 0
@@ -173,6 +181,8 @@ def _parser() -> argparse.ArgumentParser:
         _certificates,
         "print until when certificates are good; exit 0 only if every port shows the present one",
     )
+    left = verb("forget", _forget, "take a machine that leaves the cluster out of etcd's members")
+    left.add_argument("leaving", metavar="MACHINE", help="the one that leaves, such as pg-5")
     verb("sessions", _sessions, "print how many connections each login has here (as postgres)")
     served = verb("alerts", _alerts, "write down every message of Alertmanager (on the monitor)")
     served.add_argument(

@@ -87,6 +87,38 @@ def move_leader(leader: str, successor: Member) -> None:
         raise AgentError(f"etcd's leadership stays on {leader}: {outcome.complaint()}")
 
 
+def membership(name: str) -> dict[str, int]:
+    """Return the members of etcd's cluster as machine `name` knows them: name → identity.
+
+    A member that was added but never started has no name yet, and is not among them.
+
+    Raises:
+        AgentError: etcd gives no answer.
+    """
+    outcome = _etcdctl(name, "member", "list")
+    try:
+        listed = checks.mapping(json.loads(outcome.stdout), "etcd").get("members")
+    except ValueError as error:
+        raise AgentError(f"etcd does not list its members: {outcome.complaint()}") from error
+    found = [checks.mapping(item, "etcd.members") for item in checks.sequence(listed, "members")]
+    return {
+        str(item["name"]): checks.number(item.get("ID"), "etcd.members.ID", 1, 2**64 - 1)
+        for item in found
+        if item.get("name")
+    }
+
+
+def remove_member(through: str, name: str, identity: int) -> None:
+    """Take member `name` out of the cluster, asking machine `through`.
+
+    Raises:
+        AgentError: etcd refused, or gave no answer.
+    """
+    outcome = _etcdctl(through, "member", "remove", f"{identity:x}")
+    if outcome.status != 0:
+        raise AgentError(f"etcd keeps its member {name}: {outcome.complaint()}")
+
+
 def parse_status(name: str, healthy: bool, answer: object) -> Member:
     """Return the member that the `answer` of `endpoint status` describes (None: it gave none)."""
     if not isinstance(answer, list) or not answer:

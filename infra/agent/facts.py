@@ -1,6 +1,7 @@
 """What a machine is (machine.json, from user-data) and where it stands (place.json)."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,10 @@ class Directory:
 
 @dataclass(frozen=True)
 class Machine:
-    """What this machine is. `listens` are TCP ports that answer when it is healthy."""
+    """What this machine is. `listens` are TCP ports that answer when it is healthy.
+
+    `database_machines` are those of the cluster, on a database machine alone.
+    """
 
     name: str
     role: str
@@ -82,24 +86,34 @@ def read_json(path: Path) -> Mapping[str, object]:
         raise AgentError(f"{path} is not valid JSON: {error}") from error
 
 
-def machine(path: Path = paths.MACHINE_FILE) -> Machine:
-    """Return the checked contents of machine.json.
+DATABASE_NAME = re.compile(r"pg-([0-9]+)\Z")
+
+
+def database_machines(addresses: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the database machines among the machines of a place, in the order of their numbers."""
+    found = [match for name in addresses if (match := DATABASE_NAME.match(name))]
+    return tuple(match[0] for match in sorted(found, key=lambda match: int(match[1])))
+
+
+def machine(path: Path = paths.MACHINE_FILE, place_path: Path = paths.PLACE_FILE) -> Machine:
+    """Return the checked contents of machine.json, and who the database machines are now.
+
+    Those come from the place: it tells of a new one without making the others anew.
 
     Raises:
         AgentError: names the key that is wrong.
     """
     facts = read_json(path)
+    role = checks.one_of(facts.get("role"), "role", ROLES)
+    others = place(place_path).machines if role == "database" else {}
     return Machine(
         name=checks.text(facts.get("name"), "name", checks.MACHINE_NAME),
-        role=checks.one_of(facts.get("role"), "role", ROLES),
+        role=role,
         stanza=checks.text(facts.get("stanza"), "stanza", checks.IDENTIFIER),
         scope=checks.text(facts.get("scope"), "scope", checks.IDENTIFIER),
         database=checks.text(facts.get("database"), "database", checks.IDENTIFIER),
         bootstrap=checks.one_of(facts.get("bootstrap"), "bootstrap", ("new", "restore")),
-        database_machines=tuple(
-            checks.text(name, "database_machines", checks.MACHINE_NAME)
-            for name in checks.sequence(facts.get("database_machines"), "database_machines")
-        ),
+        database_machines=database_machines(others),
         directories=tuple(
             _directory(checks.mapping(entry, "directories"))
             for entry in checks.sequence(facts.get("directories", []), "directories")

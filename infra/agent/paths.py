@@ -13,6 +13,7 @@ CA_CERTIFICATE = TLS / "ca.crt"
 CERTIFICATE = TLS / "machine.crt"
 PRIVATE_KEY = TLS / "machine.key"
 CERTIFICATE_AND_KEY = TLS / "machine.pem"  # HAProxy wants both in one file
+CHECK_CERTIFICATE = TLS / "check.pem"  # of HAProxy's health checks, see `haproxy`
 
 KEYS = CONFIGURATION / "keys"
 KEY_ENCRYPTION_KEY = KEYS / "key_encryption_key"
@@ -25,6 +26,8 @@ PATRONI_SETTINGS = Path("/etc/patroni/conf.d/20-settings.yml")
 RECEIVERS = CONFIGURATION / "receivers"  # secrets of Alertmanager's receivers, a file each
 STORE_IDENTITIES = Path("/etc/seaweedfs/s3.json")
 HOSTS = Path("/etc/hosts")
+ETCD_MEMBERS = Path("/etc/default/etcd-members")
+PROXY = Path("/etc/haproxy/haproxy.cfg")
 
 PROMETHEUS = Path("/etc/prometheus/prometheus.yml")
 ALERTMANAGER = Path("/etc/prometheus/alertmanager.yml")

@@ -13,10 +13,10 @@ import json
 import logging
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from infra.agent import certificates, checks, paths, reload
+from infra.agent import certificates, checks, haproxy, paths, reload
 from infra.agent.errors import AgentError
 from infra.agent.facts import Directory, Machine, Place, Repository
 from infra.agent.files import File, install, install_directory
@@ -102,9 +102,15 @@ def files(machine: Machine, place: Place, secret: SecretReader, present: Present
         yield _postgres(paths.LOGINS, secret("logins.json"), 0o400)
         users = pooler_users(present(paths.POOLER_USERS))
         yield _postgres(paths.POOLER_USERS, users, 0o640)
-        # Patroni reads this once, when it makes a cluster; JSON is YAML.
-        settings = json.dumps({"bootstrap": {"dcs": place.settings}}, indent=1)
-        yield _postgres(paths.PATRONI_SETTINGS, settings.encode(), 0o644)
+        settings = patroni_settings(machine.database_machines, place.settings)
+        yield _postgres(paths.PATRONI_SETTINGS, settings, 0o644)
+        members = etcd_members(machine.database_machines)
+        yield File(paths.ETCD_MEMBERS, members, "root", "root", 0o644)
+    if machine.role == "proxy":
+        front_door = haproxy.with_servers(present(paths.PROXY).decode(), place.machines)
+        yield File(paths.PROXY, front_door.encode(), "root", "root", 0o644)
+        own = haproxy.check_certificate(present(paths.CHECK_CERTIFICATE))
+        yield File(paths.CHECK_CERTIFICATE, own, "root", "ssl-cert", 0o640)
     if machine.role == "store":
         identities = store_identities(place.repository.bucket, _json(secret, "s3.json"))
         yield File(paths.STORE_IDENTITIES, identities, "root", "root", 0o600)
@@ -128,6 +134,27 @@ def hosts_file(present: bytes, machines: Mapping[str, str]) -> bytes:
             ours = False
     block = [f"{address} {name}" for name, address in sorted(machines.items())]
     return ("\n".join([*kept, HOSTS_BEGIN, *block, HOSTS_END]) + "\n").encode()
+
+
+def patroni_settings(machines: Sequence[str], settings: Mapping[str, object]) -> bytes:
+    """Return what Patroni is told beside its own file: where the members are, and `settings`.
+
+    The settings are read once, when a cluster is made. JSON is YAML.
+    """
+    return json.dumps(
+        {
+            "bootstrap": {"dcs": settings},
+            "etcd3": {"hosts": [f"{name}:2379" for name in machines]},
+            "restapi": {"allowlist": ["127.0.0.1", *machines]},
+        },
+        indent=1,
+    ).encode()
+
+
+def etcd_members(machines: Sequence[str]) -> bytes:
+    """Return the members with which etcd makes a cluster; one that exists knows its own."""
+    members = ",".join(f"{name}=https://{name}:2380" for name in machines)
+    return f"ETCD_INITIAL_CLUSTER={members}\nETCD_INITIAL_CLUSTER_STATE=new\n".encode()
 
 
 def pooler_users(present: bytes) -> bytes:

@@ -9,8 +9,8 @@ restarted, and the gate that machines pass waits until it is healthy before the 
 The exporters, the repository's keys, the logins and the key-encryption key are read when they are
 used.
 
-HAProxy on the proxy takes new certificates through its socket. A reload would leave its old
-process with every open connection and no health checks: a failover would not end those any more.
+HAProxy on the proxy takes new certificates and servers through its socket. A reload would leave its
+old process with every open connection and no health checks: a failover would not end those.
 """
 
 import logging
@@ -33,6 +33,8 @@ READ_ONCE = frozenset(
         paths.POOLER_USERS,
         paths.PROMETHEUS,
         paths.ALERTMANAGER,
+        paths.PATRONI_SETTINGS,
+        paths.PROXY,
     )
 )
 _RELOAD, _RESTART = "try-reload-or-restart", "try-restart"
@@ -65,6 +67,7 @@ def if_due(role: str) -> None:
             _reload(unit, verb)
         if role == "proxy" and _is_active("haproxy.service"):
             haproxy.renew_certificates()
+            haproxy.renew_servers()
         paths.RELOAD_DUE.unlink()
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from infra.agent import database, monitor
+from infra.agent import database, facts, monitor
 from infra.agent.abandoned import AbandonedStart
 from infra.agent.archive import Archive
 from infra.agent.backups import Backups
@@ -120,6 +120,9 @@ def serve(machine: Machine, stop: threading.Event) -> None:
     )
     log.info("serving %s", machine.name)
     while not stop.is_set():
+        if not backups.busy and facts.machine() != machine:
+            log.info("the machines of the cluster are others now: beginning anew")
+            return  # systemd starts it again
         for duty in duties:
             duty.attend(time.monotonic())
         if session.wait(TICK, stop):

@@ -46,6 +46,10 @@ class ServiceProvider(Provider):
         return CreateResult(str(props["instance_id"]), props)
 
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
+        staying = news["database_machines"]
+        if _peers(news):
+            running = _running(olds).items()
+            gate.before_change({name: each for name, each in running if name not in staying})
         if changed(olds, news, ["delivered"]):
             _deliver(_channel(news), news["machine"])
         _after_change(news)

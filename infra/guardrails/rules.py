@@ -243,8 +243,8 @@ def tagged(plan: Plan) -> Iterator[str]:
 def odd_members(plan: Plan) -> Iterator[str]:
     """An odd number of etcd members, at least three, each on a machine of this stack."""
     databases = plan.database_machines()
-    for machine, files in databases:
-        members = _etcd_members(plan, machine, files)
+    for machine, _ in databases:
+        members = _etcd_members(plan, machine)
         if members is None:
             continue
         if len(members) % 2 == 0 or len(members) < FEWEST_MEMBERS:
@@ -253,11 +253,8 @@ def odd_members(plan: Plan) -> Iterator[str]:
             yield f"{machine.label}: {len(members)} etcd members on {len(databases)} machines"
 
 
-def _etcd_members(plan: Plan, machine: Resource, files: dict[str, str]) -> list[str] | None:
-    """The etcd members of a machine: in its user-data, or in its place file; None if unknown."""
-    text = files.get("/etc/default/etcd", "")
-    if found := re.search(r"^ETCD_INITIAL_CLUSTER=\"?([^\"\n]*)", text, re.MULTILINE):
-        return [entry.partition("=")[0] for entry in found[1].split(",")]
+def _etcd_members(plan: Plan, machine: Resource) -> list[str] | None:
+    """The etcd members that a machine's place file names; None if unknown."""
     own = [each for each in _holders(plan) if each.name in {machine.name, f"{machine.name}-place"}]
     if any(each.is_unknown("content") or each.is_unknown("place") for each in own):
         return None

@@ -66,7 +66,8 @@ class LocalCluster(ComponentResource):
         self.register_outputs({})
 
     def _make_images(self) -> dict[str, Output[str]]:
-        dockerfile = image.dockerfile(self._spec.machines.image_edition)
+        wanted = self._spec.machines
+        dockerfile = image.dockerfile(wanted.image_edition, wanted.postgresql_version)
         setup = {"setup.sh": image.setup_script()}
         base = Image("machine", MACHINE_IMAGE, dockerfile, setup, self._child)
         # The tag is a hash of the content, so it is known before anything is built.

@@ -12,7 +12,8 @@ from infra import gate
 from infra.dynamic import Props, Provider, changed
 from infra.gate import HEALTH_SECONDS, Answer
 from infra.local.container import find, is_running, run
-from infra.local.names import Owner
+from infra.local.engine import engine
+from infra.local.names import MACHINE, Owner
 
 
 class DockerChannel:
@@ -38,6 +39,16 @@ def after_change(props: Props) -> None:
     if peers:
         running = running_machines(Owner.of(props), [machine, *peers])
         gate.after_change(machine, peers, running, int(props["health_timeout_seconds"]))
+
+
+def before_change(props: Props) -> None:
+    """See that no machine leads that there shall not be any more: `infra.gate`."""
+    if props["peers"]:
+        owner, staying = Owner.of(props), {props["machine"], *props["peers"]}
+        found = engine().containers.list(filters=owner.filters)
+        names = sorted(str(each.labels.get(MACHINE, "")) for each in found)
+        leaving = [name for name in names if name.startswith("pg-") and name not in staying]
+        gate.before_change(running_machines(owner, leaving))
 
 
 def before_delete(props: Props) -> None:

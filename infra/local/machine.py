@@ -71,6 +71,7 @@ class MachineProvider(Provider):
 
     def update(self, id_: str, olds: Props, news: Props) -> UpdateResult:
         container = engine().containers.get(id_)
+        gate.before_change(news)
         if changed(olds, news, SIZE):
             containers.resize(container, news)
         was_running = containers.is_running(container)

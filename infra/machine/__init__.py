@@ -43,8 +43,8 @@ def machines(spec: ClusterSpec, agent_sha256: str) -> tuple[Machine, ...]:
                 name,
                 Role.DATABASE,
                 sizes.database,
-                components.etcd(spec, name),
-                components.patroni(spec, name),
+                components.etcd(name),
+                components.patroni(name),
                 components.pgbouncer(spec, name),
                 components.pgbackrest(spec, name),
                 components.agent(spec),
@@ -148,7 +148,6 @@ def _facts(spec: ClusterSpec, name: str, role: Role, parts: tuple[Component, ...
         "scope": SCOPE,
         # Only who needs to know these is made anew when they change.
         "bootstrap": spec.bootstrap if role is Role.DATABASE else "new",
-        "database_machines": list(spec.database_names) if role is Role.DATABASE else [],
         "directories": [vars(item) for part in parts for item in part.directories],
         "listens": [port for part in parts for port in part.listens],
     }

@@ -24,11 +24,9 @@ def _after_prepare(*units: str) -> tuple[File, ...]:
     )
 
 
-def etcd(spec: ClusterSpec, name: str) -> Component:
+def etcd(name: str) -> Component:
     """A member of the consensus store that holds the leader's lease."""
-    values: dict[str, object] = {
-        "name": name, "scope": SCOPE, "tls": TLS, "database_machines": spec.database_names,
-    }  # fmt: skip
+    values: dict[str, object] = {"name": name, "scope": SCOPE, "tls": TLS}
     return Component(
         files=(
             file("etcd", "/etc/default/etcd", values),
@@ -42,12 +40,11 @@ def etcd(spec: ClusterSpec, name: str) -> Component:
     )  # fmt: skip
 
 
-def patroni(spec: ClusterSpec, name: str) -> Component:
+def patroni(name: str) -> Component:
     """Patroni and the PostgreSQL it runs."""
     values: dict[str, object] = {
         "name": name, "scope": SCOPE, "namespace": PATRONI_NAMESPACE, "stanza": STANZA, "tls": TLS,
         "database": DATABASE, "data_directory": DATA_DIRECTORY,
-        "database_machines": spec.database_names,
     }  # fmt: skip
     return Component(
         files=(
@@ -141,7 +138,7 @@ def proxy(spec: ClusterSpec) -> Component:
         {"name": "leader_direct", "port": 5432, "check": "/primary"},
     )
     values: dict[str, object] = {
-        "tls": TLS, "listeners": listeners, "database_machines": spec.database_names,
+        "tls": TLS, "listeners": listeners,
         "fall": times.check_fall, "interval_ms": int(times.check_interval * 1000),
     }  # fmt: skip
     return Component(

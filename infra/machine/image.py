@@ -6,6 +6,8 @@ from pathlib import Path
 
 from infra.machine.render import FILES, render
 
+SERVER_PACKAGES = ("postgresql-17", "postgresql-plpython3-17")
+"""Those that are one version: they are built from one source."""
 BASE_IMAGE = "debian:trixie-slim"
 
 
@@ -21,12 +23,15 @@ def setup_script() -> Path:
     return FILES / "image" / "setup.sh"
 
 
-def dockerfile(edition: str = "") -> str:
+def dockerfile(edition: str = "", postgresql_version: str = "") -> str:
     """Dockerfile of the local machine image; its context holds `setup.sh`.
 
-    Another `edition` makes another image, whose packages are installed anew.
+    Another `edition` makes another image, whose packages are installed anew; `postgresql_version`
+    is Debian's version of PostgreSQL, the newest unless it is given.
     """
-    values = {"base": BASE_IMAGE, "packages": packages(), "edition": edition}
+    pinned = f"={postgresql_version}" if postgresql_version else ""
+    names = [f"{name}{pinned if name in SERVER_PACKAGES else ''}" for name in packages()]
+    values = {"base": BASE_IMAGE, "packages": names, "edition": edition}
     return render("image/Dockerfile", values)
 
 

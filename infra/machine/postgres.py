@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra.spec import DATABASE, ClusterSpec, SynchronousMode
+from infra.spec import DATABASE, MOST_DATABASE_NODES, ClusterSpec, SynchronousMode
 
 VERSION = 17
 DATA_DIRECTORY = f"/var/lib/postgresql/{VERSION}/wedsync"
@@ -78,8 +78,9 @@ def _durability(spec: ClusterSpec) -> dict[str, str | int | float]:
         "wal_log_hints": "on",
         "wal_compression": "zstd",
         "synchronous_commit": "on",
-        "max_wal_senders": 10 + spec.machines.database_nodes,
-        "max_replication_slots": 10 + spec.machines.database_nodes,
+        # For as many machines as there may ever be: another number needs a restart of each.
+        "max_wal_senders": 10 + MOST_DATABASE_NODES,
+        "max_replication_slots": 10 + MOST_DATABASE_NODES,
         "max_wal_size": f"{int(spec.postgres.max_wal_size) // 1024**2}MB",
         "max_slot_wal_keep_size": f"{int(spec.postgres.max_slot_wal_keep_size) // 1024**2}MB",
         "wal_keep_size": "128MB",

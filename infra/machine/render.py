@@ -19,8 +19,6 @@ _ENVIRONMENT = jinja2.Environment(
     lstrip_blocks=True,
     autoescape=False,  # configuration files, not HTML  # noqa: S701
 )
-_ENVIRONMENT.filters["suffix"] = lambda text, suffix: f"{text}{suffix}"
-_ENVIRONMENT.filters["peer"] = lambda name: f"{name}=https://{name}:2380"
 
 
 # PromQL and Prometheus' own templates are full of braces.

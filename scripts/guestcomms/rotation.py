@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from guestcomms import hints, node
-from guestcomms.errors import UnreachableError
+from guestcomms.errors import RefusedError, UnreachableError
 from guestcomms.health import AGENT
 from guestcomms.stack import Resource, Stack
 
 VARIABLE = "GUESTCOMMS_ROTATE"
+AUTHORITY_STEPS = ("trust", "issue", "retire")
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,19 @@ class State:
             authority=next(iter(authorities.values())),
             logins={login.role: login for login in logins},
         )
+
+    @property
+    def authority_step(self) -> str | None:
+        """The last step of the authority's rotation that is under way."""
+        step = self.authority.outputs.get("step")
+        return None if step is None else str(step)
+
+    @property
+    def trusts_otherwise(self) -> list[str]:
+        """Machines that do not trust what the state wants them to: a step ended early."""
+        wanted = self.authority.outputs.get("bundle")
+        told = {name: each.outputs.get("secrets") or {} for name, each in self.machines.items()}
+        return [name for name, secrets in told.items() if secrets.get("ca.crt") != wanted]
 
     @property
     def undelivered(self) -> list[str]:
@@ -97,6 +111,25 @@ def request(
     """The environment that asks a run of Pulumi for a step."""
     asked = {"certificates": certificates, "authority": authority, "logins": logins}
     return {VARIABLE: json.dumps({key: value for key, value in asked.items() if value})}
+
+
+def authority_steps(done: str | None, *, undelivered: bool, until: str) -> list[str]:
+    """The steps from where the authority's rotation stands to `until`.
+
+    The last step that was taken comes again while a machine may not have got it: on the next one
+    all of them must know the one before. Raises `RefusedError` if `until` lies behind.
+    """
+    last = AUTHORITY_STEPS.index(until)
+    if done is None:
+        # Interrupted in its last step: the state is where it should be, some machines are not.
+        return ["retire"] if undelivered else list(AUTHORITY_STEPS[: last + 1])
+    at = AUTHORITY_STEPS.index(done)
+    if last < at:
+        raise RefusedError(
+            f"The rotation of the authority has taken step {done!r} already, it does not go back to"
+            f" {until!r}; finish it with --until retire."
+        )
+    return list(AUTHORITY_STEPS[at if undelivered else at + 1 : last + 1])
 
 
 def connections(stack: Stack) -> dict[str, int]:

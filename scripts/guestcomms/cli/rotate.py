@@ -41,6 +41,11 @@ app = typer.Typer(
 APPLICATION = "guestcomms rotate"
 PREVIEW_SECONDS = 300.0
 ANSWER_SECONDS = 30.0
+STEPS = {
+    "trust": "make a new authority; every machine trusts both",
+    "issue": "every machine shows a certificate of the new one; both are trusted",
+    "retire": "every machine trusts the new one alone",
+}
 
 
 @app.command("certificates")
@@ -61,13 +66,41 @@ def certificates_(context: typer.Context, yes: YesOption = False, json: JsonOpti
 
 
 @app.command()
-def ca(context: typer.Context, _json: JsonOption = False) -> None:
-    """Replace the stack's certificate authority. Not possible on a running cluster yet: refuses."""
-    raise RefusedError(
-        f"The authority of stack {settings(context).stack!r} is not rotated: HAProxy would go on"
-        " checking Patroni with the former one, and close every way in. Certificates can be"
-        f" renewed: {hints.command('rotate certificates', settings(context).stack)}."
+def ca(
+    context: typer.Context,
+    until: Annotated[
+        str, typer.Option("--until", help="Stop after this step: trust, issue or retire.")
+    ] = "retire",
+    yes: YesOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Replace the stack's certificate authority, with both trusted meanwhile.
+
+    Three steps: trust, issue, retire. After each one every port is asked what it shows, and every
+    way in is tried. Programs that keep a copy of the authority's certificate need the new one
+    between the first step and the second: give --until trust, hand out the file that
+    `guestcomms dsn` names (it holds both then), and go on. Programs that use that very file have
+    nothing to do. After an interruption the same command goes on.
+    """
+    if until not in rotation.AUTHORITY_STEPS:
+        raise UsageError(f"There is no step {until!r}; choose trust, issue or retire.")
+    run = _Run.begin(context, "rotate-ca", json)
+    undelivered = bool(run.state.trusts_otherwise)
+    steps = rotation.authority_steps(run.state.authority_step, undelivered=undelivered, until=until)
+    run.ask(yes, "Authority", ("step", "what happens"), [(step, STEPS[step]) for step in steps])
+    for step in steps:
+        with run.stages.stage(f"Step {step}"):
+            run.up(rotation.request(authority=step))
+        run.verify_certificates()
+        run.try_every_door()
+    file = Stack.load(run.name).ca_file
+    done = until == "retire"
+    words = (
+        "The former authority is not trusted any more."
+        if done
+        else f"Hand out {file}, then go on with {hints.command('rotate ca', run.name)}."
     )
+    run.tell({"steps": steps, "ca_file": str(file), "finished": done}, words)
 
 
 @app.command()
@@ -238,6 +271,13 @@ class _Run:
             else:
                 problems += answer.problems
         return problems
+
+    def try_every_door(self) -> None:
+        """Connect by each way in. Raises `UnreachableError` for one that stays closed."""
+        stack = Stack.load(self.name)
+        with self.stages.stage("Try every way in"):
+            for door in ({}, {"read_only": True}, {"direct": True}):
+                _await_answer(stack, stack.dsn("monitor", **door))
 
     def tell(self, result: dict[str, Any], words: str) -> None:
         """Print how it ended."""

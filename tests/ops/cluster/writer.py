@@ -62,6 +62,12 @@ class Record:
     cancelled: int = 0
     """Confirmed with the warning that no standby had them: not acknowledged."""
 
+    def add(self, other: Record) -> None:
+        """Count what other writers saw as well."""
+        self.acked |= other.acked
+        self.errors += other.errors
+        self.cancelled += other.cancelled
+
     @property
     def moments(self) -> list[float]:
         """When acknowledgements came, in order."""
@@ -138,8 +144,11 @@ def read_journal(path: Path) -> list[Ack]:
 class Writers:
     """Threads that insert through the front door until they are stopped."""
 
-    def __init__(self, dsn: str, count: int, journal: Path | None = None) -> None:
-        """`dsn` is a connection string of an application's login; `count` the threads.
+    def __init__(
+        self, dsn: str, count: int, journal: Path | None = None, *, first: int = 1
+    ) -> None:
+        """`dsn` is a connection string of an application's login; `count` the threads, numbered
+        from `first`.
 
         With `journal` acknowledgements are written there as well, one fsync for a handful.
         """
@@ -150,7 +159,7 @@ class Writers:
         self.record = Record()
         self._threads = [
             threading.Thread(target=self._write, args=(number,), daemon=True)
-            for number in range(1, count + 1)
+            for number in range(first, first + count)
         ]
 
     def __enter__(self) -> Self:
@@ -158,7 +167,18 @@ class Writers:
             thread.start()
         return self
 
+    @property
+    def stopped(self) -> bool:
+        """Whether they were told to stop."""
+        return self._stop.is_set()
+
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Let each end after the write it is at; everything is recorded then."""
+        if self._stop.is_set():
+            return
         self._stop.set()
         for thread in self._threads:
             thread.join(timeout=60)

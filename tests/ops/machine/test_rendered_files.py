@@ -14,11 +14,14 @@ import pytest
 import yaml
 from docker.models.containers import Container
 
+from infra.agent.haproxy import with_servers
+from infra.agent.prepare import patroni_settings
 from infra.machine import machines
-from infra.machine.model import Machine
+from infra.machine.model import Machine, Role
 from infra.machine.panels import pages
 from infra.spec import ClusterSpec
 
+PROXY = "/etc/haproxy/haproxy.cfg"
 Check = Callable[[str, str], tuple[int, str]]
 CONFIGS: tuple[dict[str, Any], ...] = (
     {},
@@ -34,10 +37,11 @@ PREPARE = """set -eu
 mkdir -p /etc/guestcomms/tls /var/lib/postgresql/17 && cd /etc/guestcomms/tls
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=test \
     -keyout machine.key -out machine.crt 2>/dev/null
-cp machine.crt ca.crt; cat machine.crt machine.key > machine.pem; chmod 644 *
+cp machine.crt ca.crt; cat machine.crt machine.key | tee machine.pem > check.pem; chmod 644 *
 for n in pg-1 pg-2 pg-3 pg-4 pg-5 proxy-1 monitor-1 store-1; do
     echo "127.0.0.2 $n" >> /etc/hosts
 done
+printf 'ETCD_INITIAL_CLUSTER=pg-1=https://pg-1:2380\\n' > /etc/default/etcd-members
 touch /etc/pgbouncer/userlist.txt; chown -R postgres: /etc/pgbouncer
 """
 
@@ -47,12 +51,15 @@ def archive(machine: Machine) -> bytes:
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         extra = {"/user-data": machine.user_data}
         if machine.settings:
-            settings = {"bootstrap": {"dcs": machine.settings}}
-            extra["/etc/patroni/conf.d/20-settings.yml"] = yaml.safe_dump(settings)
+            settings = patroni_settings(("pg-1", "pg-2", "pg-3"), machine.settings)
+            extra["/etc/patroni/conf.d/20-settings.yml"] = settings.decode()
         written = {
             item["path"]: (item["content"], int(item["permissions"], 8))
             for item in yaml.safe_load(machine.user_data)["write_files"]
         }
+        if machine.role is Role.PROXY:
+            text, mode = written[PROXY]
+            written[PROXY] = with_servers(text, {"pg-1": "127.0.0.2", "pg-2": "127.0.0.3"}), mode
         written |= {path: (text, 0o644) for path, text in (extra | machine.files).items()}
         for path, (content, mode) in written.items():
             info = tarfile.TarInfo(path.lstrip("/"))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from guestcomms import rotation
 from guestcomms.certificates import Certificate, MachineCertificates
-from guestcomms.errors import UnreachableError
+from guestcomms.errors import RefusedError, UnreachableError
 from guestcomms.stack import Resource
 from guestcomms.status import certificates_check
 
@@ -74,6 +74,34 @@ def test_the_token_of_a_rotation_that_some_certificates_missed_is_used_again() -
     assert some.unfinished_token == "2026-02-01"
     every = dataclasses.replace(some, certificates={"pg-1": certificates["pg-1"]})
     assert every.unfinished_token is None
+
+
+@pytest.mark.parametrize(
+    ("done", "undelivered", "until", "steps"),
+    [
+        (None, False, "retire", ["trust", "issue", "retire"]),
+        (None, False, "trust", ["trust"]),
+        (None, True, "retire", ["retire"]),
+        ("trust", False, "retire", ["issue", "retire"]),
+        ("trust", True, "retire", ["trust", "issue", "retire"]),
+        ("trust", False, "trust", []),
+        ("issue", True, "retire", ["issue", "retire"]),
+    ],
+)
+def test_no_step_comes_before_every_machine_has_the_one_before(
+    done: str | None, undelivered: bool, until: str, steps: list[str]
+) -> None:
+    assert rotation.authority_steps(done, undelivered=undelivered, until=until) == steps
+
+
+def test_a_rotation_does_not_go_back() -> None:
+    with pytest.raises(RefusedError, match="issue"):
+        rotation.authority_steps("issue", undelivered=False, until="trust")
+
+
+def test_a_certificate_that_did_not_arrive_is_no_step_of_the_authority() -> None:
+    assert state(delivered="C0").trusts_otherwise == []
+    assert state(bundle="AB").trusts_otherwise == ["pg-1"]
 
 
 def test_the_program_understands_what_is_requested() -> None:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from infra.machine import machines
-from infra.machine.image import dockerfile, packages
+from infra.machine.image import SERVER_PACKAGES, dockerfile, packages
 from infra.machine.model import USER_DATA_LIMIT, Machine
 from infra.machine.postgres import parameters
 from infra.spec import ClusterSpec
@@ -69,6 +69,13 @@ def test_a_setting_changes_no_user_data_but_the_delivered_settings() -> None:
     assert before.settings != after.settings
 
 
+def test_one_more_machine_makes_no_database_machine_and_no_proxy_anew() -> None:
+    three, five = build(), build(machines={"database_nodes": 5})
+    for name in ("pg-1", "pg-2", "pg-3", "proxy-1", "store-1", "drill-1"):
+        assert three[name].user_data == five[name].user_data, name
+    assert three["pg-1"].settings == five["pg-1"].settings
+
+
 @pytest.mark.parametrize(("memory", "shared_buffers"), [("1GiB", "256MB"), ("64GiB", "16384MB")])
 def test_postgresql_is_sized_from_memory(memory: str, shared_buffers: str) -> None:
     spec = ClusterSpec.load("local", {"machines": {"database": {"memory": memory, "cores": 4}}})
@@ -86,6 +93,14 @@ def test_another_edition_is_another_image() -> None:
     # The builder keeps layers up to the first line that differs: packages come after it.
     assert label < upgrade < text.index("apt-get install")
     assert "edition" not in dockerfile()
+
+
+def test_a_version_of_postgresql_holds_all_packages_of_that_source() -> None:
+    text = dockerfile(postgresql_version="17.11-0+deb13u1")
+    for name in SERVER_PACKAGES:
+        assert f" {name}=17.11-0+deb13u1 " in text
+    assert text.count("17.11") == len(SERVER_PACKAGES)
+    assert "=17" not in dockerfile()
 
 
 def test_the_image_installs_exactly_the_package_list() -> None:

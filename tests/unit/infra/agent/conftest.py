@@ -20,7 +20,6 @@ def machine_facts() -> dict[str, Any]:
         "scope": "wedsync",
         "database": "wedsync",
         "bootstrap": "new",
-        "database_machines": ["pg-1", "pg-2", "pg-3"],
         "directories": [
             {"path": "/var/lib/x", "owner": "postgres", "group": "ssl-cert", "mode": "0750"}
         ],
@@ -32,7 +31,12 @@ def place_facts() -> dict[str, Any]:
     return {
         "place": "local",
         "stack": "local",
-        "machines": {"pg-2": "10.0.0.12", "pg-1": "10.0.0.11", "store-1": "10.0.0.2"},
+        "machines": {
+            "pg-2": "10.0.0.12",
+            "pg-1": "10.0.0.11",
+            "pg-3": "10.0.0.13",
+            "store-1": "10.0.0.2",
+        },
         "repository": {
             "endpoint": "store-1",
             "host": "store-1",
@@ -45,10 +49,13 @@ def place_facts() -> dict[str, Any]:
 
 
 @pytest.fixture
-def machine(tmp_path: Path, machine_facts: dict[str, Any]) -> facts.Machine:
-    path = tmp_path / "machine.json"
-    path.write_text(json.dumps(machine_facts))
-    return facts.machine(path)
+def machine(
+    tmp_path: Path, machine_facts: dict[str, Any], place_facts: dict[str, Any]
+) -> facts.Machine:
+    machine, place = tmp_path / "machine.json", tmp_path / "place.json"
+    machine.write_text(json.dumps(machine_facts))
+    place.write_text(json.dumps(place_facts))
+    return facts.machine(machine, place)
 
 
 @pytest.fixture

@@ -8,10 +8,11 @@ from infra.agent import facts
 from infra.agent.errors import AgentError
 
 
-def _machine(tmp_path: Path, values: dict[str, Any]) -> facts.Machine:
-    path = tmp_path / "machine.json"
+def _machine(tmp_path: Path, values: dict[str, Any], place_facts: dict[str, Any]) -> facts.Machine:
+    path, place = tmp_path / "machine.json", tmp_path / "place.json"
     path.write_text(json.dumps(values))
-    return facts.machine(path)
+    place.write_text(json.dumps(place_facts))
+    return facts.machine(path, place)
 
 
 def test_a_machine_is_read_whole(machine: facts.Machine) -> None:
@@ -29,7 +30,6 @@ def test_a_machine_is_read_whole(machine: facts.Machine) -> None:
         ("bootstrap", "NEW"),
         ("stanza", "../other"),
         ("database", 'wed"sync'),
-        ("database_machines", ["pg-1", "-oProxyCommand=x"]),
         ("directories", [{"path": "/a/../etc", "owner": "root", "group": "root", "mode": "0755"}]),
         ("directories", [{"path": "/a", "owner": "root", "group": "root", "mode": "4755"}]),
         ("listens", [0]),
@@ -37,10 +37,28 @@ def test_a_machine_is_read_whole(machine: facts.Machine) -> None:
     ],
 )
 def test_a_value_outside_its_pattern_is_refused_by_name(
-    tmp_path: Path, machine_facts: dict[str, Any], key: str, value: object
+    tmp_path: Path,
+    machine_facts: dict[str, Any],
+    place_facts: dict[str, Any],
+    key: str,
+    value: object,
 ) -> None:
     with pytest.raises(AgentError, match=key):
-        _machine(tmp_path, machine_facts | {key: value})
+        _machine(tmp_path, machine_facts | {key: value}, place_facts)
+
+
+def test_the_database_machines_are_those_of_the_place_by_number(
+    tmp_path: Path, machine_facts: dict[str, Any], place_facts: dict[str, Any]
+) -> None:
+    place_facts["machines"] |= {"pg-10": "10.0.0.20", "pg-x": "10.0.0.21", "proxy-1": "10.0.0.6"}
+    with pytest.raises(AgentError, match="pg-x"):
+        _machine(tmp_path, machine_facts, place_facts)
+    del place_facts["machines"]["pg-x"]
+    machine = _machine(tmp_path, machine_facts, place_facts)
+    assert machine.database_machines == ("pg-1", "pg-2", "pg-3", "pg-10")
+    assert (
+        _machine(tmp_path, machine_facts | {"role": "proxy"}, place_facts).database_machines == ()
+    )
 
 
 def test_a_missing_file_says_where_it_comes_from(tmp_path: Path) -> None:

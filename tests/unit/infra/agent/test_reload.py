@@ -21,6 +21,8 @@ def due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (paths.POOLER_USERS, True),
         (paths.PROMETHEUS, True),
         (paths.ALERTMANAGER, True),
+        (paths.PATRONI_SETTINGS, True),
+        (paths.PROXY, True),
         (paths.HOSTS, False),
         (paths.REPOSITORY_CONFIGURATION, False),
         (paths.LOGINS, False),
