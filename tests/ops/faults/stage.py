@@ -122,6 +122,10 @@ class Stage(Cluster):
             self._dsns[options] = super().dsn(*options)
         return self._dsns[options]
 
+    def forget_logins(self) -> None:
+        """Ask for connection URLs anew: passwords were rotated."""
+        self._dsns.clear()
+
     @property
     def leader(self) -> str:
         """The machine that leads, as soon as one does."""

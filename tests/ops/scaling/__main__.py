@@ -30,6 +30,8 @@ WRITERS = 8
 WARM = 200
 """Writes acknowledged before a change begins and after it has ended."""
 PATIENCE = 120
+ALONE_SECONDS = 120.0
+"""How long two machines carry on without the third before it is replaced."""
 SECOND_GROUP = 100
 """Number of the first writer that uses the second login."""
 console = Console(stderr=True)
@@ -69,6 +71,7 @@ def passwords(stage: Stage, old: writer.Writers) -> str:
     """`guestcomms rotate passwords`, then --retire once nobody uses the former login."""
     refused = stage.dsn()
     stage.run("rotate", "passwords", "--yes")
+    stage.forget_logins()
     dsn = stage.dsn()
     check(dsn != refused, "the login is the same")
     busy = stage.run("rotate", "passwords", "app", "--retire", "--yes", ok=False)
@@ -136,23 +139,38 @@ def grow(stage: Stage, _writers: writer.Writers) -> str:
 
 
 def shrink(stage: Stage, _writers: writer.Writers) -> str:
-    """From 5 database machines to 3, while one that goes leads, by `guestcomms up`."""
-    led = stage.leader
-    if led != "pg-5":
-        to = "patronictl -c /etc/patroni/conf.d switchover wedsync --force --candidate pg-5"
-        stage.on(led, f"runuser -u postgres -- {to}")
-        stage.wait_healthy()
-    check(stage.leader == "pg-5", "pg-5 does not lead")
-    said = _scale(stage, 3)
-    return f"{said}, pg-5 led"
+    """From 5 database machines to 3, by `guestcomms up`."""
+    return _scale(stage, 3)
+
+
+def replace(stage: Stage, writers: writer.Writers) -> str:
+    """A standby and its disks are gone for good; two carry on; `guestcomms up` makes it anew."""
+    lost = stage.standbys[-1]
+    stage.container(lost).remove(force=True, v=True)
+    filters: dict[str, Any] = {
+        "label": [f"guestcomms.stack={stage.stack}", f"guestcomms.machine={lost}"]
+    }
+    for volume in stage.docker.volumes.list(filters=filters):
+        volume.remove()
+    began, written = time.monotonic(), len(writers.record.acked)
+    time.sleep(ALONE_SECONDS)  # the duration is what is shown
+    written = len(writers.record.acked) - written
+    check(written > ALONE_SECONDS, f"two machines acknowledged {written} writes alone")
+    stage.run("up", "--yes")
+    stage.wait_whole()
+    seconds = time.monotonic() - began - ALONE_SECONDS
+    return (
+        f"{lost}; {written:,} writes on two in {ALONE_SECONDS:.0f} s; whole after {seconds:.0f} s"
+    )
 
 
 class Change(NamedTuple):
-    """A change, and how many database machines there are when it is made."""
+    """A change, how many database machines there are when it is made, and who leads then."""
 
     title: str
     nodes: int
     act: Callable[[Stage, writer.Writers], str]
+    leader: str = ""
 
 
 CHANGES = {
@@ -166,7 +184,8 @@ CHANGES = {
     "restart-5": Change("restart-only setting", 5, restart),
     "image-5": Change("new image, PostgreSQL one minor back", 5, older),
     "minor-5": Change("new image, PostgreSQL one minor forward", 5, newer),
-    "shrink": Change("5 → 3 database machines", 5, shrink),
+    "shrink": Change("5 → 3 database machines, one that goes leads", 5, shrink, "pg-5"),
+    "replace": Change("a standby lost with its disks, replaced", 3, replace),
 }
 _PSQL = "runuser -u postgres -- psql -d wedsync -Atc"
 
@@ -203,6 +222,8 @@ def perform(stage: Stage, name: str, change: Change) -> dict[str, Any]:
     """Make one change under writers and judge it."""
     if len(stage.database_machines) != change.nodes:
         _scale(stage, change.nodes)
+    if change.leader:
+        stage.make_leader(change.leader)
     owner = stage.dsn("--role", "migrator", "--direct")
     with psycopg.connect(owner, autocommit=True) as connection:
         connection.execute(writer.DROP)
