@@ -185,16 +185,21 @@ def exporters(*kinds: str) -> Component:
     """
     names = [f"prometheus-{kind}-exporter" for kind in kinds]
     units = tuple(f"{name}.service" for name in names)
-    postgres = "prometheus-postgres-exporter.service"
-    extras = (
-        file("exporters", f"/etc/systemd/system/{postgres}.d/20-guestcomms.conf"),
-        file("exporters", "/etc/guestcomms/exporter-queries.yml"),
-    )
+    system = "/etc/systemd/system"
+    extras = {
+        "postgres": (
+            file(
+                "exporters", f"{system}/prometheus-postgres-exporter.service.d/20-guestcomms.conf"
+            ),
+            file("exporters", "/etc/guestcomms/exporter-queries.yml"),
+        ),
+        "pgbouncer": (file("exporters", f"{system}/prometheus-pgbouncer-exporter.service"),),
+    }
     return Component(
         files=(
             file("exporters", "/etc/guestcomms/exporter-web.yml", {"tls": TLS}),
             *(file("exporters", f"/etc/default/{name}", {"database": DATABASE}) for name in names),
-            *(extras if postgres in units else ()),
+            *(extra for kind in kinds for extra in extras.get(kind, ())),
             *_after_prepare(*units),
         ),
         units=units,
