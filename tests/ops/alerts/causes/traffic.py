@@ -72,7 +72,7 @@ def tables_are_read_from_disk(cluster: Cluster) -> Iterator[None]:
     """
     leader, done = cluster.leader, threading.Event()
     superuser(cluster, leader, SCANNED.format(ROWS))
-    dsn = cluster.dsn("--role", "migrator", "--direct")
+    dsn = cluster.dsn("--role", "ops", "--direct")
     superuser(cluster, leader, "GRANT SELECT ON public.scanned TO PUBLIC")
 
     def scan() -> None:
