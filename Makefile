@@ -43,7 +43,7 @@ test: lint ## Run the linters and every tier of tests
 
 .PHONY: bench
 bench: ## Run the benchmarks (ONLY="l4 l5" some, QUICK=1 with little data): docs/benchmarks.md
-	@$(BOOTSTRAP) venv docker image
+	@$(BOOTSTRAP) venv pulumi k6 weed docker image
 	@$(BIN)/python -m loadtest.bench $(ONLY) $(if $(QUICK),--quick)
 
 .PHONY: chaos

@@ -74,12 +74,10 @@ def chosen(names: list[str]) -> dict[str, ModuleType]:
     """The benchmark modules by name."""
     known = sorted(one.name for one in pkgutil.iter_modules(package.__path__) if one.name[0] == "l")
     for name in names:
-        if not any(one == name or one.startswith(f"{name}_") for one in known):
+        if not any(name in {one, *one.split("_")} for one in known):
             console.print(f"There is no benchmark {name}; there are {', '.join(known)}.")
             raise typer.Exit(2)
-    wanted = [
-        one for one in known if not names or any(one == n or one.startswith(f"{n}_") for n in names)
-    ]
+    wanted = [one for one in known if not names or any(n in {one, *one.split("_")} for n in names)]
     return {name: importlib.import_module(f"loadtest.bench.{name}") for name in wanted}
 
 

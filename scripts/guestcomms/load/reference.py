@@ -101,10 +101,13 @@ def measure(
 def _pgbench(target: Target, scripts: list[str], clients: int, seconds: float) -> float:
     # A thread for each client: pgbench prepares with calls that block their thread, and one that
     # waits for a connection of the pool must not keep those from going on that hold them all.
+    # As many open files as we may have: each client is one.
+    files = 'ulimit -S -n "$(ulimit -H -n)"; exec "$@"'
     command = [
-        "pgbench", "--no-vacuum", "--protocol=prepared", f"--client={clients}", f"--jobs={clients}",
-        f"--time={seconds:.0f}", *scripts,
+        "sh", "-c", files, "sh", "pgbench", "--no-vacuum", "--protocol=prepared",
+        f"--client={clients}", f"--jobs={clients}", f"--time={seconds:.0f}", *scripts,
     ]  # fmt: skip
+    run.capture(["pgbench", "--version"], todo=INSTALL, install=INSTALL)
     done = run.capture(
         command, todo="look at the front door", install=INSTALL, env=db.environment(target.app),
         timeout_seconds=seconds + 300,

@@ -1,0 +1,121 @@
+"""L1, L2, L3, L9: a cluster made for it under load, three times; then until it breaks.
+
+What is promised is the reference of each comparison; L2 compares the mix with `pgbench -N`, both by
+pgbench, with as many clients, in turns. The runs are kept in .state/load, each with its page:
+`guestcomms load report RUN`.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from loadtest.bench.model import Bench, Comparison
+from tests.ops.cluster.harness import Cluster
+
+RUNS = 3
+MACHINES = {"database": {"memory": "2GiB", "cores": 2}}
+SMALL = ("--clients", "50", "--seconds", "10", "--turns", "1")
+
+
+def run(bench: Bench) -> list[Comparison]:
+    """Bring up a cluster, run `guestcomms load verify` so often, then the break-point."""
+    verified: list[dict[str, Any]] = []
+    with (
+        tempfile.TemporaryDirectory() as state,
+        closing(Cluster(Path(state), machines=MACHINES)) as cluster,
+    ):
+        bench.say("A cluster …")
+        cluster.run("up", "--yes")
+        for number in range(1 if bench.quick else RUNS):
+            bench.say(f"guestcomms load verify, {number + 1} …")
+            verified.append(_load(cluster, "verify", *(SMALL if bench.quick else ())))
+        bench.say("guestcomms load run break-point …")
+        broken = _load(cluster, "run", "break-point", *(SMALL[2:4] if bench.quick else ()))
+    clients = [one["runs"][0] for one in verified]
+    rates = [one["runs"][1] for one in verified]
+    return [*_clients(clients), *_rates(rates), _limit(broken), *_server(rates)]
+
+
+def _load(cluster: Cluster, *words: str) -> dict[str, Any]:
+    """What a load command measured, whether or not that met the demands (exit code 6)."""
+    done = cluster.run("load", *words, "--json", ok=False)
+    assert done.returncode in {0, 6}, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def _clients(runs: list[dict[str, Any]]) -> Iterator[Comparison]:
+    shown = [float(one["server"]["pool_clients_min"]) for one in runs]
+    wanted = float(runs[0]["scenario"]["clients"])
+    yield _promise("L1: clients that PgBouncer shows, least", "clients", shown, wanted)
+    success = [_success(one) * 100 for one in runs]
+    wrong = sum(_sum(one, "wrong") for one in runs)
+    yield _promise("L1: success", "%", success, 99.9, note=f"{wrong} wrong answers")
+    yield _promise("L1: P99 of the slowest operation", "ms", _p99(runs), 2000, at_most=True)
+    mix = [rate for one in runs for rate in one["reference"]["mix"]]
+    plain = [rate for one in runs for rate in one["reference"]["plain"]]
+    yield Comparison(
+        "L2: calls, both by pgbench", "calls/s", "the mix", "pgbench -N, prepared", mix, plain, 0.8
+    )
+
+
+def _rates(runs: list[dict[str, Any]]) -> Iterator[Comparison]:
+    dropped = sum(_sum(one, "dropped") for one in runs)
+    note = f"{dropped} calls dropped, success {min(map(_success, runs)):.2%} at least"
+    yield _promise(
+        "L3: P99 of the slowest operation", "ms", _p99(runs), 500, at_most=True, note=note
+    )
+
+
+def _limit(run: dict[str, Any]) -> Comparison:
+    rate = float(run["limit"])
+    note = f"`guestcomms load report {Path(run['file']).stem}`"
+    return Comparison(
+        "L3: highest multiple of the rates that held", "times", "measured", "promised", [rate],
+        [1.0], 2, note=note,
+    )  # fmt: skip
+
+
+def _server(runs: list[dict[str, Any]]) -> Iterator[Comparison]:
+    hits = [one["server"]["cache_hit"] * 100 for one in runs]
+    yield _promise("L9: cache hits at the promised rates", "%", hits, 99)
+    used = [one["server"]["pool_use"] * 100 for one in runs]
+    yield _promise("L9: pool used at the promised rates", "%", used, 85, at_most=True)
+
+
+def _promise(
+    name: str,
+    unit: str,
+    samples: list[float],
+    bound: float,
+    *,
+    at_most: bool = False,
+    note: str = "",
+) -> Comparison:
+    return Comparison(
+        name, unit, "measured", "promised", samples, [bound], 1, at_most=at_most, note=note
+    )
+
+
+def _sum(run: dict[str, Any], what: str) -> int:
+    return sum(one[what] for step in run["steps"] for one in step["operations"].values())
+
+
+def _success(run: dict[str, Any]) -> float:
+    right = _sum(run, "answered")
+    return right / (right + _sum(run, "failed") + _sum(run, "wrong"))
+
+
+def _p99(runs: list[dict[str, Any]]) -> list[float]:
+    return [
+        max(
+            one["p99_ms"] or float("inf")
+            for step in run["steps"]
+            for one in step["operations"].values()
+        )
+        for run in runs
+    ]
