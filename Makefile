@@ -57,6 +57,11 @@ alerts: ## Fire alerts by real causes on a cluster made for it, an hour (ONLY="P
 	@$(BOOTSTRAP) venv pulumi weed docker image
 	@$(BIN)/python -m tests.ops.alerts $(ONLY)
 
+.PHONY: backup-faults
+backup-faults: ## Damage a backup repository in every way we know, and have it attacked; two minutes: docs/backups.md
+	@$(BOOTSTRAP) venv weed docker image
+	@$(BIN)/pytest tests/backups
+
 .PHONY: aws
 aws: ## Live through the stacks on AWS with the real engine on the simulated AWS: docs/guardrails.md
 	@$(BOOTSTRAP) venv pulumi

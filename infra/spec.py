@@ -256,6 +256,11 @@ class Backup(Section):
 
     full_schedule: Cron = "0 1 * * *"
     incremental_schedule: Cron = "0 */4 * * *"
+    wal_audit_schedule: Cron = "17 * * * *"
+    verify_schedule: Cron = "30 2 * * 0"
+    """Reads every file in the repository."""
+    store_limit_gib: Annotated[int, Field(ge=1)] | None = None
+    """What the repository may grow to: a bucket has no end of its own, a bill has."""
     retention_days: Annotated[int, Field(ge=30, le=3650)] = 30
     object_lock_days: Annotated[int, Field(ge=1, le=3650)] = 30
     """For so long nobody, not even with the backup keys, can delete a stored version."""
@@ -296,6 +301,8 @@ class Alerts(Section):
     archive_late_critical_minutes: Above0 = 10
     full_backup_age_critical_hours: Above0 = 26
     any_backup_age_warning_hours: Above0 = 6
+    wal_audit_age_warning_hours: Above0 = 3
+    verification_age_warning_hours: Above0 = 192
     certificate_expiry_warning_days: Above0 = 21
     certificate_expiry_critical_days: Above0 = 7
     clock_skew_warning_seconds: Above0 = 2

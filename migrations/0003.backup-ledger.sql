@@ -33,7 +33,9 @@ CREATE TABLE public.communication_backups (
         status NOT IN ('completed', 'expired') OR (
             label IS NOT NULL AND completed_at >= started_at AND lsn_stop >= lsn_start
             AND wal_start IS NOT NULL AND wal_stop IS NOT NULL AND checksum_errors IS NOT NULL
-            AND backup_size_bytes IS NOT NULL AND repository_size_bytes IS NOT NULL AND row_count IS NOT NULL
+            AND backup_size_bytes IS NOT NULL AND repository_size_bytes IS NOT NULL
+            -- What the ledger learned from the repository, as after a restore, has no count of rows.
+            AND (row_count IS NOT NULL OR requested_by = 'repository')
         )
     ),
     -- The last letter of a label says what pgBackRest made.
@@ -64,12 +66,13 @@ COMMENT ON COLUMN public.communication_backups.backup_type IS
 COMMENT ON COLUMN public.communication_backups.status IS
 'requested, running, completed, failed, or expired: retention removed it from the repository.';
 COMMENT ON COLUMN public.communication_backups.row_count IS
-'Live rows of the tables in public when it completed, as the statistics collector counts them.';
+'Live rows of the tables in public when it completed, as the statistics collector counts them; NULL: not known.';
 COMMENT ON COLUMN public.communication_backups.backup_size_bytes IS 'Bytes of the database as it was backed up.';
 COMMENT ON COLUMN public.communication_backups.repository_size_bytes IS
 'Bytes it takes in the repository, compressed and encrypted.';
 COMMENT ON COLUMN public.communication_backups.requested_at IS 'When it was asked for.';
-COMMENT ON COLUMN public.communication_backups.requested_by IS 'The login that asked.';
+COMMENT ON COLUMN public.communication_backups.requested_by IS
+'The login that asked; `repository` where the ledger learned of the backup from there, as after a restore.';
 COMMENT ON COLUMN public.communication_backups.attempts IS 'How often an agent has started it; three at most.';
 COMMENT ON COLUMN public.communication_backups.node IS 'The machine whose agent takes or took it.';
 COMMENT ON COLUMN public.communication_backups.lease_until IS

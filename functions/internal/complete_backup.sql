@@ -8,6 +8,7 @@ AS $plpgsql$
    repository_size_bytes, lsn_start, lsn_stop, wal_start, wal_stop, started_at, completed_at,
    checksum_errors. The row's type becomes what was made: pgBackRest takes a full backup when there is
    none that the one asked for could build on.
+   Asks for an audit of the WAL, and for a verification where there has been none.
    Repeating it with the same label changes nothing. Raises GC103 if this attempt does not have the
    backup, GC104 if a key is missing or none of the ledger's values. */
 DECLARE
@@ -51,6 +52,17 @@ BEGIN
         RAISE EXCEPTION 'attempt % of backup % is not running on %', p_attempt, p_backup_id, p_node
         USING ERRCODE = 'GC103', HINT = 'Its lease ended and another attempt followed; this result is dropped.';
     END IF;
+    -- A backup is of use with the WAL that it needs: look at once. The first one is read as well.
+    PERFORM public.request_backup_check(wanted.kind)
+    FROM (
+        VALUES ('wal_audit', true),
+        (
+            'verification', NOT EXISTS (
+                SELECT FROM public.communication_backup_checks AS checked WHERE checked.kind = 'verification'
+            )
+        )
+    ) AS wanted (kind, is_due)
+    WHERE wanted.is_due;
 EXCEPTION
     WHEN check_violation OR unique_violation OR data_exception THEN
         GET STACKED DIAGNOSTICS v_constraint = MESSAGE_TEXT;

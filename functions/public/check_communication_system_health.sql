@@ -16,7 +16,7 @@ AS $sql$
         (12, 'default_partitions', 'health_'), (13, 'jobs', 'health_'), (14, 'maintenance', 'health_'), (15, 'metrics', 'health_'),
         (16, 'response_times', 'health_'), (17, 'cache_hit', 'health_'), (18, 'oldest_transaction', 'health_'),
         (19, 'blocked_sessions', 'health_'), (20, 'pools', 'health_'), (21, 'connections', 'readiness_'),
-        (22, 'transaction_ids', 'readiness_')
+        (22, 'transaction_ids', 'readiness_'), (23, 'wal_audited', 'readiness_'), (24, 'backups_verified', 'readiness_')
     ) AS wanted (place, name, kind)
     CROSS JOIN LATERAL internal.judge(wanted.kind || wanted.name) AS judged
     ORDER BY wanted.place

@@ -8,7 +8,7 @@ AS $sql$
     SELECT wanted.name, judged.status, judged.value, judged.threshold, judged.what_to_do
     FROM unnest(ARRAY[
         'standbys_streaming', 'synchronous_standby', 'replication_lag', 'replication_slots',
-        'wal_archiving', 'full_backup', 'restore_proven', 'scheduled_jobs',
+        'wal_archiving', 'full_backup', 'wal_audited', 'backups_verified', 'restore_proven', 'scheduled_jobs',
         'data_checksums', 'durable_writes', 'connections', 'connections_encrypted',
         'row_security', 'public_execute', 'login_bindings', 'encryption_keys',
         'extensions', 'partitions', 'invalid_indexes', 'transaction_ids'

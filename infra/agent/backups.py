@@ -88,6 +88,35 @@ class Backups:
         elif self._running.process.poll() is not None:
             self._finish(connection, self._running)
 
+    def reconcile(self, connection: Connection) -> None:
+        """Make the ledger say what the repository holds, on the machine that leads.
+
+        After a restore the ledger is as old as the moment that was restored.
+
+        Raises:
+            AgentError: the repository gives no answer; to be tried again.
+            psycopg.Error: the database gives no answer; to be tried again.
+        """
+        if not patroni.leads(self._machine.name):
+            return
+        said = pgbackrest.info(self._machine.stanza)
+        if said.code not in (pgbackrest.STATUS_OK, pgbackrest.STATUS_NO_BACKUP):
+            raise AgentError(f"the ledger stays as it is: {said.message}")
+        self._reconcile(connection, said)
+
+    def _reconcile(self, connection: Connection, said: Stanza) -> None:
+        stored = [
+            {**result(made), "backup_id": known_id(made)}
+            for made in said.backups
+            if made.page_errors is False
+        ]
+        row = connection.execute("SELECT internal.adopt_backups(%s)", [Jsonb(stored)]).fetchone()
+        if row is not None and row[0]:
+            log.warning("the ledger did not know %d backups that the repository holds", row[0])
+        connection.execute(
+            "SELECT internal.expire_backups(%s)", [[backup.label for backup in said.backups]]
+        )
+
     def stop(self, connection: Connection | None) -> None:
         """End a running backup and give its row back, for the leader of the next moment to take."""
         running = self._running
@@ -173,9 +202,7 @@ class Backups:
                 f" --set={made.label}` and repair the data files before the next backup",
                 again=False,
             )
-        connection.execute(
-            "SELECT internal.expire_backups(%s)", [[backup.label for backup in said.backups]]
-        )
+        self._reconcile(connection, said)
 
     def _complete(self, connection: Connection, claim: Claim, made: Backup) -> None:
         try:
@@ -222,6 +249,12 @@ class Backups:
 def backup_of(said: Stanza, backup_id: str) -> Backup | None:
     """Return the backup in the repository that was made for ledger row `backup_id`, or None."""
     return next((made for made in said.backups if made.backup_id == backup_id), None)
+
+
+def known_id(made: Backup) -> str | None:
+    """Return the ledger's name of a backup, if it bears one that the ledger could have given."""
+    name = made.backup_id
+    return name if name is not None and BACKUP_ID.match(name) else None
 
 
 def result(made: Backup) -> dict[str, object]:

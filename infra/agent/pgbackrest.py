@@ -6,7 +6,7 @@ cannot be reached (the error is then inside its answer), so decisions rest on th
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -19,6 +19,7 @@ LABEL = re.compile(r"[0-9]{8}-[0-9]{6}F(_[0-9]{8}-[0-9]{6}[DI])?\Z")
 LSN = re.compile(r"[0-9A-F]{1,8}/[0-9A-F]{1,8}\Z")
 STORE_CODE = re.compile(r"<Code>([A-Za-z]{1,60})</Code>")
 WAL_SEGMENT = re.compile(r"[0-9A-F]{24}\Z")
+ARCHIVE_ID = re.compile(r"[0-9]{1,3}-[0-9]{1,9}\Z")
 TYPES = {"full": "full", "incremental": "incr", "differential": "diff"}  # ledger → pgBackRest
 
 # Exit statuses of failures that may be over at the next attempt: of the way to the repository, of
@@ -46,6 +47,7 @@ STATUS_NO_BACKUP = 2
 STATUS_MISSING_DATA = 3
 
 LOOK_TIMEOUT = 60.0  # seconds for a command that only reads; pgBackRest retries inside it
+LIST_TIMEOUT = 1800.0  # a store lists a thousand files per answer, an archive has 3000 a day
 _COMMON = ("--log-level-console=off", "--log-level-stderr=warn")
 _LOOK = ("--io-timeout=5", "--output=json")
 
@@ -72,15 +74,31 @@ class Backup:
     lsn_stop: str
     wal_start: str
     wal_stop: str
+    archive_id: str
 
 
 @dataclass(frozen=True)
 class Stanza:
-    """What `info` says: status code and message of the repository, backups from old to new."""
+    """What `info` says: status code and message of the repository, backups from old to new.
+
+    Attributes:
+        archive_id: the present system's place in the archive (`17-1`), empty where there is none.
+        encrypted: whether the repository is.
+    """
 
     code: int
     message: str
     backups: tuple[Backup, ...]
+    archive_id: str = ""
+    encrypted: bool = False
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file of the repository: bytes, and when it was stored."""
+
+    size: int
+    at: datetime
 
 
 class Holding(Enum):
@@ -157,6 +175,50 @@ def holding(stanza: str) -> tuple[Holding, Stanza]:
     raise AgentError(f"the backup repository does not answer: {said.message}")
 
 
+def archived(stanza: str, archive_id: str) -> dict[str, Stored]:
+    """List the files in the archive of one system, by path below it.
+
+    Raises:
+        AgentError: the store cannot be reached, or its answer is not understood.
+    """
+    listing = _listing(f"archive/{stanza}/{archive_id}", "--recurse", timeout=LIST_TIMEOUT)
+    return parse_listing(listing)
+
+
+def parse_listing(listing: Mapping[str, object]) -> dict[str, Stored]:
+    """Return the files in the JSON answer of `repo-ls`, by path.
+
+    Raises:
+        AgentError: a part is missing or has an unexpected form.
+    """
+    files = {}
+    for path, entry in listing.items():
+        facts = checks.mapping(entry, "repo-ls")
+        if facts.get("type") == "file":
+            size = checks.number(facts.get("size"), f"size of {path}", 0, 2**62)
+            files[path] = Stored(size, _time(facts, "time"))
+    return files
+
+
+def content(path: str) -> str:
+    """Return the contents of a text file in the repository, deciphered.
+
+    Raises:
+        AgentError: the store cannot be reached, or there is no such file.
+    """
+    outcome = run(
+        ["pgbackrest", *_COMMON, "--io-timeout=5", "repo-get", path], timeout=LOOK_TIMEOUT
+    )
+    if outcome.status != 0:
+        raise AgentError(f"cannot read {path} in the repository: {reason(outcome.stderr)}")
+    return outcome.stdout
+
+
+def version() -> str:
+    """Return the version of the pgBackRest that is installed."""
+    return run(["pgbackrest", "version"], timeout=LOOK_TIMEOUT).stdout.split()[-1]
+
+
 def parse_info(answer: object, stanza: str) -> Stanza:
     """Return what the JSON `answer` of `info` says of `stanza`.
 
@@ -171,15 +233,35 @@ def parse_info(answer: object, stanza: str) -> Stanza:
         first = checks.mapping(repositories[0] if repositories else None, "info.repo")
         status = checks.mapping(first.get("status"), "info.repo.status")
         backups = checks.sequence(facts.get("backup"), "info.backup")
+        archives = _archive_ids(checks.sequence(facts.get("archive"), "info.archive"))
         return Stanza(
             code=checks.number(status.get("code"), "info.repo.status.code", 0, 255),
             message=reason(str(status.get("message"))),
-            backups=tuple(_backup(checks.mapping(backup, "info.backup")) for backup in backups),
+            backups=tuple(
+                _backup(checks.mapping(backup, "info.backup"), archives) for backup in backups
+            ),
+            archive_id=archives[max(archives)] if archives else "",
+            encrypted=first.get("cipher") != "none",
         )
     return Stanza(STATUS_MISSING_PATH, "no such stanza", ())
 
 
-def _backup(facts: Mapping[str, object]) -> Backup:
+def _archive_ids(archives: Sequence[object]) -> dict[int, str]:
+    """By number of the database system: a major upgrade makes a new one."""
+    found = {}
+    for entry in archives:
+        facts = checks.mapping(entry, "info.archive")
+        number = _database(facts)
+        found[number] = checks.text(facts.get("id"), "info.archive.id", ARCHIVE_ID)
+    return found
+
+
+def _database(facts: Mapping[str, object]) -> int:
+    database = checks.mapping(facts.get("database"), "database")
+    return checks.number(database.get("id"), "database.id", 1, 2**31)
+
+
+def _backup(facts: Mapping[str, object], archives: Mapping[int, str]) -> Backup:
     sizes = checks.mapping(facts.get("info"), "backup.info")
     stored = checks.mapping(sizes.get("repository"), "backup.info.repository")
     lsn = checks.mapping(facts.get("lsn"), "backup.lsn")
@@ -200,20 +282,22 @@ def _backup(facts: Mapping[str, object]) -> Backup:
         lsn_stop=checks.text(lsn.get("stop"), "backup.lsn.stop", LSN),
         wal_start=checks.text(wal.get("start"), "backup.archive.start", WAL_SEGMENT),
         wal_stop=checks.text(wal.get("stop"), "backup.archive.stop", WAL_SEGMENT),
+        archive_id=archives.get(_database(facts), ""),
     )
 
 
 def _time(times: Mapping[str, object], key: str) -> datetime:
-    return datetime.fromtimestamp(
-        checks.number(times.get(key), f"backup.timestamp.{key}", 0, 2**40), UTC
-    )
+    return datetime.fromtimestamp(checks.number(times.get(key), f"timestamp.{key}", 0, 2**40), UTC)
 
 
 def _lists(stanza: str, area: str) -> bool:
     """Whether the repository has any file of `stanza` in `area` (archive or backup)."""
-    look = ["pgbackrest", *_COMMON, *_LOOK, "repo-ls", f"{area}/{stanza}"]
-    listing = checks.mapping(_json_of(run(look, timeout=LOOK_TIMEOUT)), "repo-ls")
-    return any(name != "." for name in listing)
+    return any(name != "." for name in _listing(f"{area}/{stanza}", timeout=LOOK_TIMEOUT))
+
+
+def _listing(path: str, *options: str, timeout: float) -> Mapping[str, object]:
+    look = ["pgbackrest", *_COMMON, *_LOOK, *options, "repo-ls", path]
+    return checks.mapping(_json_of(run(look, timeout=timeout)), "repo-ls")
 
 
 def _json_of(outcome: Outcome) -> object:

@@ -25,10 +25,12 @@ from infra.agent.errors import AgentError
 from infra.agent.facts import Machine
 from infra.agent.leadership import EtcdLeadership
 from infra.agent.pools import Pools
+from infra.agent.repository_checks import RepositoryChecks
 from infra.agent.run import one_line
 
 TICK = 2.0  # seconds between two rounds; a requested backup cuts it short
 LONGEST_PAUSE = 15.0
+RECONCILE = 300.0  # seconds between two comparisons of ledger and repository
 CHANNEL = "guestcomms_backup"
 
 log = logging.getLogger(__name__)
@@ -109,13 +111,17 @@ def serve(machine: Machine, stop: threading.Event) -> None:
     session = Session(machine)
     backups, pools, leadership = Backups(machine), Pools(machine), EtcdLeadership(machine)
     archive, abandoned = Archive(machine), AbandonedStart(machine)
+    repository = RepositoryChecks(machine)
     backup_duty = Duty("backups", TICK, lambda: backups.step(session.get()))
+    check_duty = Duty("repository checks", TICK, lambda: repository.step(session.get()))
     duties = (
         Duty("etcd leadership", 5.0, leadership.step),
         Duty("abandoned start", 5.0, abandoned.step),
         Duty("archive", 5.0, archive.step),
         Duty("pools", 5.0, lambda: pools.step(session.get())),
         backup_duty,
+        Duty("backup ledger", RECONCILE, lambda: backups.reconcile(session.get())),
+        check_duty,
         Duty("monitor", 30.0, monitor.step),
     )
     log.info("serving %s", machine.name)
@@ -126,8 +132,9 @@ def serve(machine: Machine, stop: threading.Event) -> None:
         for duty in duties:
             duty.attend(time.monotonic())
         if session.wait(TICK, stop):
-            backup_duty.due = 0.0
+            backup_duty.due = check_duty.due = 0.0
     Duty("backups", 0.0, lambda: backups.stop(session.alive())).attend(time.monotonic())
+    Duty("checks", 0.0, lambda: repository.stop(session.alive())).attend(time.monotonic())
 
 
 def sentence(error: Exception) -> str:

@@ -30,6 +30,7 @@ REQUIRED_METRICS = (
     "pg_stat_archiver_failed_count",
     "pgbouncer_up",
     "pgbackrest_backup_since_last_completion_seconds",
+    "guestcomms_backup_check_value",
     "haproxy_backend_status",
     "node_filesystem_avail_bytes",
     "guestcomms_certificate_not_after_seconds",
@@ -48,6 +49,7 @@ def rule_files(spec: ClusterSpec) -> tuple[File, ...]:
         "alerts": spec.alerts, "database": DATABASE, "required_metrics": _any_absent(),
         "database_nodes": spec.machines.database_nodes,
         "slot_wal_bytes": int(spec.postgres.max_slot_wal_keep_size),
+        "store_used": _store_used(spec),
         "disk_used": DISK_USED, "disks": DISKS, "events": "guestcomms_measured_value",
     }  # fmt: skip
     names = sorted(path.name for path in (FILES / f"monitor{RULES}").glob("*.yml"))
@@ -55,6 +57,15 @@ def rule_files(spec: ClusterSpec) -> tuple[File, ...]:
         File(f"{RULES}/{name}", _finish(render_rules(f"monitor{RULES}/{name}", values), spec))
         for name in names
     )
+
+
+def _store_used(spec: ClusterSpec) -> str:
+    """PromQL: percent of what the backup store may hold, of its disk and of the spec's limit."""
+    disk = f'{DISK_USED} and on (machine) node_filesystem_avail_bytes{{machine=~"store-.*"}}'
+    if spec.backup.store_limit_gib is None:
+        return disk
+    stored = 'guestcomms_backup_check_value{kind="wal_audit", figure="repository_bytes"}'
+    return f"{disk} or 100 * {stored} / {spec.backup.store_limit_gib * 2**30}"
 
 
 def _any_absent() -> str:

@@ -104,6 +104,8 @@ def bootstrap_sql(spec: ClusterSpec) -> str:
     values = {
         "backup_full_schedule": spec.backup.full_schedule,
         "backup_incremental_schedule": spec.backup.incremental_schedule,
+        "backup_wal_audit_schedule": spec.backup.wal_audit_schedule,
+        "backup_verify_schedule": spec.backup.verify_schedule,
         "pool_size": spec.pooler.pool_size,
         "query_wait_timeout_ms": spec.pooler.query_wait_timeout_seconds * 1000,
     }

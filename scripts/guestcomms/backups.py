@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -110,6 +110,13 @@ def last_full(connection: db.Connection) -> Backup | None:
     )
     found = db.rows(connection, query)
     return Backup.model_validate(found[0]) if found else None
+
+
+def facts(connection: db.Connection, name: str) -> dict[str, Any] | None:
+    """Every column of a backup, by its id or pgBackRest's label; None if there is none."""
+    query = "SELECT * FROM public.communication_backups WHERE %s IN (backup_id, label)"
+    found = db.rows(connection, query, [name])
+    return found[0] if found else None
 
 
 def _find(connection: db.Connection, backup_id: str) -> Backup:

@@ -5,27 +5,25 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
 from tests.db.agent import ENVIRONMENT, REPOSITORY, agent, deliver, pgbackrest
+from tests.db.repository import (
+    TAKE,
+    judge,
+    kept_copy,
+    kinds,
+    moved_away,
+    reconcile,
+    segments,
+    take,
+    write,
+)
 from tests.db.server import Database, Server, bootstrapped_server
 from tests.db.test_backups import ask, row
 from tests.waiting import wait_until
 
-TAKE = """
-from infra.agent.backups import Backups
-from infra.agent.deadline import Connection
-backups = Backups(machine)
-primary = "host=/run/postgresql user=guestcomms_agent dbname={}"
-with Connection.connect(primary, autocommit=True) as db:
-    backups._claim(db)
-    while backups._running is not None:
-        backups.step(db)
-        time.sleep(0.2)
-print("null")
-"""
 ENSURE = """
 from infra.agent import stanza
 from infra.agent.errors import AgentError
@@ -54,12 +52,6 @@ def stanza(archiving: Server) -> Server:
     archiving.run("rm", "-rf", REPOSITORY, READY)
     pgbackrest(archiving, "stanza-create")
     return archiving
-
-
-def take(database: Database, kind: str) -> dict[str, Any]:
-    backup_id = ask(database, kind)
-    agent(database.server, TAKE.format(database.name))
-    return row(database, backup_id)
 
 
 @contextmanager
@@ -146,3 +138,34 @@ def test_a_stanza_of_another_system_stays_an_error(archiving: Server) -> None:
         assert "do not match the database" in complaint or "does not match" in complaint
         assert archiving.run("ls", READY, check=False).startswith("ls: cannot access")
     archiving.run("rm", "-rf", other, REPOSITORY)
+
+
+def test_damage_is_seen_where_pgbackrest_ends_with_0(database: Database, stanza: Server) -> None:
+    """The rest of what may happen to a repository: `make backup-faults`."""
+    take(database, "full")
+    write(database, 3)
+    sound = judge(database)
+    assert {kind: one["verdict"] for kind, one in sound.items()} == {
+        "wal_audit": "sound", "verification": "sound",
+    }  # fmt: skip
+    with moved_away(stanza, segments(stanza)[-2]):
+        said = pgbackrest(stanza, "verify", "--output=text", "--verbose")
+        assert said.startswith("stanza: wedsync\nstatus: ok")
+        seen = judge(database, "wal_audit")["wal_audit"]
+        assert (kinds(seen), seen["figures"]["latest_restorable"]) == ({"gap"}, 0)
+    bundle = stanza.run("sh", "-c", f"ls -S {REPOSITORY}/backup/wedsync/*F/bundle/* | head -1")
+    with kept_copy(stanza, bundle.strip()):
+        stanza.run("truncate", "-s", "-100", bundle.strip())
+        pgbackrest(stanza, "verify")
+        assert "damaged" in kinds(judge(database, "verification")["verification"])
+
+
+def test_the_ledger_is_rebuilt_from_the_repository(database: Database, stanza: Server) -> None:
+    """A restored database does not know the backups taken after the moment it was restored to."""
+    labels = {take(database, kind)["label"] for kind in ("full", "incremental")}
+    database.execute("DELETE FROM public.communication_backups")
+    reconcile(database)
+    with database.connect("wedsync_ops") as connection:
+        rows = connection.execute("SELECT label, status FROM public.communication_backups")
+        assert set(rows.fetchall()) == {(label, "completed") for label in labels}
+    assert stanza.run("ls", REPOSITORY) != ""

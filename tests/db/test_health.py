@@ -48,7 +48,7 @@ def status(database: Database, check: str) -> str:
 
 def test_every_row_says_what_to_do_unless_it_passes(database: Database) -> None:
     rows = judge(database)
-    assert len(rows) == 22
+    assert len(rows) == 24
     for name, row in rows.items():
         assert row["status"] in {"pass", "warn", "fail", "unknown"}, name
         assert row["value"], name
@@ -60,6 +60,7 @@ def test_what_was_never_measured_is_unknown(database: Database) -> None:
     rows = judge(database)
     assert {name for name, row in rows.items() if row["status"] == "unknown"} == {
         "integrity", "jobs", "maintenance", "metrics", "response_times", "cache_hit", "pools",
+        "wal_audited", "backups_verified",
     }  # fmt: skip
     assert {row["status"] for row in rows.values()} == {"pass", "unknown"}
 

@@ -15,7 +15,7 @@ from tests.db.test_backups import ask, claim, complete, result
 from tests.db.test_keys import KEY_FILE, another_machine
 from tests.waiting import wait_until
 
-EVERY = 20
+EVERY = 22
 
 
 def judge(database: Database, login: str = "wedsync_ops") -> dict[str, dict[str, str]]:
@@ -77,7 +77,7 @@ def test_a_lonely_server_is_not_ready(database: Database) -> None:
         "durable_writes", "connections_encrypted",
     }  # fmt: skip
     assert {name for name, row in rows.items() if row["status"] == "unknown"} == {
-        "replication_lag", "restore_proven",
+        "replication_lag", "restore_proven", "wal_audited", "backups_verified",
     }  # fmt: skip
 
 

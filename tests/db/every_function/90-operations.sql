@@ -14,6 +14,18 @@ SELECT backup_communication_system('incremental');
 SELECT internal.claim_backup('pg-1', '1 minute');
 SELECT internal.fail_backup(backup_id, 'pg-1', 1, 'x', NULL) FROM communication_backups WHERE status = 'running';
 SELECT internal.expire_backups('{}');
+SELECT internal.adopt_backups('[]');
+-- as wedsync_ops
+SELECT request_backup_check('verification');
+-- as postgres
+SELECT * FROM internal.claim_backup_check('wal_audit', 'pg-1', '1 minute');
+SELECT internal.extend_backup_check_lease(check_id, 'pg-1', 1, '1 minute') FROM communication_backup_checks;
+SELECT internal.complete_backup_check(
+    check_id, 'pg-1', 1, '{"verdict": "sound", "findings": [], "figures": {"latest_restorable": 1}}'
+) FROM communication_backup_checks WHERE kind = 'wal_audit';
+SELECT * FROM internal.claim_backup_check('verification', 'pg-1', '1 minute');
+SELECT internal.fail_backup_check(check_id, 'pg-1', 1, 'x', '1 minute')
+FROM communication_backup_checks WHERE kind = 'verification';
 INSERT INTO communication_recovery_points (recovery_point_id, recovery_type) VALUES ('x', 'point_in_time');
 SELECT internal.desired_pools();
 UPDATE communication_pool_config SET max_connections = 30;

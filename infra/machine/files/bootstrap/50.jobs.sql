@@ -38,7 +38,9 @@ WITH wanted (job, schedule, command) AS (
     (
         'backup-incremental', '${backup_incremental_schedule}',
         'SELECT public.backup_communication_system(''incremental'')'
-    )
+    ),
+    ('backup-wal-audit', '${backup_wal_audit_schedule}', 'SELECT public.request_backup_check(''wal_audit'')'),
+    ('backup-verification', '${backup_verify_schedule}', 'SELECT public.request_backup_check(''verification'')')
 )
 
 SELECT cron.schedule(wanted.job, wanted.schedule, wanted.command)

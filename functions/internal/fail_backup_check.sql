@@ -1,0 +1,37 @@
+CREATE OR REPLACE FUNCTION internal.fail_backup_check(
+    p_check_id text, p_node text, p_attempt bigint, p_error text, p_again_after interval
+) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $plpgsql$
+/* Give up an attempt at a check, and return what the check is then: `running` while another attempt may follow after
+   the pause p_again_after, `failed` after the third. Raises GC102 for a pause outside of 1 second to 1 day, GC103 if
+   this attempt does not have the check. */
+DECLARE
+    v_status text;
+BEGIN
+    IF p_again_after IS NULL OR p_again_after NOT BETWEEN interval '1 second' AND interval '1 day' THEN
+        RAISE EXCEPTION 'a pause of % is not possible', p_again_after
+        USING ERRCODE = 'GC102', HINT = 'Give an interval between 1 second and 1 day.';
+    END IF;
+    UPDATE public.communication_backup_checks AS given_up
+    SET error = left(coalesce(nullif(p_error, ''), 'no reason given'), 4000),
+        status = CASE WHEN p_attempt >= 3 THEN 'failed' ELSE 'running' END,
+        ended_at = CASE WHEN p_attempt >= 3 THEN clock_timestamp() END,
+        -- Nobody holds this lease: it keeps everybody away until the pause is over.
+        lease_until = CASE WHEN p_attempt < 3 THEN clock_timestamp() + p_again_after END
+    WHERE given_up.check_id = p_check_id AND given_up.node = p_node AND given_up.attempts = p_attempt
+        AND given_up.status = 'running'
+    RETURNING given_up.status INTO v_status;
+    IF v_status IS NULL THEN
+        RAISE EXCEPTION 'attempt % of check % is not running on %', p_attempt, p_check_id, p_node
+        USING ERRCODE = 'GC103', HINT = 'Its lease ended and another attempt followed; this failure is dropped.';
+    END IF;
+    RETURN v_status;
+END
+$plpgsql$;
+
+COMMENT ON FUNCTION internal.fail_backup_check(text, text, bigint, text, interval) IS
+'Give up an attempt at a check of backups, with the reason; after the third the check has failed.';
+REVOKE ALL ON FUNCTION internal.fail_backup_check(text, text, bigint, text, interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION internal.fail_backup_check(text, text, bigint, text, interval) TO comms_agent;

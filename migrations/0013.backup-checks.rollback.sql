@@ -1,0 +1,1 @@
+DROP TABLE public.communication_backup_checks CASCADE;
