@@ -135,8 +135,8 @@ Replication is that to each standby.
 - **Connections**: what a pool needs is busy connections, not clients; PostgreSQL's processes cost
   memory, so `pool_size` follows this column and clients wait in PgBouncer.
 - **Read replicas** take `list_recipients`, `communication_progress` and reports
-  (`.venv/bin/guestcomms dsn --read-only`); of the promised rates only renders could move there: claims, events and bulk_send
-  write.
+  (`.venv/bin/guestcomms dsn --read-only`); of the promised rates only renders
+  could move there: claims, events and bulk_send write.
 - **Past one primary** organizations are distributed: every API function has the organization as its
   first argument, so [PL/Proxy](https://plproxy.github.io/) can route calls by
   `hashtext(p_organization_id)` to several such clusters, each sized by the column above; where a
