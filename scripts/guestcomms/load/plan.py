@@ -136,7 +136,9 @@ def windows(scenario: Scenario) -> list[Window]:
     """The measured parts: the hold of a closed scenario, each step of an open one."""
     shape = scenario.shape
     if scenario.model == "closed":
-        return [Window(shape.ramp, shape.ramp + shape.hold, scenario.rate)]
+        # The last client has begun when the ramp ends; it may still be connecting.
+        begin = shape.ramp + shape.warm_up
+        return [Window(begin, begin + shape.hold, scenario.rate)]
     found, begin = [], shape.warm_up
     for length, multiple in shape.steps:
         found.append(Window(begin, begin + length, multiple * scenario.rate))
@@ -191,7 +193,7 @@ def k6_options(scenario: Scenario, found: Catalogue) -> dict[str, Any]:
         shape = scenario.shape
         stages = [
             {"duration": _time(shape.ramp), "target": scenario.clients},
-            {"duration": _time(shape.hold), "target": scenario.clients},
+            {"duration": _time(shape.warm_up + shape.hold), "target": scenario.clients},
         ]
         scenarios: dict[str, Any] = {
             "mix": {
