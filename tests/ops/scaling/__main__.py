@@ -251,6 +251,7 @@ def perform(stage: Stage, name: str, change: Change) -> dict[str, Any]:
         "doubled": sum(times > 1 for times in rows.values()),
         "failed_calls": writers.record.errors,
         "write_gap_seconds": round(writers.record.longest_gap, 2),
+        "gaps_over_1_s": [round(gap, 1) for gap in writers.record.gaps(1.0)],
         "leaders": len({ack.timeline for ack in acked.values()}),
         "remark": remark,
         "problem": problem,
