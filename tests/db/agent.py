@@ -14,7 +14,14 @@ REPOSITORY = "/tmp/repository"
 PYZ = "/tmp/agent.pyz"
 MACHINE = {
     "name": "pg-1", "role": "database", "stanza": "wedsync", "scope": "wedsync",
-    "database": "wedsync", "bootstrap": "new", "database_machines": ["pg-1"],
+    "database": "wedsync", "bootstrap": "new",
+}  # fmt: skip
+PLACE = {
+    "place": "local", "stack": "test-db", "machines": {"pg-1": "127.0.0.1"},
+    "repository": {
+        "endpoint": "store-1", "host": "store-1", "port": 8333, "region": "us-east-1",
+        "bucket": "wedsync-backups", "uri_style": "path",
+    },
 }  # fmt: skip
 SETTINGS = {
     "PGBACKREST_STANZA": "wedsync",
@@ -41,8 +48,9 @@ import json, logging, time
 from pathlib import Path
 logging.basicConfig(stream=sys.stderr, level=logging.INFO)
 Path("/tmp/machine.json").write_text({json.dumps(MACHINE)!r})
+Path("/tmp/place.json").write_text({json.dumps(PLACE)!r})
 from infra.agent import facts
-machine = facts.machine(Path("/tmp/machine.json"))
+machine = facts.machine(Path("/tmp/machine.json"), Path("/tmp/place.json"))
 """
 
 
