@@ -64,7 +64,7 @@ backup-faults: ## Damage a backup repository in every way we know, and have it a
 
 .PHONY: aws
 aws: ## Live through the stacks on AWS with the real engine on the simulated AWS: docs/guardrails.md
-	@$(BOOTSTRAP) venv pulumi
+	@$(BOOTSTRAP) venv pulumi weed docker image
 	@$(BIN)/pytest tests/cloud
 
 .PHONY: scaling

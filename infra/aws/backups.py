@@ -8,7 +8,7 @@ import pulumi_aws as aws
 from pulumi import ComponentResource, InvokeOptions, Output, ResourceOptions
 
 from infra.aws.bucket import Bucket
-from infra.aws.identity import Statement, allow, document
+from infra.aws.identity import ROLES, Statement, allow, document
 from infra.aws.keys import Keys, account, key_policy, make_key
 from infra.aws.provider import make_provider
 from infra.spec import AwsPlace, ClusterSpec
@@ -106,6 +106,7 @@ class BackupStore(ComponentResource):
         role = aws.iam.Role(
             "replication",
             description=f"guestcomms {self._spec.stack}: S3 copies backups to another region",
+            path=ROLES,
             assume_role_policy=TRUST,
             opts=child,
         )

@@ -29,11 +29,16 @@ FOLDER = Path("/etc/guestcomms")
 SECRETS = FOLDER / "secrets"
 AGENT = Path("/opt/guestcomms/agent.pyz")
 START = Path("/usr/local/sbin/guestcomms-start")
-FSTAB = Path("/etc/fstab")
-BEGIN, END = "# guestcomms: begin", "# guestcomms: end"
+UNITS = Path("/etc/systemd/system")
 DISK = "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_{}"
+GROUP = 128 << 20  # bytes: ext4's smallest step at blocks of 4 KiB
+PAUSE = 5
 PATIENCE = 300  # seconds: volumes are attached after the instance has started
 SECRET_NAME = re.compile(r"[A-Za-z0-9._-]+")
+
+
+class FetchError(Exception):
+    """What the place gives could not be fetched; it may be a matter of time."""
 
 
 def metadata(path: str) -> str:
@@ -59,7 +64,7 @@ def _answer(connection: http.client.HTTPConnection, what: str) -> str:
     answer = connection.getresponse()
     text = answer.read().decode()
     if answer.status != http.client.OK:
-        raise SystemExit(f"the metadata service answers {answer.status} for {what}")
+        raise FetchError(f"the metadata service answers {answer.status} for {what}")
     return text
 
 
@@ -127,50 +132,72 @@ def fetch(region: str) -> list[str]:
     return changed
 
 
-def fstab(present: str, volumes: dict[str, str]) -> str:
-    """The table of file systems with our block at its end, and the rest as it was.
+def mount_unit(path: str, disk: str, check: str) -> str:
+    """The unit that mounts a volume at each boot; nothing of ours starts without it.
 
-    systemd makes the file system on a volume that holds nothing, grows it after the volume was
-    enlarged, and starts nothing of ours without it. Source: systemd.mount(5).
+    Parameters: `check`, the unit that looks through the disk's file system before.
+    Source: systemd.mount(5).
     """
-    options = (
-        "noatime,nofail,x-systemd.makefs,x-systemd.growfs,x-systemd.device-timeout=5min,"
-        "x-systemd.required-by=guestcomms-prepare.service,x-systemd.before=guestcomms-prepare.service"
-    )
-    kept = re.sub(f"{BEGIN}\n.*?{END}\n", "", present, flags=re.DOTALL)
-    lines = [
-        f"{DISK.format(volume.replace('-', ''))} {path} ext4 {options} 0 2"
-        for path, volume in sorted(volumes.items())
-    ]
-    return "\n".join([kept.rstrip("\n"), BEGIN, *lines, END, ""]).lstrip("\n")
+    return f"""\
+[Unit]
+Description=The volume at {path}, which outlives this machine
+Before=guestcomms-prepare.service
+Wants={check}
+After={check}
+
+[Mount]
+What={disk}
+Where={path}
+Type=ext4
+Options=noatime
+
+[Install]
+RequiredBy=guestcomms-prepare.service
+"""
 
 
 def mount(volumes: dict[str, str]) -> list[str]:
     """Mount the volumes, now and at every later boot; return what changed.
 
-    A volume whose disk has grown grows its file system too.
+    A volume that holds nothing gets a file system first; one whose disk has grown grows its own.
     """
-    if not volumes:
-        return []
-    wait_for([DISK.format(volume.replace("-", "")) for volume in volumes.values()])
-    for path in volumes:
-        Path(path).mkdir(parents=True, exist_ok=True)
-    table = fstab(FSTAB.read_text(), volumes)
-    if install(FSTAB, table.encode(), 0o644):
-        subprocess.run(["systemctl", "daemon-reload"], check=True)
+    disks = {path: DISK.format(volume.replace("-", "")) for path, volume in volumes.items()}
+    wait_for(list(disks.values()))
     changed = []
-    for path in volumes:
+    for path, disk in disks.items():
+        Path(path).mkdir(parents=True, exist_ok=True)
+        unit = _output("systemd-escape", "--path", "--suffix=mount", path)
+        check = _output("systemd-escape", "--path", "--template=systemd-fsck@.service", disk)
+        if install(UNITS / unit, mount_unit(path, disk, check).encode(), 0o644):
+            _run("systemctl", "daemon-reload")
+            _run("systemctl", "enable", unit)
         if not os.path.ismount(path):
-            unit = subprocess.run(
-                ["systemd-escape", "--path", "--suffix=mount", path],
-                check=True, capture_output=True, text=True,
-            ).stdout.strip()  # fmt: skip
-            subprocess.run(["systemctl", "start", unit], check=True)
+            # Makes none where it finds the signature of anything.
+            _run("/usr/lib/systemd/systemd-makefs", "ext4", disk)
+            _run("systemctl", "start", unit)
             changed.append(path)
         if not os.path.ismount(path):
-            raise SystemExit(f"{path} is not mounted; see `systemctl status` of its unit")
-        subprocess.run(["/usr/lib/systemd/systemd-growfs", path], check=True, stdout=sys.stderr)
+            raise SystemExit(f"{path} is not mounted; see `systemctl status {unit}`")
+        if _has_grown(disk):
+            _run("/usr/lib/systemd/systemd-growfs", path)
+            changed.append(f"{path}: larger")
     return changed
+
+
+def _has_grown(disk: str) -> bool:
+    """Whether a disk has room for another group of blocks beyond its file system."""
+    header = _output("dumpe2fs", "-h", disk)
+    count, size = (int(re.search(f"^Block {what}: *([0-9]+)$", header, re.MULTILINE)[1])  # type: ignore[index]
+                   for what in ("count", "size"))  # fmt: skip
+    return int(_output("blockdev", "--getsize64", disk)) >= count * size + GROUP
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, stdout=sys.stderr)
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def wait_for(disks: list[str]) -> None:
@@ -182,21 +209,42 @@ def wait_for(disks: list[str]) -> None:
         time.sleep(1)
 
 
-def main() -> int:
-    """Fetch, mount, and print what changed."""
-    changed = fetch(metadata("placement/region"))
-    place = json.loads((FOLDER / "place.json").read_text())
-    changed += mount(place.get("volumes", {}))
-    sys.stdout.write(json.dumps({"changed": changed}) + "\n")
-    return 0
+def bring() -> list[str]:
+    """Fetch and mount; return what changed.
 
-
-if __name__ == "__main__":
+    Raises:
+        FetchError: something could not be fetched.
+    """
     try:
-        raise SystemExit(main())
+        changed = fetch(metadata("placement/region"))
     except (
-        urllib.error.URLError,
+        OSError,
         botocore.exceptions.BotoCoreError,
         botocore.exceptions.ClientError,
     ) as error:
-        raise SystemExit(f"cannot fetch: {error}") from None
+        raise FetchError(f"cannot fetch: {error}") from error
+    place = json.loads((FOLDER / "place.json").read_text())
+    return changed + mount(place.get("volumes", {}))
+
+
+def main(arguments: list[str]) -> int:
+    """Bring everything and print what changed; with `--wait` try again for PATIENCE seconds.
+
+    At boot a role may be too new for the services that it opens, and user-data starts nothing
+    after this has failed once.
+    """
+    give_up = time.monotonic() + (PATIENCE if arguments == ["--wait"] else 0)
+    while True:
+        try:
+            sys.stdout.write(json.dumps({"changed": bring()}) + "\n")
+        except FetchError as error:
+            if time.monotonic() > give_up:
+                raise SystemExit(str(error)) from None
+            sys.stderr.write(f"{error}; trying again\n")
+            time.sleep(PAUSE)
+        else:
+            return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -35,7 +35,8 @@ class Bucket:
         self.bucket = aws.s3.Bucket(
             name,
             object_lock_enabled=lock_days is not None,
-            force_destroy=False,
+            # What is locked is emptied by nobody; the rest the stack has made and can make again.
+            force_destroy=lock_days is None,
             tags={"Name": f"guestcomms-{name}"},
             opts=kept,
         )

@@ -76,7 +76,7 @@ class AwsCluster(ComponentResource):
         """Everything that machines stand on."""
         place, stack = self._place, self._spec.stack
         self._keys = Keys(stack, protect=place.deletion_protection, opts=self._child)
-        self._network = Network(place, self._child)
+        self._network = Network(place, stack, self._child)
         self._flows = Flows(
             self._network.vpc.id,
             self._network.endpoint_group.id,

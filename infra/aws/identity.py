@@ -12,6 +12,9 @@ from pulumi import ComponentResource, Input, Output, ResourceOptions
 Statement = dict[str, Any]
 """One statement of an IAM policy; values may be outputs."""
 
+ROLES = "/guestcomms/"
+"""The path of every role, so that who deploys may manage these and no others."""
+
 TRUST = json.dumps(
     {
         "Version": "2012-10-17",
@@ -58,6 +61,7 @@ class Identity(ComponentResource):
         role = aws.iam.Role(
             machine,
             description=f"guestcomms {stack}: machine {machine}",
+            path=ROLES,
             assume_role_policy=TRUST,
             tags={"Name": f"guestcomms-{machine}"},
             opts=child,
@@ -66,7 +70,7 @@ class Identity(ComponentResource):
             machine, role=role.id, policy=document([SESSIONS, *statements]), opts=child
         )
         profile = aws.iam.InstanceProfile(
-            machine, role=role.name, tags={"Name": f"guestcomms-{machine}"}, opts=child
+            machine, path=ROLES, role=role.name, tags={"Name": f"guestcomms-{machine}"}, opts=child
         )
         self.profile: Output[str] = profile.name
         self.role_arn: Output[str] = role.arn

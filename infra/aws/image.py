@@ -49,8 +49,8 @@ def find(place: AwsPlace, edition: str, processors: str, opts: InvokeOptions) ->
     if not answer.ids:
         raise RunError(
             f"There is no machine image {wanted} for {processors} in {place.region}: bake it with"
-            " `.venv/bin/guestcomms --stack aws-image up` (docs/aws.md), or name one in"
-            " guestcomms:place.image"
+            " `.venv/bin/guestcomms --stack aws-image up` (docs/how-to/deploy-on-aws.md), or name"
+            " one in guestcomms:place.image"
         )
     return answer.ids[0]
 

@@ -9,6 +9,7 @@ before stay until somebody deregisters them.
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 from typing import Any
 
@@ -17,6 +18,7 @@ import yaml
 from pulumi import ComponentResource, InvokeOptions, Output, ResourceOptions
 
 from infra.aws.bake import BOOT_FILES, EC2_SETUP, content_hash, packages
+from infra.aws.identity import ROLES
 from infra.aws.image import IMAGE_TAG
 from infra.aws.keys import account, key_policy, make_key
 from infra.aws.provider import make_provider
@@ -176,13 +178,14 @@ class ImageFactory(ComponentResource):
         )
 
     def _profile(self) -> Output[str]:
-        role = aws.iam.Role("builder", assume_role_policy=TRUST, opts=self._child)
+        role = aws.iam.Role("builder", path=ROLES, assume_role_policy=TRUST, opts=self._child)
         for policy in ("EC2InstanceProfileForImageBuilder", "AmazonSSMManagedInstanceCore"):
             aws.iam.RolePolicyAttachment(
                 policy, role=role.name, policy_arn=f"arn:aws:iam::aws:policy/{policy}",
                 opts=self._child,
             )  # fmt: skip
-        return aws.iam.InstanceProfile("builder", role=role.name, opts=self._child).name
+        profile = aws.iam.InstanceProfile("builder", path=ROLES, role=role.name, opts=self._child)
+        return profile.name
 
     def _distribution(self) -> aws.imagebuilder.DistributionConfiguration:
         return aws.imagebuilder.DistributionConfiguration(
@@ -251,8 +254,11 @@ def _install() -> str:
 def _boot_files() -> str:
     lines = []
     for file in BOOT_FILES:
-        packed = base64.b64encode(file.content.encode()).decode()
-        lines.append(f"echo {packed} | base64 -d > {file.path}\nchmod {file.mode} {file.path}\n")
+        # Packed: Image Builder takes documents of at most 16,000 characters.
+        packed = base64.b64encode(gzip.compress(file.content.encode(), mtime=0)).decode()
+        lines.append(
+            f"echo {packed} | base64 -d | gunzip > {file.path}\nchmod {file.mode} {file.path}\n"
+        )
     return "".join(lines)
 
 

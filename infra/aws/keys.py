@@ -77,6 +77,36 @@ def key_policy(account_id: Output[str], services: list[str]) -> Output[str]:
     )
 
 
+def logs_key_policy(account_id: Output[str], region: str, group: str) -> Output[str]:
+    """IAM decides within the account; CloudWatch Logs may use the key for one log group.
+
+    Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html
+    """
+
+    def made(found: str) -> str:
+        logs = {
+            "Sid": "Logs",
+            "Effect": "Allow",
+            "Principal": {"Service": f"logs.{region}.amazonaws.com"},
+            "Action": [
+                "kms:Encrypt*", "kms:Decrypt*", "kms:ReEncrypt*", "kms:GenerateDataKey*",
+                "kms:Describe*",
+            ],
+            "Resource": "*",
+            "Condition": {
+                "ArnEquals": {
+                    "kms:EncryptionContext:aws:logs:arn":
+                        f"arn:aws:logs:{region}:{found}:log-group:{group}"
+                }
+            },
+        }  # fmt: skip
+        return json.dumps(
+            {"Version": "2012-10-17", "Statement": [*_key_statements(found, []), logs]}
+        )
+
+    return Output.from_input(account_id).apply(made)
+
+
 def _key_statements(account_id: str, services: list[str]) -> list[dict[str, Any]]:
     own = {
         "Sid": "IamDecides",

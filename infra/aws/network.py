@@ -7,9 +7,11 @@ machines need of AWS they reach through endpoints inside.
 from __future__ import annotations
 
 import pulumi_aws as aws
-from pulumi import ComponentResource, Output, ResourceOptions
+from pulumi import ComponentResource, InvokeOptions, Output, ResourceOptions
 
 from infra.aws.flows import HTTPS
+from infra.aws.identity import ROLES, allow, document
+from infra.aws.keys import account, logs_key_policy, make_key
 from infra.aws.layout import subnets
 from infra.spec import AwsPlace
 
@@ -26,12 +28,16 @@ ENDPOINTS = {
 Source: https://docs.aws.amazon.com/systems-manager/latest/userguide/setup-create-vpc.html"""
 
 
+FLOW_LOG_DAYS = 90
+"""So long it is known who connected to whom, also what was refused."""
+
+
 class Network(ComponentResource):
     """VPC, one private subnet a zone, endpoints, flow logs."""
 
-    def __init__(self, place: AwsPlace, opts: ResourceOptions) -> None:
+    def __init__(self, place: AwsPlace, stack: str, opts: ResourceOptions) -> None:
         super().__init__("guestcomms:aws:Network", "network", None, opts)
-        self._place = place
+        self._place, self._stack = place, stack
         self._child = ResourceOptions(parent=self)
         self.vpc = aws.ec2.Vpc(
             "vpc",
@@ -47,6 +53,7 @@ class Network(ComponentResource):
         )
         self.subnets = self._make_subnets()
         self._make_endpoints()
+        self._record_flows()
         self.register_outputs({})
 
     def _make_subnets(self) -> dict[str, aws.ec2.Subnet]:
@@ -116,6 +123,52 @@ class Network(ComponentResource):
             security_group_ids=[self.endpoint_group.id],
             tags={"Name": f"guestcomms-{service}"},
             opts=self._child,
+        )
+
+    def _record_flows(self) -> None:
+        """Keep who connected to whom, for whoever investigates.
+
+        Source: https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-iam-role.html
+        """
+        region, name = self._place.region, f"/guestcomms/{self._stack}/flows"
+        owner = account(InvokeOptions(parent=self))
+        key = make_key(
+            "flows", f"guestcomms {self._stack}: who connected to whom",
+            logs_key_policy(owner, region, name),
+            ResourceOptions(parent=self, protect=self._place.deletion_protection),
+        )  # fmt: skip
+        group = aws.cloudwatch.LogGroup(
+            "flows", name=name, retention_in_days=FLOW_LOG_DAYS, kms_key_id=key.arn,
+            tags={"Name": "guestcomms-flows"}, opts=self._child,
+        )  # fmt: skip
+        trust = {
+            "Effect": "Allow",
+            "Principal": {"Service": "vpc-flow-logs.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+            "Condition": {"StringEquals": {"aws:SourceAccount": owner}},
+        }
+        role = aws.iam.Role(
+            "flows", path=ROLES, assume_role_policy=document([trust]), opts=self._child
+        )
+        writing = [
+            "logs:CreateLogStream", "logs:DescribeLogGroups", "logs:DescribeLogStreams",
+            "logs:PutLogEvents",
+        ]  # fmt: skip
+        policy = aws.iam.RolePolicy(
+            "flows",
+            role=role.id,
+            policy=document([allow("Write", writing, [Output.concat(group.arn, ":*")])]),
+            opts=self._child,
+        )
+        aws.ec2.FlowLog(
+            "flows",
+            vpc_id=self.vpc.id,
+            traffic_type="ALL",
+            log_destination_type="cloud-watch-logs",
+            log_destination=group.arn,
+            iam_role_arn=role.arn,
+            tags={"Name": "guestcomms-flows"},
+            opts=ResourceOptions(parent=self, depends_on=[policy]),
         )
 
     @property

@@ -150,7 +150,7 @@ def _become_session(region: str, instance: str, command: Sequence[str]) -> int:
         if shutil.which(program) is None:
             sys.stderr.write(
                 f"`{program}` is not installed: sessions with a terminal need the AWS CLI and its"
-                " Session Manager plugin (docs/aws.md).\n"
+                " Session Manager plugin (docs/how-to/deploy-on-aws.md).\n"
             )
             return 255
     parameters = json.dumps({"command": [f"sudo {shlex.join(command)}"]})

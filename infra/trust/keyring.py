@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from pulumi import Input, Output, ResourceOptions
+from pulumi import Config, Input, Output, ResourceOptions
 
 from infra.trust.resources import Authority, Certificate, Login, Secret
 
@@ -27,8 +27,10 @@ class Keyring:
         kept = ResourceOptions.merge(opts, ResourceOptions(protect=True))
         self.authority = Authority("authority", common_name=f"guestcomms {stack}", opts=opts)
         # Backups cannot be read without the first, stored fields not without the second.
-        self.cipher = Secret("repository-cipher", 48, kept)
-        self.key_encryption_key = Secret("key-encryption-key", 32, kept)
+        self.cipher = Secret("repository-cipher", 48, kept, _escrow("repository-cipher"))
+        self.key_encryption_key = Secret(
+            "key-encryption-key", 32, kept, _escrow("key-encryption-key")
+        )
         self.logins = {
             role: Login(f"login-{role}", f"{database}_{role}", f"comms_{role}", opts)
             for role in LOGIN_ROLES
@@ -74,3 +76,9 @@ class Keyring:
             "receivers.json": self._receivers,
         }
         return {name: Output.secret(made[name]) for name in names if name in made}
+
+
+def _escrow(name: str) -> Output[str] | None:
+    """What `guestcomms:escrow` brings along from the stack whose backups are to be read."""
+    given = Config("guestcomms").get_object("escrow") or {}
+    return Output.secret(str(given[name])) if name in given else None

@@ -22,7 +22,7 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from infra.dynamic import Props, Provider, has_unknown, replacement
+from infra.dynamic import PlaceError, Props, Provider, has_unknown, replacement
 from infra.trust.certificates import KeyPair, make_authority, make_certificate, needs_renewal
 from infra.trust.rotation import Rotation
 from infra.trust.scram import scram_verifier
@@ -38,13 +38,27 @@ def _sealed(opts: ResourceOptions | None, *outputs: str) -> ResourceOptions:
 
 
 class SecretProvider(Provider):
-    """Makes random values."""
+    """Makes random values, or takes those that another stack had."""
 
-    def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
+    def check(self, _olds: Props, news: Props) -> CheckResult:
+        given, length = news.get("given"), int(news["length_bytes"])
+        if given and not _is_base64_of(given, length):
+            reason = f"what comes from escrow is no URL-safe base64 of {length} bytes"
+            return CheckResult(news, [CheckFailure("given", reason)])
+        return CheckResult(news, [])
+
+    def diff(self, id_: str, olds: Props, news: Props) -> DiffResult:
+        if news.get("given") not in (None, olds["value"]):
+            raise PlaceError(
+                f"secret {id_} is another one than guestcomms:escrow gives, and what the stack"
+                " holds needs it: take the setting away, or bring up a new stack"
+            )
         return replacement(olds, news, ["length_bytes"])
 
     def create(self, props: Props) -> CreateResult:
         length = int(props["length_bytes"])
+        if given := props.get("given"):
+            return CreateResult(secrets.token_hex(4), {"length_bytes": length, "value": given})
         value = base64.urlsafe_b64encode(secrets.token_bytes(length)).decode()
         return CreateResult(secrets.token_hex(4), {"length_bytes": length, "value": value})
 
@@ -54,9 +68,25 @@ class Secret(Resource, module="trust", name="Secret"):
 
     value: Output[str]
 
-    def __init__(self, name: str, length_bytes: int, opts: ResourceOptions | None = None) -> None:
-        props = {"length_bytes": length_bytes, "value": None}
-        super().__init__(SecretProvider(), name, props, _sealed(opts, "value"))
+    def __init__(
+        self,
+        name: str,
+        length_bytes: int,
+        opts: ResourceOptions | None = None,
+        given: Input[str] | None = None,
+    ) -> None:
+        """Parameters: `given`, the value to begin with instead of a new one."""
+        props: dict[str, Any] = {"length_bytes": length_bytes, "value": None}
+        if given is not None:
+            props["given"] = Output.secret(given)
+        super().__init__(SecretProvider(), name, props, _sealed(opts, "value", "given"))
+
+
+def _is_base64_of(text: str, length: int) -> bool:
+    try:
+        return len(base64.b64decode(text, altchars=b"-_", validate=True)) == length
+    except ValueError:
+        return False
 
 
 class AuthorityProvider(Provider):

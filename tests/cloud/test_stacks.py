@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from infra.guardrails.rules import violations
+from tests.fake_aws.deployer import not_allowed
 from tests.fake_aws.kinds.names import INSTANCE, NETWORK_INTERFACE, VOLUME
 from tests.fake_aws.systems_manager import COMMANDS, Machines
 from tests.fake_aws.world import World
 from tests.ops.aws.project import Project, PulumiError, opened
+from tests.ops.cluster.harness import PORTS, free_ports
 from tools.command import ROOT
 
 DATABASES = ("pg-1", "pg-2", "pg-3")
@@ -61,6 +63,14 @@ def test_a_stack_keeps_the_guardrails_and_settles(
     assert left == []
 
 
+def test_the_local_stack_keeps_the_guardrails(cloud: tuple[Project, Machines]) -> None:
+    project, _ = cloud
+    project.configure("local", ports=dict(zip(PORTS, free_ports(len(PORTS)), strict=True)))
+    plan = project.planned("local")
+    assert len(plan.database_machines()) == len(DATABASES)
+    assert violations(plan) == []
+
+
 def test_another_instance_type_rolls_one_database_machine_at_a_time(
     cloud: tuple[Project, Machines],
 ) -> None:
@@ -104,6 +114,13 @@ def test_a_machine_stays_while_another_one_is_sick(cloud: tuple[Project, Machine
     assert {name: ids(project.world, INSTANCE)[name] for name in DATABASES} == {
         name: before[name] for name in DATABASES
     }
+
+
+def test_the_deployers_policy_allows_every_call(cloud: tuple[Project, Machines]) -> None:
+    project, _ = cloud
+    made = {call["call"] for call in project.calls}
+    assert {"ec2:RunInstances", "imagebuilder:CreateImage", "s3:PutBucketReplication"} <= made
+    assert not_allowed(made) == []
 
 
 def test_commands_reach_machines_through_systems_manager(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.fake_aws.calls import calls_for, filled, template_values
+from tests.fake_aws.kinds.names import BUCKET, OBJECT
 from tests.fake_aws.model import ALL, Kind, Make, Props
 from tests.fake_aws.service import UNKNOWN, Refused, operation
 from tests.fake_aws.world import Item, World, values_at
@@ -135,6 +136,11 @@ def delete(world: World, kind: Kind, ident: str, props: Props) -> None:
         return
     if kind.guarded and item.get(kind.guarded) is True and not props.get("forceDestroy"):
         raise Refused("OperationNotPermitted", f"{kind.guarded} of {ident} is on")
+    if kind.token == BUCKET and props.get("forceDestroy"):
+        for each in world.of(OBJECT):
+            if each.get("bucket") == ident:
+                world.remove(each)
+                world.log("s3:DeleteObjectVersion", each.id, {})
     world.remove(item)
     if kind.delete:
         operation(kind.delete)

@@ -16,6 +16,7 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from tests.fake_aws import lifecycle
 from tests.fake_aws.calls import NoRuleError
+from tests.fake_aws.hosts.machines import Hosts
 from tests.fake_aws.kinds import KINDS
 from tests.fake_aws.lookups import LOOKUPS
 from tests.fake_aws.model import Kind, Props
@@ -51,6 +52,7 @@ class FakeAws(provider_pb2_grpc.ResourceProviderServicer):
         self.folder = Path(os.environ[FOLDER])
         self.region = "us-east-1"
         self.default_tags: dict[str, str] = {}
+        self.hosts = Hosts(self.folder)
 
     def GetPluginInfo(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
         return plugin_pb2.PluginInfo(version=PLUGIN_VERSION)
@@ -102,6 +104,7 @@ class FakeAws(provider_pb2_grpc.ResourceProviderServicer):
             return provider_pb2.CreateResponse(id="", properties=_struct(item.state()))
         with World.changing(self.folder) as world:
             item = lifecycle.create(world, kind, props, where)
+        self.hosts.made(item)
         return provider_pb2.CreateResponse(id=item.id, properties=_struct(item.state()))
 
     @_answering
@@ -111,6 +114,8 @@ class FakeAws(provider_pb2_grpc.ResourceProviderServicer):
         planned = World.planned(self.folder, os.getppid())
         with planned if request.preview else World.changing(self.folder) as world:
             item = lifecycle.update(world, kind, request.id, props, where)
+        if not request.preview:
+            self.hosts.made(item)
         return provider_pb2.UpdateResponse(properties=_struct(item.state()))
 
     @_answering
@@ -125,6 +130,9 @@ class FakeAws(provider_pb2_grpc.ResourceProviderServicer):
 
     @_answering
     def Delete(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+        item = lifecycle.read(World(self.folder), _kind(request.urn), request.id)
+        if item is not None:
+            self.hosts.ends(item)
         with World.changing(self.folder) as world:
             lifecycle.delete(world, _kind(request.urn), request.id, _props(request.properties))
         return empty_pb2.Empty()

@@ -14,15 +14,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from docker.errors import APIError
+
+from tests.fake_aws.hosts.machines import Hosts
 from tests.fake_aws.kinds.names import INSTANCE
 from tests.fake_aws.service import Refused, validate
 from tests.fake_aws.world import Item, World
 
 AGENT = "/opt/guestcomms/agent.pyz"
 COMMANDS = "commands.jsonl"
-Answer = tuple[int, str]
+Answer = tuple[int, str, str]
+"""Exit code, output, errors."""
+LONGEST = 24_000
+"""Characters of output that are handed back.
+Source: https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetCommandInvocation.html"""
 
 
 class Machines:
@@ -51,6 +58,10 @@ class Machines:
             file.write(json.dumps({"machine": name, "command": command}) + "\n")
         return self._answer(name, ident, command)
 
+    def is_online(self, item: Item) -> bool:  # noqa: ARG002
+        """Whether the instance's agent can be reached."""
+        return True
+
     def _answer(self, name: str, ident: str, command: list[str]) -> Answer:
         code, printed = 0, dict[str, Any]()
         match command:
@@ -73,7 +84,7 @@ class Machines:
                 printed = {"changed": []}
             case _:
                 code = 127
-        return code, json.dumps(printed)
+        return code, json.dumps(printed), ""
 
     def _databases(self) -> list[str]:
         return sorted(name for name in self.names() if name.startswith("pg-"))
@@ -92,8 +103,33 @@ class Machines:
                 name: {"state": "running" if name == self.leader else state}
                 for name, state in states.items()
             },
+            "replication": [
+                {"name": name, "sync_state": "quorum"}
+                for name in there
+                if name not in {self.leader, *self.sick}
+            ],
             "etcd": {name: {"healthy": name not in self.sick} for name in there},
         }
+
+
+class Booted(Machines):
+    """Instances that have booted (`tests.fake_aws.hosts`): commands are run on them."""
+
+    def __init__(self, folder: Path, site: str) -> None:
+        super().__init__(folder)
+        self._hosts = Hosts(folder, site)
+
+    def is_online(self, item: Item) -> bool:
+        container = self._hosts.container(item.id)
+        return container is not None and container.status == "running"
+
+    def _answer(self, name: str, ident: str, command: list[str]) -> Answer:  # noqa: ARG002
+        container = self._hosts.container(ident)
+        if container is None or container.status != "running":
+            raise Refused("InvalidInstanceId", f"{ident} does not run")
+        code, streams = cast("Any", container.exec_run(command, demux=True))
+        output, errors = ((each or b"").decode(errors="replace")[:LONGEST] for each in streams)
+        return code, output, errors
 
 
 class _Server(ThreadingHTTPServer):
@@ -121,23 +157,33 @@ class _Server(ThreadingHTTPServer):
         return [
             {"InstanceId": item.id, "PingStatus": "Online", "IPAddress": item.get("privateIp")}
             for item in self.machines.names().values()
-            if all((item.get("tagsAll") or {}).get("stack") in values for values in wanted)
+            if self.machines.is_online(item)
+            and all((item.get("tagsAll") or {}).get("stack") in values for values in wanted)
         ]
 
     def _send(self, given: dict[str, Any]) -> dict[str, Any]:
         (ident,) = given["InstanceIds"]
         if all(item.id != ident for item in self.machines.names().values()):
             raise Refused("InvalidInstanceId", f"there is no instance {ident}")
-        code, output = self.machines.run(ident, shlex.split(given["Parameters"]["commands"][0]))
-        command = str(uuid.uuid4())
-        self.answers[command] = {
-            "CommandId": command,
-            "InstanceId": ident,
-            "Status": "Failed" if code else "Success",
-            "ResponseCode": code,
-            "StandardOutputContent": output,
-            "StandardErrorContent": "",
-        }
+        command, words = str(uuid.uuid4()), shlex.split(given["Parameters"]["commands"][0])
+        common = {"CommandId": command, "InstanceId": ident}
+        self.answers[command] = {**common, "Status": "InProgress", "ResponseCode": -1}
+
+        def run() -> None:
+            try:
+                code, output, errors = self.machines.run(ident, words)
+            except (Refused, APIError):  # it went away meanwhile
+                self.answers[command] = {**common, "Status": "TimedOut", "ResponseCode": -1}
+                return
+            self.answers[command] = {
+                **common,
+                "Status": "Failed" if code else "Success",
+                "ResponseCode": code,
+                "StandardOutputContent": output,
+                "StandardErrorContent": errors,
+            }
+
+        threading.Thread(target=run, daemon=True).start()
         return {"Command": {"CommandId": command}}
 
 

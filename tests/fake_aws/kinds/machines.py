@@ -14,6 +14,7 @@ from tests.fake_aws.kinds.names import (
     ROLE,
     SUBNET,
     VOLUME,
+    Output,
     arn,
     group_ref,
     key_ref,
@@ -28,7 +29,7 @@ from tests.fake_aws.lookups import architecture, images
 from tests.fake_aws.model import ALL, Call, Kind, Props
 from tests.fake_aws.regions import zones
 from tests.fake_aws.service import Refused
-from tests.fake_aws.world import Item, World
+from tests.fake_aws.world import ACCOUNT, Item, World
 
 USER_DATA_LIMIT = 16 * 1024
 """Bytes before base64: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-add-user-data.html"""
@@ -176,6 +177,13 @@ def instance_zone(world: World, item: Item) -> Any:
     """The zone of an instance is its subnet's."""
     subnet = subnet_of(world, item)
     return subnet.get("availabilityZone") if subnet else None
+
+
+def with_path(what: str) -> Output:
+    """The ARN of a thing of IAM, its path in it."""
+    return lambda _, item: (
+        f"arn:aws:iam::{ACCOUNT}:{what}{item.inputs.get('path') or '/'}{item.get('name')}"
+    )
 
 
 ROOT = {
@@ -353,7 +361,7 @@ KINDS = (
         update="iam:UpdateRole",
         local=frozenset({"forceDetachPolicies"}),
         outputs={
-            "arn": arn("iam", "role/{name}", regional=False),
+            "arn": with_path("role"),
             "uniqueId": "AROA{hex}",
             "createDate": "2026-01-01T00:00:00Z",
         },
@@ -414,7 +422,7 @@ KINDS = (
         replace=frozenset({"name", "path"}),
         update="iam:AddRoleToInstanceProfile",
         outputs={
-            "arn": arn("iam", "instance-profile/{name}", regional=False),
+            "arn": with_path("instance-profile"),
             "uniqueId": "AIPA{hex}",
         },
         autoname="name",

@@ -13,7 +13,7 @@ from pulumi import automation
 
 from tests.fake_aws.provider import FOLDER
 from tests.fake_aws.world import World
-from tools.command import ROOT
+from tools.command import BIN, ROOT, VENV
 
 PLUGINS = ROOT / "tests" / "fake_aws" / "bin"
 PROJECT = "guestcomms"
@@ -24,7 +24,7 @@ def environment(folder: Path) -> dict[str, str]:
     backend = folder / "state"
     backend.mkdir(parents=True, exist_ok=True)
     return {
-        "PATH": os.pathsep.join([str(PLUGINS), os.environ["PATH"]]),
+        "PATH": os.pathsep.join([str(PLUGINS), str(VENV / "bin"), str(BIN), os.environ["PATH"]]),
         "PULUMI_BACKEND_URL": backend.as_uri(),
         "PULUMI_CONFIG_PASSPHRASE": secrets.token_urlsafe(16),
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import boto3
 import yaml
 
 from infra.guardrails.plan import Plan, from_preview, from_state
@@ -50,9 +51,13 @@ class Project:
 
     def configure(self, stack: str, **place: Any) -> None:
         """Change parts of a stack's place."""
+        self.configure_section(stack, "place", **place)
+
+    def configure_section(self, stack: str, section: str, **settings: Any) -> None:
+        """Change parts of a section of a stack's configuration."""
         file = self.folder / "stacks" / f"Pulumi.{stack}.yaml"
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
-        content["config"]["guestcomms:place"] |= place
+        content["config"].setdefault(f"guestcomms:{section}", {}).update(settings)
         file.write_text(yaml.safe_dump(content), encoding="utf-8")
 
     def pulumi(self, stack: str, *arguments: str, ok: bool = True) -> str:
@@ -97,6 +102,16 @@ class Project:
         """What exists on the simulated AWS."""
         return World(self.folder / "world")
 
+    def ssm(self, region: str) -> Any:
+        """The connection to the simulated Systems Manager."""
+        return boto3.client(
+            "ssm",
+            region_name=region,
+            endpoint_url=self.environment["AWS_ENDPOINT_URL_SSM"],
+            aws_access_key_id="simulated",
+            aws_secret_access_key="none",
+        )
+
     @property
     def calls(self) -> list[dict[str, Any]]:
         """The accepted calls."""
@@ -110,8 +125,12 @@ def counted(output: str) -> dict[str, int]:
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[tuple[Project, Machines]]:
+def opened(
+    folder: Path, machines: Machines | None = None, **environment: str
+) -> Iterator[tuple[Project, Machines]]:
     """The project with its instances answering."""
-    machines = Machines(folder / "world")
+    machines = machines or Machines(folder / "world")
     with serving(machines) as endpoint:
-        yield Project(folder, endpoint), machines
+        project = Project(folder, endpoint)
+        project.environment |= environment
+        yield project, machines

@@ -16,7 +16,7 @@ from tests.ops.aws.engine import Inline
 
 pytestmark = [
     # pulumi_aws warns of names of its own that it has replaced, at import.
-    pytest.mark.filterwarnings("ignore:aws\\..* has been deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.* has been deprecated:DeprecationWarning"),
     # Pulumi leaves the event loop of an inline program that failed to the garbage collector.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
@@ -137,6 +137,27 @@ def test_what_is_wrong_is_named_and_not_made(
     with pytest.raises(CommandError, match=words):
         stack.up()
     assert not stack.world.of(INSTANCE)
+
+
+@pytest.mark.parametrize("empties", [True, False])
+def test_a_bucket_goes_with_what_was_left_in_it_only_if_the_program_says_so(
+    tmp_path: Path, *, empties: bool
+) -> None:
+    def program() -> None:
+        import pulumi_aws as aws
+
+        bucket = aws.s3.Bucket("delivery", force_destroy=empties)
+        left = pulumi.ResourceOptions(retain_on_delete=True)
+        aws.s3.BucketObjectv2("agent", bucket=bucket.id, key="agent", content="x", opts=left)
+
+    stack = Inline(tmp_path, program)
+    stack.up()
+    if not empties:
+        with pytest.raises(CommandError, match=r"DependencyViolation.*delivery-\w+/agent"):
+            stack.destroy()
+        return
+    stack.destroy()
+    assert not stack.world.items
 
 
 def test_somebody_elses_use_stops_a_deletion(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ class Cluster:
         self.stack = f"test-{secrets.token_hex(3)}"
         self.file = ROOT / "infra" / "stacks" / f"Pulumi.{self.stack}.yaml"
         self.backend = directory
-        self.ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
+        self.ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         self.environment = {
             **os.environ,
             "PULUMI_BACKEND_URL": directory.as_uri(),
@@ -167,7 +167,8 @@ class Cluster:
             self.docker.close()
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports on 127.0.0.1 that nobody listens on at the moment."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -12,28 +13,14 @@ import pytest
 
 from infra.aws import boot
 
-VOLUMES = {"/var/lib/postgresql": "vol-0aa", "/var/lib/etcd": "vol-0bb"}
 
-
-def test_the_table_keeps_what_was_there_and_is_the_same_the_second_time() -> None:
-    first = boot.fstab("LABEL=root / ext4 defaults 0 1\n", VOLUMES)
-    assert first.startswith("LABEL=root / ext4 defaults 0 1\n")
-    assert boot.fstab(first, VOLUMES) == first
-    lines = [line.split() for line in first.splitlines() if "/dev/disk" in line]
-    assert [line[1] for line in lines] == ["/var/lib/etcd", "/var/lib/postgresql"]
-    assert lines[1][0] == "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol0aa"
-
-
-def test_nothing_of_ours_starts_without_its_volume_and_none_is_formatted_twice() -> None:
-    options = boot.fstab("", {"/data": "vol-1"}).splitlines()[1].split()[3].split(",")
-    assert "x-systemd.required-by=guestcomms-prepare.service" in options
-    assert "x-systemd.before=guestcomms-prepare.service" in options
-    assert "x-systemd.makefs" in options  # systemd makes none where it finds a signature
-    assert "nofail" in options  # the machine still boots, so that somebody can look
-
-
-def test_a_volume_that_is_taken_away_leaves_the_table() -> None:
-    assert "vol0bb" not in boot.fstab(boot.fstab("", VOLUMES), {"/var/lib/postgresql": "vol-0aa"})
+def test_nothing_of_ours_starts_without_its_volume() -> None:
+    unit = configparser.ConfigParser(interpolation=None)
+    unit.read_string(boot.mount_unit("/var/lib/etcd", "/dev/disk/by-id/x", "check.service"))
+    assert unit["Mount"]["What"] == "/dev/disk/by-id/x"
+    assert unit["Mount"]["Where"] == "/var/lib/etcd"
+    assert unit["Install"]["RequiredBy"] == "guestcomms-prepare.service"
+    assert unit["Unit"]["Before"] == "guestcomms-prepare.service"
 
 
 def test_a_file_is_written_once_and_for_its_owner_alone(tmp_path: Path) -> None:
@@ -100,5 +87,24 @@ def test_instance_tags_are_read_with_a_token() -> None:
 
 @pytest.mark.usefixtures("metadata")
 def test_what_the_metadata_service_does_not_know_is_named() -> None:
-    with pytest.raises(SystemExit, match="404 for tags/instance/other"):
+    with pytest.raises(boot.FetchError, match="404 for tags/instance/other"):
         boot.metadata("tags/instance/other")
+
+
+def test_at_boot_what_cannot_be_fetched_yet_is_fetched_later(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reasons = ["too early", "still"]
+
+    def bring() -> list[str]:
+        if reasons:
+            raise boot.FetchError(reasons.pop())
+        return ["/etc/guestcomms/place.json"]
+
+    monkeypatch.setattr(boot, "bring", bring)
+    monkeypatch.setattr(boot, "PAUSE", 0)
+    assert boot.main(["--wait"]) == 0
+    assert capsys.readouterr().out == '{"changed": ["/etc/guestcomms/place.json"]}\n'
+    reasons.append("refused")
+    with pytest.raises(SystemExit, match="refused"):  # a person or the stack gets the answer
+        boot.main([])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pulumi.runtime import rpc
 
-from infra.dynamic import has_unknown
+from infra.dynamic import PlaceError, has_unknown
 from infra.trust.resources import (
     AuthorityProvider,
     CertificateProvider,
@@ -227,3 +227,28 @@ def test_login_verifier_belongs_to_its_password() -> None:
 def test_unknowns_are_found_at_any_depth() -> None:
     assert has_unknown(as_planned({"machines": [{"address": rpc.UNKNOWN}]}))
     assert not has_unknown({"machines": [{"address": "10.213.7.11"}], "days": 3.0})
+
+
+GIVEN = base64.urlsafe_b64encode(bytes(range(32))).decode()
+
+
+def test_a_new_stack_takes_a_secret_from_escrow() -> None:
+    wanted = {"length_bytes": 32, "value": None, "given": GIVEN}
+    assert SecretProvider().check({}, wanted).failures == []
+    made = SecretProvider().create(wanted).outs or {}
+    assert made == {"length_bytes": 32, "value": GIVEN}
+    assert not SecretProvider().diff("1", made, wanted).changes
+    # The setting may go again: the secret is the stack's own now.
+    assert not SecretProvider().diff("1", made, {"length_bytes": 32, "value": None}).changes
+
+
+def test_a_stack_that_has_a_secret_takes_no_other() -> None:
+    made = SecretProvider().create({"length_bytes": 32, "value": None}).outs or {}
+    with pytest.raises(PlaceError, match=r"another one than guestcomms:escrow gives"):
+        SecretProvider().diff("1", made, {"length_bytes": 32, "given": GIVEN})
+
+
+@pytest.mark.parametrize("given", ["short", "not base64!", GIVEN + GIVEN])
+def test_a_secret_of_another_form_is_refused(given: str) -> None:
+    (failure,) = SecretProvider().check({}, {"length_bytes": 32, "given": given}).failures
+    assert "32 bytes" in failure.reason
