@@ -87,14 +87,17 @@ class World:
             folder: the world's.
             run: the engine's process id: all plugins of a run share one plan.
         """
+        folder.mkdir(parents=True, exist_ok=True)
         plan = folder / f"plan-{run}"
-        if not plan.exists():
-            for old in folder.glob("plan-*"):
-                shutil.rmtree(old)
-            plan.mkdir(parents=True, exist_ok=True)
-            for name in ("world.json", "images.json"):
-                if (folder / name).exists():
-                    shutil.copyfile(folder / name, plan / name)
+        with (folder / "planning").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # or one plugin would take away what another begins
+            if not plan.exists():
+                for old in folder.glob("plan-*"):
+                    shutil.rmtree(old)
+                plan.mkdir()
+                for name in ("world.json", "images.json"):
+                    if (folder / name).exists():
+                        shutil.copyfile(folder / name, plan / name)
         with cls.changing(plan) as world:
             yield world
 
