@@ -41,6 +41,16 @@ def job_is_switched_off(cluster: Cluster) -> Iterator[None]:
 
 
 @contextmanager
+def job_fails(cluster: Cluster) -> Iterator[None]:
+    schedule = "SELECT cron.schedule('alerts', '5 seconds', 'SELECT 1 / 0')"
+    superuser(cluster, cluster.leader, schedule)
+    try:
+        yield
+    finally:
+        superuser(cluster, cluster.leader, "SELECT cron.unschedule('alerts')")
+
+
+@contextmanager
 def nobody_sends(cluster: Cluster) -> Iterator[None]:
     ways = _ways(cluster)
     _campaign(ways, WAITING)
@@ -126,7 +136,8 @@ def _report(cluster: Cluster, ways: story.Ways, guests: int, status: str) -> Non
 
 
 CAUSES = (
-    Cause(("HealthCheckFailing", "ReadinessCheckFailing"), "a job of the database is switched off",
+    Cause(("HealthCheckFailing",), "a job of the database fails", job_fails),
+    Cause(("ReadinessCheckFailing",), "a job of the database is switched off",
           job_is_switched_off),
     Cause(("QueueDeep", "QueueStuck"), f"{WAITING} messages are queued and no worker runs",
           nobody_sends),
