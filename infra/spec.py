@@ -261,6 +261,8 @@ class Backup(Section):
     """Reads every file in the repository."""
     store_limit_gib: Annotated[int, Field(ge=1)] | None = None
     """What the repository may grow to: a bucket has no end of its own, a bill has."""
+    drill_schedule: Cron = "30 2 * * *"
+    """When a backup is restored on the drill machine, to prove that it can be."""
     retention_days: Annotated[int, Field(ge=30, le=3650)] = 30
     object_lock_days: Annotated[int, Field(ge=1, le=3650)] = 30
     """For so long nobody, not even with the backup keys, can delete a stored version."""
@@ -303,6 +305,8 @@ class Alerts(Section):
     any_backup_age_warning_hours: Above0 = 6
     wal_audit_age_warning_hours: Above0 = 3
     verification_age_warning_hours: Above0 = 192
+    restore_proven_critical_hours: Above0 = 48
+    """Since a restore drill last proved a backup."""
     certificate_expiry_warning_days: Above0 = 21
     certificate_expiry_critical_days: Above0 = 7
     clock_skew_warning_seconds: Above0 = 2

@@ -4,26 +4,30 @@ CREATE OR REPLACE FUNCTION internal.readiness_restore_proven(
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $plpgsql$
-/* A backup counts when it was restored. Nothing here can prove that but a drill on another machine:
-   as long as none has, the answer is unknown. */
+/* A backup counts when it was restored, to a known point, and the copy was compared: by a drill of the last 48 hours.
+   One that refuted its backup since then counts more. As long as there was none at all, the answer is unknown. */
 DECLARE
-    v_verified_at timestamptz;
+    v_last public.communication_restore_drills;
+    v_proven_at timestamptz;
 BEGIN
-    SELECT max(proof.verified_at) INTO v_verified_at
-    FROM (
-        SELECT backup.verified_at FROM public.communication_backups AS backup
-        UNION ALL
-        SELECT point.verified_at FROM public.communication_recovery_points AS point
-    ) AS proof;
+    SELECT drill.* INTO v_last
+    FROM public.communication_restore_drills AS drill
+    WHERE drill.completed_at IS NOT NULL
+    ORDER BY drill.completed_at DESC LIMIT 1;
+    SELECT max(drill.completed_at) INTO v_proven_at
+    FROM public.communication_restore_drills AS drill
+    WHERE drill.verdict = 'proven';
     SELECT
         CASE
-            WHEN v_verified_at IS NULL THEN 'unknown'
-            WHEN v_verified_at > now() - interval '8 days' THEN 'pass'
-            ELSE 'warn'
+            WHEN v_last.drill_id IS NULL THEN 'unknown'
+            WHEN v_last.verdict = 'refuted' THEN 'fail'
+            WHEN v_proven_at > now() - interval '48 hours' THEN 'pass'
+            ELSE 'fail'
         END,
-        coalesce(v_verified_at::text, 'never restored'),
-        'a restore proven within 8 days',
-        'Restore the newest backup on the drill machine and compare its rows.'
+        coalesce('proven ' || v_proven_at::text, 'never proven')
+        || coalesce('; the last drill: ' || coalesce(v_last.verdict, v_last.status), ''),
+        'a restore proven within 48 hours, the last one not refuted',
+        'Run `guestcomms restore drill`, and see what it found with `guestcomms restore show`.'
     INTO status, value, threshold, what_to_do;
 END
 $plpgsql$;

@@ -4,15 +4,22 @@ SET search_path = pg_catalog, pg_temp
 AS $plpgsql$
 /* Ask for a backup (full, incremental, differential) and return its row in the ledger, which the node
    agent carries out. While a request of the same type waits, asking again returns that one.
-   Raises GC101 for another type, 0A000 for a restore, which cannot be done from inside. */
+   `emergency_restore` overwrites nothing: it asks for a restore to this moment beside the running cluster, whose
+   copy is kept, says so in a notice, and returns the backup that it begins with.
+   Raises GC101 for another type, GC145 for a restore while there is no backup. */
 DECLARE
     v_backup public.communication_backups;
+    v_drill public.communication_restore_drills;
 BEGIN
     IF p_type = 'emergency_restore' THEN
-        RAISE EXCEPTION 'a running database cannot restore itself'
-        USING ERRCODE = 'feature_not_supported',
-            HINT = 'The newest backup is on record: SELECT * FROM communication_backups'
-                ' WHERE status = ''completed'' ORDER BY completed_at DESC LIMIT 1; restore it from the command line.';
+        v_drill := public.request_restore_drill('point', NULL, true, true);
+        RAISE NOTICE 'restore % is requested; the running cluster stays as it is', v_drill.drill_id
+        USING HINT = 'SELECT * FROM communication_restore_drills tells how it goes; `guestcomms restore show` as well.';
+        SELECT newest.* INTO v_backup
+        FROM public.communication_backups AS newest
+        WHERE newest.status = 'completed'
+        ORDER BY newest.lsn_stop DESC LIMIT 1;
+        RETURN v_backup;
     ELSIF p_type IS NULL OR p_type NOT IN ('full', 'incremental', 'differential') THEN
         RAISE EXCEPTION 'there is no backup type "%"', p_type
         USING ERRCODE = 'GC101', HINT = 'Ask for full, incremental or differential.';

@@ -174,7 +174,7 @@ def _parser() -> argparse.ArgumentParser:
     applied.add_argument(
         "--logins", type=Path, default=paths.LOGINS, help="with --once: the login roles"
     )
-    verb("serve", _serve, "take backups, set pools and keep etcd's leadership apart (as postgres)")
+    verb("serve", _serve, "do this machine's standing duties: backups and pools, or restores")
     verb("health", _health, "print the cluster's health as JSON; exit 0 only if it is healthy")
     verb(
         "certificates",

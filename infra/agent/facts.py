@@ -26,7 +26,7 @@ class Directory:
 class Machine:
     """What this machine is. `listens` are TCP ports that answer when it is healthy.
 
-    `database_machines` are those of the cluster, on a database machine alone.
+    `database_machines` are those of the cluster, on machines whose agent asks them.
     """
 
     name: str
@@ -105,7 +105,7 @@ def machine(path: Path = paths.MACHINE_FILE, place_path: Path = paths.PLACE_FILE
     """
     facts = read_json(path)
     role = checks.one_of(facts.get("role"), "role", ROLES)
-    others = place(place_path).machines if role == "database" else {}
+    others = place(place_path).machines if role in ("database", "drill") else {}
     return Machine(
         name=checks.text(facts.get("name"), "name", checks.MACHINE_NAME),
         role=role,

@@ -42,5 +42,6 @@ RELOAD_DUE = Path("/run/guestcomms-reload-due")  # servers have yet to read what
 
 WAL = Path("/var/lib/postgresql/17/wedsync/pg_wal")
 SPOOL = Path("/var/lib/postgresql/spool")  # pgBackRest's notes on what it pushes
+COPIES = Path("/var/lib/postgresql/drill")  # restored copies, on the machine that proves restores
 POSTGRESQL_SOCKETS = Path("/run/postgresql")
 POSTGRESQL_PROGRAMS = Path("/usr/lib/postgresql/17/bin")

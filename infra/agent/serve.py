@@ -21,6 +21,7 @@ from infra.agent.abandoned import AbandonedStart
 from infra.agent.archive import Archive
 from infra.agent.backups import Backups
 from infra.agent.deadline import Connection
+from infra.agent.drills import Drills
 from infra.agent.errors import AgentError
 from infra.agent.facts import Machine
 from infra.agent.leadership import EtcdLeadership
@@ -28,10 +29,10 @@ from infra.agent.pools import Pools
 from infra.agent.repository_checks import RepositoryChecks
 from infra.agent.run import one_line
 
-TICK = 2.0  # seconds between two rounds; a requested backup cuts it short
+TICK = 2.0  # seconds between two rounds; a request cuts it short
 LONGEST_PAUSE = 15.0
 RECONCILE = 300.0  # seconds between two comparisons of ledger and repository
-CHANNEL = "guestcomms_backup"
+BACKUPS, DRILLS = "guestcomms_backup", "guestcomms_drill"  # channels where requests are heard
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,8 @@ class Duty:
 class Session:
     """One connection to the primary, made when it is needed and made again when it was lost."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, channel: str) -> None:
+        self._channel = channel
         self._conninfo = database.primary(machine.database_machines, machine.database)
         self._connection: Connection | None = None
 
@@ -89,12 +91,12 @@ class Session:
         held = self.alive()
         if held is None:
             held = Connection.connect(self._conninfo, autocommit=True)
-            held.execute(f"LISTEN {CHANNEL}")
+            held.execute(f"LISTEN {self._channel}")
             self._connection = held
         return held
 
     def wait(self, seconds: float, stop: threading.Event) -> bool:
-        """Wait, and return early with True when a backup is requested."""
+        """Wait, and return early with True when something is requested."""
         held = self.alive()
         if held is None:
             stop.wait(seconds)
@@ -107,8 +109,32 @@ class Session:
 
 
 def serve(machine: Machine, stop: threading.Event) -> None:
-    """Attend to backups, archive, pools, etcd's leadership and the monitor until `stop` is set."""
-    session = Session(machine)
+    """Attend to the duties of this machine until `stop` is set.
+
+    Those of a database machine are backups, archive, pools, etcd's leadership and the monitor; the
+    drill machine's are restores.
+    """
+    if machine.role == "drill":
+        _serve_drills(machine, stop)
+    else:
+        _serve_database(machine, stop)
+
+
+def _serve_drills(machine: Machine, stop: threading.Event) -> None:
+    session = Session(machine, DRILLS)
+    drills = Drills(machine, session.get, stop)
+    duty = Duty("drills", TICK, drills.step)
+    log.info("serving %s", machine.name)
+    # Machines that come or go: systemd starts us again, between two drills.
+    while not stop.is_set() and facts.machine() == machine:
+        duty.attend(time.monotonic())
+        if session.wait(TICK, stop):
+            duty.due = 0.0
+    drills.stop()
+
+
+def _serve_database(machine: Machine, stop: threading.Event) -> None:
+    session = Session(machine, BACKUPS)
     backups, pools, leadership = Backups(machine), Pools(machine), EtcdLeadership(machine)
     archive, abandoned = Archive(machine), AbandonedStart(machine)
     repository = RepositoryChecks(machine)

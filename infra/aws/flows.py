@@ -45,6 +45,7 @@ FLOWS = (
         "metrics of exporters",
     ),
     Flow(_MONITOR, _PROXY, (8404, _NODE), "metrics of HAProxy and its machine"),
+    Flow(_DRILL, _DATABASE, (5432,), "the ledger of restore drills, and what to compare with"),
     Flow(_MONITOR, _DRILL, (_NODE,), "metrics of the drill machine"),
     Flow(_MONITOR, _MONITOR, (9090, 9093, _NODE), "its own metrics, and alerts"),
 )

@@ -62,6 +62,7 @@ def machines(spec: ClusterSpec, agent_sha256: str) -> tuple[Machine, ...]:
             Role.DRILL,
             sizes.drill,
             components.pgbackrest(spec, "drill-1", DRILL_DIRECTORY),
+            components.drill(),
             node,
         ),
     )

@@ -106,6 +106,7 @@ def bootstrap_sql(spec: ClusterSpec) -> str:
         "backup_incremental_schedule": spec.backup.incremental_schedule,
         "backup_wal_audit_schedule": spec.backup.wal_audit_schedule,
         "backup_verify_schedule": spec.backup.verify_schedule,
+        "restore_drill_schedule": spec.backup.drill_schedule,
         "pool_size": spec.pooler.pool_size,
         "query_wait_timeout_ms": spec.pooler.query_wait_timeout_seconds * 1000,
     }
@@ -128,6 +129,15 @@ def agent(spec: ClusterSpec) -> Component:
         ),
         units=units,
         secrets=("logins.json",),
+    )
+
+
+def drill() -> Component:
+    """The node agent of the machine that proves restores."""
+    unit = "guestcomms-agent.service"
+    return Component(
+        files=(file("agent", f"/etc/systemd/system/{unit}"), *_after_prepare(unit)),
+        units=(unit,),
     )
 
 

@@ -219,12 +219,6 @@ def test_an_unknown_type_is_refused(database: Database, kind: str) -> None:
     assert refusal.value.sqlstate == "GC101"
 
 
-def test_a_restore_from_inside_is_refused_with_the_way_out(database: Database) -> None:
-    with pytest.raises(db.sqlstates.FeatureNotSupported) as refusal:
-        ask(database, "emergency_restore")
-    assert "communication_backups" in (refusal.value.diag.message_hint or "")
-
-
 @pytest.mark.parametrize("lease", ["1 second", "-1 hour", "2 days"])
 def test_an_impossible_lease_is_refused(database: Database, lease: str) -> None:
     with pytest.raises(db.DatabaseError) as refusal:

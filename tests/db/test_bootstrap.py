@@ -36,6 +36,9 @@ def test_schedules_belong_to_the_role_without_a_way_in(server: Server) -> None:
     assert jobs == [
         {"jobname": "backup-full", "schedule": "0 1 * * *", "username": "guestcomms_cron"},
         {"jobname": "backup-incremental", "schedule": "0 */4 * * *", "username": "guestcomms_cron"},
+        {"jobname": "backup-verification", "schedule": "30 2 * * 0", "username": "guestcomms_cron"},
+        {"jobname": "backup-wal-audit", "schedule": "17 * * * *", "username": "guestcomms_cron"},
+        {"jobname": "restore-drill", "schedule": "30 2 * * *", "username": "guestcomms_cron"},
     ]
 
 

@@ -1,7 +1,7 @@
 """The SQL of the manual that operations people had before, word for word, as their login.
 
 Nine of the thirty-three blocks cannot run on PostgreSQL 17: docs/operations-manual.md has what to
-run instead. One more asks for a restore, which is refused with a hint.
+run instead.
 """
 
 from __future__ import annotations
@@ -27,8 +27,6 @@ CANNOT = {
     "27": "42703",  # pg_stat_activity.waiting is gone since 9.6
     "31": "42883",  # there is no generate_random_uuid()
     "33": "22007",  # 'incident_start_time' is a placeholder
-    # Would run, but a running database cannot restore itself, and nothing beside it does so yet.
-    "32": "0A000",
 }
 
 

@@ -142,11 +142,18 @@ def test_only_a_drill_proves_a_restore(database: Database) -> None:
     claim(database)
     complete(database, backup_id, result())
     assert status(database, "restore_proven") == "unknown"
-    prove = "UPDATE public.communication_backups SET verified_by = 'drill', verified_at = now()"
-    database.execute(prove)
+    database.execute(
+        "INSERT INTO communication_restore_drills (drill_id, target, status, started_at, label,"
+        " completed_at, verdict, findings, reached_lsn, restore_seconds, recovery_seconds)"
+        " VALUES ('drill_20260102_030405_000000', 'now', 'completed', now(), '20260102-030405F',"
+        " now(), 'proven', '[1]', '0/1', 1, 1)"
+    )
     assert status(database, "restore_proven") == "pass"
-    database.execute(f"{prove} - interval '9 days'")
-    assert status(database, "restore_proven") == "warn"
+    drill = "UPDATE communication_restore_drills SET"
+    database.execute(f"{drill} verdict = 'refuted'")
+    assert status(database, "restore_proven") == "fail"
+    database.execute(f"{drill} verdict = 'proven', completed_at = now() - interval '49 hours'")
+    assert status(database, "restore_proven") == "fail"
 
 
 def test_bindings_pass_when_every_login_has_one(database: Database) -> None:

@@ -19,6 +19,7 @@ from guestcomms.cli import (
     machine,
     migrate,
     pulumi,
+    restore,
     rotate,
     secrets,
     status,
@@ -47,6 +48,7 @@ app.command(rich_help_panel=CLUSTER)(checks.readiness)
 app.command(rich_help_panel=CLUSTER)(checks.health)
 app.add_typer(backup.app, name="backup", rich_help_panel=CLUSTER)
 app.add_typer(load.app, name="load", rich_help_panel=CLUSTER)
+app.add_typer(restore.app, name="restore", rich_help_panel=CLUSTER)
 app.add_typer(rotate.app, name="rotate", rich_help_panel=CLUSTER)
 app.add_typer(secrets.app, name="secrets", rich_help_panel=CLUSTER)
 app.command(rich_help_panel=DATABASE)(connect.dsn)

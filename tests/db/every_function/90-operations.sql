@@ -12,6 +12,30 @@ SELECT internal.complete_backup(backup_id, 'pg-1', 1, jsonb_build_object(
 )) FROM communication_backups;
 SELECT backup_communication_system('incremental');
 SELECT internal.claim_backup('pg-1', '1 minute');
+-- as wedsync_ops
+SELECT request_restore_drill();
+-- as postgres
+SELECT internal.claim_drill('drill-1', '1 minute');
+SELECT internal.extend_drill_lease(drill_id, 'drill-1', 1, '1 minute', 'x') FROM communication_restore_drills;
+SELECT internal.mark_drill_point(drill_id, 'drill-1', 1) FROM communication_restore_drills;
+SELECT internal.write_canary(NULL);
+SELECT internal.canaries_at(pg_current_wal_lsn());
+SELECT internal.canary_before_transaction(pg_current_xact_id());
+SELECT internal.content_hashes(name) FROM internal.content_tables() AS name;
+SELECT internal.kept_copies('drill-1');
+SELECT internal.complete_drill(drill_id, 'drill-1', 1, jsonb_build_object(
+    'label', '20260102-030405F', 'reached_lsn', '0/2000158', 'restore_seconds', 1, 'recovery_seconds', 1,
+    'findings', jsonb_build_array(jsonb_build_object('check', 'target', 'passed', true))
+)) FROM communication_restore_drills;
+-- as wedsync_ops
+SELECT request_restore_drill('lsn', pg_current_wal_lsn()::text, false, true);
+-- as postgres
+SELECT internal.claim_drill('drill-1', '1 minute');
+SELECT internal.fail_drill(drill_id, 'drill-1', 1, 'x', NULL) FROM communication_restore_drills
+WHERE status = 'running';
+-- as wedsync_ops
+SELECT release_restore(drill_id) FROM communication_restore_drills WHERE keep;
+-- as postgres
 SELECT internal.fail_backup(backup_id, 'pg-1', 1, 'x', NULL) FROM communication_backups WHERE status = 'running';
 SELECT internal.expire_backups('{}');
 SELECT internal.adopt_backups('[]');

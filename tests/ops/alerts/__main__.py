@@ -46,6 +46,7 @@ SETTINGS: dict[str, Any] = {
     "replication_lag_warning_mib": 8, "replication_lag_critical_mib": 60, "slot_wal_warning": 12,
     "average_query_time_critical_ms": 200, "archive_late_critical_minutes": 2,
     "full_backup_age_critical_hours": 0.04, "any_backup_age_warning_hours": 0.04,
+    "restore_proven_critical_hours": 0.04,
     "etcd_quota_warning": 1, "queue_oldest_critical_minutes": 0.5, "queue_recipients_warning": 50,
     "delivery_minimum_messages": 20, "delivery_failure_warning": 20, "bounce_rate_warning": 20,
     "complaint_rate_warning": 20,

@@ -5,17 +5,12 @@ from __future__ import annotations
 import json
 import time
 
-import pytest
-
 from tests.ops.cluster.harness import Cluster
 from tests.waiting import wait_until
 
 AS_POSTGRES = "runuser -u postgres --"
 PGBACKREST = f"{AS_POSTGRES} pgbackrest --stanza=wedsync"
 DRILL = "/var/lib/postgresql/drill"
-PG_CTL = f"{AS_POSTGRES} /usr/lib/postgresql/17/bin/pg_ctl -D {DRILL}"
-LOG = f"tail -n 20 {DRILL}/log"
-AMCHECK = f"{AS_POSTGRES} /usr/lib/postgresql/17/bin/pg_amcheck -h {DRILL} -p 5499"
 
 
 def labels(cluster: Cluster) -> list[str]:
@@ -90,56 +85,42 @@ def test_idle_wal_reaches_the_archive_in_time(cluster: Cluster) -> None:
     assert time.monotonic() - began <= 60
 
 
-@pytest.fixture
-def restore_point(cluster: Cluster) -> str:
-    """A named moment with one organization before it and one after it."""
-    name = f"drill_{time.time_ns()}"
+def test_a_drill_proves_the_backup_and_leaves_nothing(cluster: Cluster) -> None:
+    """Restored on the drill machine to a point made for it, compared, and destroyed."""
+    drill = cluster.json("restore", "drill")
+    assert (drill["status"], drill["verdict"], drill["node"]) == ("completed", "proven", "drill-1")
+    checks = [finding["check"] for finding in drill["findings"] if finding["passed"]]
+    assert checks == ["target", "canaries", "content", "cut off", "pages and indexes"]
+    assert drill["label"] in labels(cluster)
+    assert 0 < drill["archived_seconds"] <= 60  # R5: at most this much is lost with everything
+    assert cluster.on("drill-1", f"ls {DRILL}") == ""
+    proven = "SELECT value FROM verify_production_readiness() WHERE check_name = 'restore_proven'"
+    ((value,),) = cluster.query(f"{proven} AND status = 'pass'", "--role", "ops")
+    assert "the last drill: proven" in value
+    consistent = "SELECT consistent FROM communication_recovery_points WHERE recovery_point_id = "
+    assert cluster.query(f"{consistent}'{drill['recovery_point_id']}'", "--role", "ops") == [
+        (True,)
+    ]
+
+
+def test_a_point_made_by_hand_is_restored_and_kept_to_look_at(cluster: Cluster) -> None:
+    """Exactly what was there at the point: one organization before it, none behind it."""
+    make = "SELECT create_organization(gen_random_uuid(), '{}')"
+    point = f"by_hand_{time.time_ns()}"
+    cluster.query(make.format("Before the point"), "--role", "ops")
     cluster.query(
-        "SELECT create_organization(gen_random_uuid(), 'Before the point')", "--role", "ops"
-    )
-    psql = f"{AS_POSTGRES} psql -d wedsync -Atc"
-    cluster.on(cluster.leader, f"{psql} \"SELECT pg_create_restore_point('{name}')\"")
-    cluster.query(
-        "SELECT create_organization(gen_random_uuid(), 'After the point')", "--role", "ops"
-    )
-    cluster.on(cluster.leader, f"{psql} 'SELECT pg_switch_wal()'")
-    cluster.on(cluster.leader, f"{PGBACKREST} check")  # returns once the last WAL is in the store
-    return name
-
-
-def test_the_backup_restores_on_the_drill_machine(cluster: Cluster, restore_point: str) -> None:
-    backup = labels(cluster)[0]
-    cluster.on(
-        "drill-1",
-        f"rm -rf {DRILL} && {PGBACKREST} --set={backup} --type=name --target={restore_point}"
-        " --target-action=promote --archive-mode=off restore",
-    )
-    # The copy keeps to itself: no network, a socket of its own, none of the cluster's jobs. It is
-    # no hot standby on the way: that would pause where the cluster once raised max_connections.
-    cluster.on(
-        "drill-1",
-        f"echo 'local all postgres peer' > {DRILL}/drill_hba.conf;"
-        f" {PG_CTL} -w -t 60 -l {DRILL}/log -o \"-p 5499 -c listen_addresses=''"
-        f" -c unix_socket_directories={DRILL} -c hba_file={DRILL}/drill_hba.conf -c ssl=off"
-        ' -c hot_standby=off -c cron.launch_active_jobs=off" start',
-    )
-    try:
-        wait_until(lambda: has_promoted(cluster), 60, lambda: cluster.on("drill-1", LOG))
-        names = drill(cluster, "SELECT name FROM organizations")
-        assert "Before the point" in names
-        assert "After the point" not in names
-        assert cluster.on("drill-1", f"{AMCHECK} --heapallindexed wedsync") == ""
-    finally:
-        cluster.on("drill-1", f"{PG_CTL} -m immediate stop; rm -rf {DRILL}")
-
-
-def has_promoted(cluster: Cluster) -> bool:
-    """Whether the copy has reached its target and accepts connections."""
-    asked = f"{AS_POSTGRES} psql -h {DRILL} -p 5499 -d wedsync -Atc 'SELECT pg_is_in_recovery()'"
-    return cluster.on("drill-1", f"{asked} 2>/dev/null || true").strip() == "f"
-
-
-def drill(cluster: Cluster, sql: str) -> list[str]:
-    """Run a query in the restored copy, and return its lines."""
-    psql = f"{AS_POSTGRES} psql -h {DRILL} -p 5499 -d wedsync -Atc"
-    return cluster.on("drill-1", f'{psql} "{sql}"').splitlines()
+        "INSERT INTO communication_recovery_points (recovery_point_id, recovery_type)"
+        f" VALUES ('{point}', 'before_change')",
+        "--role", "ops",
+    )  # fmt: skip
+    cluster.query(make.format("After the point"), "--role", "ops")
+    kept = cluster.json("restore", "drill", "--to", point, "--keep")
+    assert kept["verdict"] == "proven"
+    psql = f"{AS_POSTGRES} psql -h {DRILL}/{kept['drill_id']} -d wedsync -Atc"
+    names = cluster.on("drill-1", f'{psql} "SELECT name FROM organizations"').splitlines()
+    assert "Before the point" in names
+    assert "After the point" not in names
+    refused = cluster.on("drill-1", f'{psql} "CREATE TABLE x ()" 2>&1 || true')
+    assert "read-only transaction" in refused
+    cluster.run("restore", "release", kept["drill_id"])
+    wait_until(lambda: cluster.on("drill-1", f"ls {DRILL}") == "", 30)

@@ -40,7 +40,8 @@ WITH wanted (job, schedule, command) AS (
         'SELECT public.backup_communication_system(''incremental'')'
     ),
     ('backup-wal-audit', '${backup_wal_audit_schedule}', 'SELECT public.request_backup_check(''wal_audit'')'),
-    ('backup-verification', '${backup_verify_schedule}', 'SELECT public.request_backup_check(''verification'')')
+    ('backup-verification', '${backup_verify_schedule}', 'SELECT public.request_backup_check(''verification'')'),
+    ('restore-drill', '${restore_drill_schedule}', 'SELECT public.request_restore_drill()')
 )
 
 SELECT cron.schedule(wanted.job, wanted.schedule, wanted.command)

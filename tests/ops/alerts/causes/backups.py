@@ -76,10 +76,19 @@ def look_again(cluster: Cluster) -> None:
         cluster.on(machine, "systemctl restart --no-block prometheus-pgbackrest-exporter")
 
 
+@contextmanager
+def no_restore_is_proven(cluster: Cluster) -> Iterator[None]:
+    cluster.run("restore", "drill")
+    pause(TOO_OLD_SECONDS)
+    yield
+    cluster.run("restore", "drill")
+
+
 CAUSES = (
     Cause(("ArchivingFailing", "ArchivingLate"), "pgBackRest is stopped on the leader",
           archive_is_blocked),
     Cause(("BackupStoreUnreadable",), "the store's S3 server is stopped", store_is_gone),
     Cause(("FullBackupOld", "BackupOld"), "no backup is taken", no_backup_is_taken),
+    Cause(("RestoreNotProven",), "no restore drill is done", no_restore_is_proven),
     Cause(("BackupPageErrors",), "a page on the leader's disk is overwritten", page_is_damaged),
 )  # fmt: skip

@@ -1,0 +1,191 @@
+"""`guestcomms restore`: prove that backups can be restored, and look at what they hold."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from guestcomms import db, drills
+from guestcomms.cli.common import (
+    JsonOption,
+    console,
+    load_stack,
+    moment,
+    print_json,
+    progress,
+    size,
+    table,
+)
+from guestcomms.drills import Drill
+from guestcomms.stack import Stack
+
+app = typer.Typer(no_args_is_help=True, help="Restores beside the cluster, which they never touch.")
+WAIT_SECONDS = 4 * 3600.0
+STYLES = {"proven": "green", "refuted": "bold red", "failed": "red"}
+
+
+@app.command("drill")
+def drill_restore(
+    context: typer.Context,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="TARGET",
+            help="A time with its zone, a recovery point's id, an LSN or a transaction's number;"
+            " time:, name:, lsn: or xid: in front says which. Default: a point made now.",
+        ),
+    ] = None,
+    exclusive: Annotated[
+        bool, typer.Option("--exclusive", help="Without what lies exactly at the target.")
+    ] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the copy there to look at, until it is released.")
+    ] = False,
+    wait: Annotated[bool, typer.Option(help="Until it has come to a verdict.")] = True,
+    timeout: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="Wait no longer than this.")
+    ] = WAIT_SECONDS,
+    json: JsonOption = False,
+) -> None:
+    """Restore on the drill machine, and compare the copy with what was written.
+
+    Exit code 0 if the restore is proven, 6 if it was done and something differs.
+    """
+    stack = load_stack(context)
+    with connect(stack) as connection:
+        drill = drills.request(connection, to, inclusive=not exclusive, keep=keep)
+        if wait:
+            drill = await_verdict(connection, stack.name, drill, timeout)
+    if json:
+        print_json(drill.model_dump())
+    else:
+        show(drill)
+
+
+@app.command()
+def history(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="So many newest.")] = 20,
+    json: JsonOption = False,
+) -> None:
+    """List what was restored, how long it took and what it proved."""
+    with connect(load_stack(context)) as connection:
+        found = drills.newest(connection, limit)
+    if json:
+        print_json([drill.model_dump() for drill in found])
+        return
+    columns = ("restore", "to", "backup", "verdict", "safe after", "restored in", "open in", "when")
+    console.print(table("Restores", columns, [_cells(drill) for drill in found]))
+
+
+@app.command("show")
+def show_restore(
+    context: typer.Context,
+    drill_id: Annotated[
+        str | None, typer.Argument(metavar="[RESTORE]", help="Or the last.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Show one restore with everything it compared."""
+    with connect(load_stack(context)) as connection:
+        drill = drills.find(connection, drill_id)
+    if json:
+        print_json(drill.model_dump())
+    else:
+        show(drill)
+
+
+@app.command()
+def release(
+    context: typer.Context,
+    drill_id: Annotated[str, typer.Argument(metavar="RESTORE", help="As `history` lists it.")],
+    json: JsonOption = False,
+) -> None:
+    """Let the drill machine destroy a copy that was kept, within seconds."""
+    with connect(load_stack(context)) as connection:
+        was_kept = drills.release(connection, drill_id)
+    if json:
+        print_json({"drill_id": drill_id, "was_kept": was_kept})
+    elif was_kept:
+        console.print(f"The copy of {drill_id} is destroyed within seconds.")
+    else:
+        console.print(f"The copy of {drill_id} was not kept: there is nothing to release.")
+
+
+def connect(stack: Stack) -> db.Connection:
+    """A connection that may request and read restores."""
+    return db.connect(stack.dsn("ops"), application_name="guestcomms restore", autocommit=True)
+
+
+def await_verdict(
+    connection: db.Connection, stack: str, drill: Drill, timeout_seconds: float
+) -> Drill:
+    """Wait for a drill and show how it goes on. Raises as `drills.wait`."""
+    with progress.status(_going(drill)) as shown:
+        return drills.wait(
+            connection,
+            drill,
+            stack=stack,
+            timeout_seconds=timeout_seconds,
+            report=lambda seen: shown.update(_going(seen)),
+        )
+
+
+def show(drill: Drill) -> None:
+    """Print one drill for people."""
+    facts = (
+        ("restore", drill.drill_id),
+        ("target", _target(drill)),
+        ("state", _verdict(drill)),
+        ("doing", None if drill.ended else drill.step),
+        ("backup", drill.label),
+        ("size", size(drill.restored_bytes)),
+        ("ended at", drill.reached_lsn),
+        ("last commit", moment(drill.reached_time)),
+        ("target in the store after", _seconds(drill.archived_seconds)),
+        ("pgbackrest restore alone", _seconds(drill.restore_seconds)),
+        ("until the copy was open", _seconds(drill.recovery_seconds)),
+        ("everything", _seconds(drill.total_seconds)),
+        ("kept", f"on {drill.node}" if drill.keep and drill.ended else None),
+        ("error", drill.error),
+    )
+    console.print(table("Restore", ("", ""), [row for row in facts if row[1] is not None]))
+    if drill.findings:
+        rows = [(Text("ok" if f.passed else "WRONG", "green" if f.passed else "bold red"),
+                 f.check, f.detail) for f in drill.findings]  # fmt: skip
+        console.print(table("Compared", ("", "check", "found"), rows))
+
+
+def _going(drill: Drill) -> str:
+    return f"{drill.drill_id}: {drill.step or 'waits for the drill machine'}"
+
+
+def _target(drill: Drill) -> str:
+    if drill.target_type == "point":
+        return "a point made for it"
+    return f"{drill.target_type} {drill.target}{'' if drill.inclusive else ', exclusive'}"
+
+
+def _verdict(drill: Drill) -> Text:
+    verdict = drill.verdict or drill.status
+    return Text(verdict, STYLES.get(verdict, ""))
+
+
+def _seconds(value: float | None) -> str | None:
+    return None if value is None else f"{value:.1f} s"
+
+
+def _cells(drill: Drill) -> tuple[object, ...]:
+    return (
+        drill.drill_id,
+        _target(drill),
+        drill.label,
+        _verdict(drill),
+        _seconds(drill.archived_seconds),
+        _seconds(drill.restore_seconds),
+        _seconds(drill.recovery_seconds),
+        moment(drill.completed_at or drill.requested_at),
+    )

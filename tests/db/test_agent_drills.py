@@ -1,0 +1,202 @@
+"""The agent's restore drills with a real pgBackRest: what they prove, and what they find broken."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from guestcomms import db
+
+from tests.db import script
+from tests.db.agent import REPOSITORY, agent, deliver, pgbackrest
+from tests.db.repository import TAKE
+from tests.db.server import NUMBERS, Database, Server, bootstrapped_server
+from tests.db.test_backups import ask, row
+from tests.waiting import wait_until
+
+COPIES = "/var/lib/postgresql/drill"
+DRILL = """
+import dataclasses, threading
+from infra.agent import database
+from infra.agent.deadline import Connection
+from infra.agent.drills import Drills
+database.primary = lambda machines, name: (
+    "host=/run/postgresql user=guestcomms_agent dbname=" + name
+)
+machine = dataclasses.replace(machine, name="drill-1", database="{}")
+with Connection.connect(database.primary((), machine.database), autocommit=True) as connection:
+    drills = Drills(machine, lambda: connection, threading.Event())
+    drills.step()
+    drills.stop()
+print("null")
+"""
+CHECKS = ["target", "canaries", "content", "cut off", "pages and indexes"]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A server that archives, and soon."""
+    with bootstrapped_server({"archive_mode": "on", "archive_timeout": "1s"}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def live(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Database:
+    """A database with rows in most tables, and a full backup of it."""
+    deliver(server, tmp_path_factory.mktemp("agent"))
+    pgbackrest(server, "stanza-create")
+    database = server.clone("template_full", f"test_{next(NUMBERS)}")
+    script.run(database)
+    backup_id = ask(database)
+    agent(server, TAKE.format(database.name))
+    assert row(database, backup_id)["status"] == "completed"
+    return database
+
+
+def drill(database: Database, *target: object, keep: bool = False) -> dict[str, Any]:
+    """Ask for a drill, let the agent do it, return its row."""
+    with database.connect("wedsync_ops") as connection:
+        asked = "SELECT drill_id FROM request_restore_drill(%s, %s, %s, %s)"
+        drill_id = db.one_value(connection, asked, (*(target or ("point", None, True)), keep))
+    agent(database.server, DRILL.format(database.name))
+    return found(database, str(drill_id))
+
+
+def found(database: Database, drill_id: str) -> dict[str, Any]:
+    with database.connect("wedsync_ops") as connection:
+        query = "SELECT * FROM communication_restore_drills WHERE drill_id = %s"
+        return db.rows(connection, query, (drill_id,))[0]
+
+
+def names_in_copy(database: Database, drill_id: str) -> str:
+    """The organizations that a kept copy has."""
+    home = f"{COPIES}/{drill_id}"
+    control = "/usr/lib/postgresql/17/bin/pg_ctl"
+    options = f"-c listen_addresses= -c unix_socket_directories={home} -c archive_mode=off"
+    options += " -c shared_preload_libraries="
+    log = f"{home}/again"
+    data = f"{home}/data"
+    database.server.run(control, "-w", "-D", data, "-l", log, "-o", options, "start")
+    try:
+        query = "SELECT name FROM organizations"
+        return database.server.run("psql", "-h", home, "-d", database.name, "-Atc", query)
+    finally:
+        database.server.run(control, "-w", "-D", data, "-m", "immediate", "stop")
+
+
+def test_a_drill_proves_its_backup_and_its_point(live: Database) -> None:
+    done = drill(live)
+    assert [one["check"] for one in done["findings"] if one["passed"]] == CHECKS
+    assert (done["status"], done["verdict"], done["node"]) == ("completed", "proven", "drill-1")
+    seconds = ("archived_seconds", "restore_seconds", "recovery_seconds", "total_seconds")
+    assert all(done[name] > 0 for name in seconds)
+    assert row(live, done["backup_id"])["verified_by"] == done["drill_id"]
+    with live.connect("wedsync_ops") as connection:
+        (point,) = db.rows(
+            connection,
+            "SELECT * FROM communication_recovery_points WHERE recovery_point_id = %s",
+            (done["recovery_point_id"],),
+        )
+    assert (point["consistent"], point["lsn"]) == (True, done["reached_lsn"])
+    assert live.server.run("ls", COPIES) == ""
+    assert "00000002.history" not in live.server.run(
+        "ls", "-R", REPOSITORY
+    )  # a copy archives nothing
+
+
+def write(database: Database, name: str) -> tuple[str, str, str]:
+    """Commit an organization; return its transaction, and position and time just after it."""
+    insert = (
+        f"SELECT create_organization(gen_random_uuid(), '{name}'), pg_current_xact_id()::text AS x"
+    )
+    with database.connect() as connection:
+        (made,) = db.rows(connection, insert.encode())
+        after = "SELECT pg_current_wal_insert_lsn()::text AS lsn, clock_timestamp()::text AS now"
+        (place,) = db.rows(connection, after.encode())
+    return made["x"], place["lsn"], place["now"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "inclusive"),
+    [("name", True), ("time", True), ("lsn", False), ("xid", False)],
+)
+def test_a_target_between_two_commits(live: Database, kind: str, inclusive: bool) -> None:
+    unique = f"{kind} {inclusive} {time.time_ns()}"
+    transaction, lsn, now = write(live, f"first {unique}")
+    live.execute(
+        "INSERT INTO communication_recovery_points (recovery_point_id, recovery_type)"
+        f" VALUES ('by_hand_{transaction}', 'point_in_time')",
+        "wedsync_ops",
+    )
+    write(live, f"second {unique}")
+    targets = {"name": f"by_hand_{transaction}", "time": now, "lsn": lsn, "xid": transaction}
+    done = drill(live, kind, targets[kind], inclusive, keep=True)
+    assert (done["verdict"], done["error"]) == ("proven", None), done["findings"]
+    names = names_in_copy(live, done["drill_id"])
+    assert (f"first {unique}" in names) == (kind != "xid" or inclusive)
+    assert f"second {unique}" not in names
+    if kind == "name":
+        consistent = "SELECT consistent FROM communication_recovery_points"
+        by_hand = f"{consistent} WHERE recovery_point_id = '{targets['name']}'"
+        assert live.value(by_hand, "wedsync_ops") is True
+    assert live.value(f"SELECT release_restore('{done['drill_id']}')", "wedsync_ops") is True
+    agent(live.server, DRILL.format(live.name))
+    assert live.server.run("ls", COPIES) == ""
+
+
+def test_a_hole_in_the_archive_refutes_the_backup(live: Database) -> None:
+    """pgBackRest's restore ends with 0, and PostgreSQL starts: only the target is not reached."""
+    segment = str(live.value("SELECT pg_walfile_name(pg_current_wal_lsn())"))
+    live.execute("SELECT pg_switch_wal()")
+    listed = f"find {REPOSITORY} -name '{segment}-*'"
+    wait_until(lambda: live.server.run("sh", "-c", listed) != "")
+    file = live.server.run("sh", "-c", listed).strip()
+    live.server.run("mv", file, "/tmp/hidden")
+    try:
+        done = drill(live)
+    finally:
+        live.server.run("mv", "/tmp/hidden", file)
+    assert (done["status"], done["verdict"]) == ("completed", "refuted")
+    (finding,) = done["findings"]
+    assert (finding["check"], finding["passed"]) == ("recovery", False)
+    assert "recovery ended before configured recovery target was reached" in finding["detail"]
+
+
+def test_a_damaged_backup_is_refuted(live: Database) -> None:
+    bundle = live.server.run(
+        "sh", "-c", f"find {REPOSITORY}/backup -name 'PG_VERSION*' -o -name '*.bki' | head -1"
+    ).strip() or live.server.run(
+        "sh", "-c", f"find {REPOSITORY}/backup -path '*F/*' -size +100k -type f | head -1"
+    ).strip()  # fmt: skip
+    live.server.run("cp", bundle, "/tmp/whole")
+    live.server.run("sh", "-c", f"printf x | dd of={bundle} bs=1 seek=10 conv=notrunc")
+    try:
+        done = drill(live)
+    finally:
+        live.server.run("cp", "/tmp/whole", bundle)
+    assert done["verdict"] == "refuted"
+    assert done["findings"][-1]["check"] == "restore"
+
+
+def test_what_the_copy_lacks_is_named(live: Database) -> None:
+    """A row that the expectation has and the copy has not: as if the restore had lost it."""
+    lose = DRILL.replace(
+        "drills = ",
+        "from infra.agent import contents\n"
+        "    read = contents.read\n"
+        "    contents.read = lambda session, report: {{\n"
+        "        key: (rows + (key[0] == 'public.guests' and 'drill' not in session.info.host),"
+        " digest)\n"
+        "        for key, (rows, digest) in read(session, report).items()\n"
+        "    }}\n"
+        "    drills = ",
+    )
+    asked = live.value("SELECT drill_id FROM request_restore_drill()", "wedsync_ops")
+    agent(live.server, lose.format(live.name))
+    done = found(live, str(asked))
+    assert done["verdict"] == "refuted"
+    (finding,) = (one for one in done["findings"] if not one["passed"])
+    assert finding["check"] == "content"
+    assert "guests range" in finding["detail"]
