@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from guestcomms import db
+from guestcomms import backup_checks, backups, db, errors
+from guestcomms.cli.backup import _print_check
 
 from tests.db.server import Database
 from tests.db.test_backups import AGENT, complete_next, result
@@ -240,3 +241,43 @@ def test_nonsense_is_not_adopted(database: Database, stored: object) -> None:
     with database.connect(AGENT) as connection, pytest.raises(db.DatabaseError) as refusal:
         connection.execute("SELECT internal.adopt_backups(%s)", [json.dumps(stored)])
     assert refusal.value.sqlstate == "GC104"
+
+
+def test_the_command_line_reads_what_the_ledger_holds(
+    database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with database.connect("wedsync_ops") as connection:
+        asked = backup_checks.request(connection, "wal_audit")
+        with pytest.raises(errors.GuestcommsError, match="still requested"):
+            wait(connection, asked)
+        claim(database)
+        complete(database, asked.check_id, PRESENT | {"what": "wal_audit"})
+        done = wait(connection, asked)
+        assert (done.verdict, backup_checks.newest(connection)) == ("damaged", [done])
+        assert backup_checks.last_completed(connection, "wal_audit") == done
+        assert backup_checks.last_completed(connection, "verification") is None
+        _print_check(done)
+        assert "✗ WAL is missing" in capsys.readouterr().out
+        lost = backup_checks.request(connection, "verification")
+        for attempt in (1, 2, 3):
+            claim(database, "verification")
+            fail(database, lost.check_id, attempt)
+            end_leases(database)
+        with pytest.raises(errors.GuestcommsError, match="failed: away"):
+            wait(connection, lost)
+
+
+def wait(connection: db.Connection, check: backup_checks.Check) -> backup_checks.Check:
+    return backup_checks.wait(
+        connection, check, stack="local", timeout_seconds=0.1, report=lambda _seen: None
+    )
+
+
+def test_one_backup_is_shown_by_id_or_label(database: Database) -> None:
+    backup_id = complete_next(database)
+    with database.connect("wedsync_ops") as connection:
+        for name in (backup_id, "20260102-030405F"):
+            facts = backups.facts(connection, name)
+            assert facts is not None
+            assert facts["backup_id"] == backup_id
+        assert backups.facts(connection, "nonsense") is None

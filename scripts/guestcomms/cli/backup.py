@@ -373,6 +373,6 @@ def bar(windows: list[Window], now: datetime, width: int = BAR) -> Text:
     drawn = Text("|")
     for place in range(width):
         begin, end = first + share * place, first + share * (place + 1)
-        whole = any(one.since <= begin and end <= (one.to or now + share) for one in windows)
+        whole = any(one.since <= begin and (one.to is None or end <= one.to) for one in windows)
         drawn.append("█" if whole else "·", "green" if whole else "red")
     return drawn.append("|")
