@@ -97,6 +97,64 @@ $$;
 
 COMMENT ON FUNCTION internal.addresses_of_guest(p_organization_id uuid, p_guest_id uuid) IS 'Keyed hashes of the addresses that are a guest''s alone, today''s and earlier ones.';
 
+CREATE FUNCTION internal.adopt_backups(p_stored jsonb) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Bring into the ledger what the repository holds and the ledger does not know: after a restore its rows are those of
+   the moment that was restored, and the repository is the truth. p_stored is an array of what complete_backup() takes,
+   each with backup_id (NULL where the backup names none). A row that failed although its backup is stored is completed;
+   one that is requested or running is left to its agent. Returns how many rows changed.
+   Raises GC104 if a key is missing or none of the ledger's values. */
+DECLARE
+    v_changed bigint;
+    v_message text;
+BEGIN
+    IF jsonb_typeof(p_stored) IS DISTINCT FROM 'array' THEN
+        RAISE EXCEPTION 'the backups in the repository are not given'
+        USING ERRCODE = 'GC104', HINT = 'Give an array; an empty one means that the repository is empty.';
+    END IF;
+    INSERT INTO public.communication_backups AS known (
+        backup_id, backup_type, status, requested_at, requested_by, started_at, completed_at, label,
+        backup_size_bytes, repository_size_bytes, lsn_start, lsn_stop, wal_start, wal_stop, checksum_errors
+    )
+    SELECT
+        coalesce(
+            stored.backup_id,
+            'backup_' || to_char(stored.started_at AT TIME ZONE 'UTC', 'YYYYMMDD_HH24MISS_')
+            || CASE stored.type WHEN 'full' THEN '000000' ELSE '000001' END
+        ),
+        CASE stored.type WHEN 'incr' THEN 'incremental' WHEN 'diff' THEN 'differential' ELSE stored.type END,
+        'completed', stored.started_at, 'repository', stored.started_at, stored.completed_at, stored.label,
+        stored.backup_size_bytes, stored.repository_size_bytes, stored.lsn_start, stored.lsn_stop,
+        stored.wal_start, stored.wal_stop, stored.checksum_errors
+    FROM jsonb_to_recordset(p_stored) AS stored (
+        backup_id text, type text, label text, started_at timestamptz, completed_at timestamptz,
+        backup_size_bytes bigint, repository_size_bytes bigint, lsn_start pg_lsn, lsn_stop pg_lsn,
+        wal_start text, wal_stop text, checksum_errors bigint
+    )
+    WHERE NOT EXISTS (
+        SELECT FROM public.communication_backups AS listed WHERE listed.label = stored.label
+    )
+    ON CONFLICT (backup_id) DO UPDATE
+    SET status = 'completed', error = NULL, failed_at = NULL, label = excluded.label,
+        backup_type = excluded.backup_type, started_at = excluded.started_at, completed_at = excluded.completed_at,
+        backup_size_bytes = excluded.backup_size_bytes, repository_size_bytes = excluded.repository_size_bytes,
+        lsn_start = excluded.lsn_start, lsn_stop = excluded.lsn_stop, wal_start = excluded.wal_start,
+        wal_stop = excluded.wal_stop, checksum_errors = excluded.checksum_errors, requested_by = 'repository'
+    WHERE known.status = 'failed';
+    GET DIAGNOSTICS v_changed = ROW_COUNT;
+    RETURN v_changed;
+EXCEPTION
+    WHEN check_violation OR unique_violation OR not_null_violation OR data_exception THEN
+        GET STACKED DIAGNOSTICS v_message = MESSAGE_TEXT;
+        RAISE EXCEPTION 'what the repository holds is not usable: %', v_message
+        USING ERRCODE = 'GC104', HINT = 'Take the values from `pgbackrest info --output=json`.';
+END
+$$;
+
+COMMENT ON FUNCTION internal.adopt_backups(p_stored jsonb) IS 'Bring into the ledger the backups that the repository holds and the ledger does not know, as after a restore.';
+
 CREATE FUNCTION internal.aes256_gcm_decrypt(p_key bytea, p_ciphertext bytea, p_associated_data bytea) RETURNS bytea
     LANGUAGE plpython3u IMMUTABLE STRICT PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -935,6 +993,50 @@ $$;
 
 COMMENT ON FUNCTION internal.bury_recipients(p_batch public.communication_batch_queue, p_reason text, p_error text, p_recipient_ids uuid[]) IS 'Give up queued recipients of a chunk: failed, with a dead letter that can be redriven.';
 
+CREATE FUNCTION internal.canaries_at(p_lsn pg_lsn) RETURNS TABLE(canary_id bigint, is_expected boolean)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* The canaries around a position of the write-ahead log, 100 on either side, and whether a copy whose recovery
+       ended there has them: yes where the next one began before it, no where it began behind it. Nobody knows of
+       the one in between, whose commit may lie on either side. */
+    SELECT judged.canary_id, judged.is_expected
+    FROM (
+        SELECT
+            canary.canary_id,
+            CASE
+                WHEN canary.begun_lsn >= p_lsn THEN false
+                WHEN lead(canary.begun_lsn) OVER (ORDER BY canary.canary_id) <= p_lsn THEN true
+            END AS is_expected
+        FROM (
+            (
+                SELECT before.* FROM internal.canaries AS before
+                WHERE before.begun_lsn < p_lsn ORDER BY before.canary_id DESC LIMIT 101
+            )
+            UNION ALL
+            (
+                SELECT behind.* FROM internal.canaries AS behind
+                WHERE behind.begun_lsn >= p_lsn ORDER BY behind.canary_id LIMIT 100
+            )
+        ) AS canary
+    ) AS judged
+    WHERE judged.is_expected IS NOT NULL
+    ORDER BY judged.canary_id
+$$;
+
+COMMENT ON FUNCTION internal.canaries_at(p_lsn pg_lsn) IS 'Which canaries a copy has whose recovery ended at this position, and which it does not.';
+
+CREATE FUNCTION internal.canary_before_transaction(p_transaction_id xid8) RETURNS pg_lsn
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* A position of the write-ahead log before which a transaction has certainly not committed: where the last canary
+       of a smaller number began. NULL if there is none. */
+    SELECT max(canary.begun_lsn) FROM internal.canaries AS canary WHERE canary.transaction_id < p_transaction_id
+$$;
+
+COMMENT ON FUNCTION internal.canary_before_transaction(p_transaction_id xid8) IS 'A position of the write-ahead log before which the transaction has not committed.';
+
 CREATE FUNCTION internal.capped_messages(p_organization_id uuid, p_guest_id uuid, p_channel text, p_since timestamp with time zone) RETURNS bigint
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1515,6 +1617,109 @@ $$;
 
 COMMENT ON FUNCTION internal.claim_backup(p_node text, p_lease interval) IS 'The next backup for the agent of this machine to take, at most one, under a lease.';
 
+CREATE FUNCTION internal.claim_backup_check(p_kind text, p_node text, p_lease interval) RETURNS TABLE(check_id text, attempt bigint)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Give the agent of p_node the next check of a kind to make, or none: as claim_backup() does for backups, each kind
+   by itself. Raises GC102 for a lease outside of 10 seconds to 1 day. */
+BEGIN
+    IF p_lease IS NULL OR p_lease NOT BETWEEN interval '10 seconds' AND interval '1 day' THEN
+        RAISE EXCEPTION 'a lease of % is not possible', p_lease
+        USING ERRCODE = 'GC102', HINT = 'Give an interval between 10 seconds and 1 day.';
+    END IF;
+    -- Claims come one after the other, so that two agents never see the same free place.
+    PERFORM pg_advisory_xact_lock(hashtextextended('internal.claim_backup_check', 0));
+    UPDATE public.communication_backup_checks AS lost
+    SET status = 'failed', ended_at = clock_timestamp(),
+        error = left(
+            format('given up after %s attempts, the last on %s: its lease ended', lost.attempts, lost.node)
+            || coalesce('; an earlier attempt: ' || lost.error, ''), 4000
+        )
+    WHERE lost.kind = p_kind AND lost.status = 'running' AND lost.lease_until < clock_timestamp()
+        AND lost.attempts >= 3;
+    IF EXISTS (
+        SELECT FROM public.communication_backup_checks AS running
+        WHERE running.kind = p_kind AND running.status = 'running' AND running.lease_until >= clock_timestamp()
+    ) THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+    UPDATE public.communication_backup_checks AS claimed
+    SET status = 'running', node = p_node, attempts = claimed.attempts + 1,
+        started_at = clock_timestamp(), lease_until = clock_timestamp() + p_lease
+    WHERE claimed.check_id = (
+        SELECT next.check_id
+        FROM public.communication_backup_checks AS next
+        WHERE next.kind = p_kind AND next.status IN ('running', 'requested')
+        ORDER BY next.status = 'running' DESC, next.requested_at
+        LIMIT 1
+    )
+    RETURNING claimed.check_id, claimed.attempts;
+END
+$$;
+
+COMMENT ON FUNCTION internal.claim_backup_check(p_kind text, p_node text, p_lease interval) IS 'The next check of this kind for the agent of this machine to make, at most one, under a lease.';
+
+CREATE FUNCTION internal.claim_drill(p_node text, p_lease interval) RETURNS TABLE(drill_id text, target_type text, target text, inclusive boolean, keep boolean, attempt bigint, restore_point_name text, target_lsn pg_lsn)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Give the agent of p_node the next drill, or none. One runs at a time; one whose lease or pause ended comes first,
+   three attempts in all. The number of the attempt is the agent's token, as with claim_backup(). target_lsn is where
+   the target lies, or a position before it; NULL where only the repository can tell.
+   Raises GC102 for a lease outside of 10 seconds to 1 day. */
+DECLARE
+    v_drill public.communication_restore_drills;
+BEGIN
+    IF p_lease IS NULL OR p_lease NOT BETWEEN interval '10 seconds' AND interval '1 day' THEN
+        RAISE EXCEPTION 'a lease of % is not possible', p_lease
+        USING ERRCODE = 'GC102', HINT = 'Give an interval between 10 seconds and 1 day.';
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtextextended('internal.claim_drill', 0));
+    UPDATE public.communication_restore_drills AS lost
+    SET status = 'failed', completed_at = clock_timestamp(), lease_until = NULL,
+        error = left(
+            format('given up after %s attempts, the last on %s: its lease ended', lost.attempts, lost.node)
+            || coalesce('; an earlier attempt: ' || lost.error, ''), 4000
+        )
+    WHERE lost.status = 'running' AND lost.lease_until < clock_timestamp() AND lost.attempts >= 3;
+    IF EXISTS (
+        SELECT FROM public.communication_restore_drills AS running
+        WHERE running.status = 'running' AND running.lease_until >= clock_timestamp()
+    ) THEN
+        RETURN;
+    END IF;
+    SELECT next.* INTO v_drill
+    FROM public.communication_restore_drills AS next
+    WHERE next.status IN ('running', 'requested')
+    ORDER BY next.status = 'running' DESC, next.requested_at
+    LIMIT 1
+    FOR UPDATE;
+    UPDATE public.communication_restore_drills AS claimed
+    SET status = 'running', node = p_node, attempts = claimed.attempts + 1, step = 'claimed',
+        started_at = clock_timestamp(), lease_until = clock_timestamp() + p_lease,
+        -- What an attempt before has found says nothing of this one.
+        findings = '[]', label = NULL, backup_id = NULL
+    WHERE claimed.drill_id = v_drill.drill_id;
+    RETURN QUERY
+    SELECT
+        claimed.drill_id, claimed.target_type, claimed.target, claimed.inclusive, claimed.keep, claimed.attempts,
+        point.restore_point_name,
+        CASE claimed.target_type
+            WHEN 'lsn' THEN claimed.target::pg_lsn
+            WHEN 'xid' THEN internal.canary_before_transaction(claimed.target::xid8)
+            ELSE point.lsn
+        END
+    FROM public.communication_restore_drills AS claimed
+    LEFT JOIN public.communication_recovery_points AS point
+        ON point.recovery_point_id = claimed.recovery_point_id AND claimed.target_type = 'name'
+    WHERE claimed.drill_id = v_drill.drill_id;
+END
+$$;
+
+COMMENT ON FUNCTION internal.claim_drill(p_node text, p_lease interval) IS 'The next drill for the agent of this machine, at most one, under a lease.';
+
 CREATE FUNCTION internal.communication(p_organization_id uuid, p_communication_id uuid, p_lock boolean DEFAULT false) RETURNS public.guest_communications
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1742,6 +1947,7 @@ CREATE FUNCTION internal.complete_backup(p_backup_id text, p_node text, p_attemp
    repository_size_bytes, lsn_start, lsn_stop, wal_start, wal_stop, started_at, completed_at,
    checksum_errors. The row's type becomes what was made: pgBackRest takes a full backup when there is
    none that the one asked for could build on.
+   Asks for an audit of the WAL, and for a verification where there has been none.
    Repeating it with the same label changes nothing. Raises GC103 if this attempt does not have the
    backup, GC104 if a key is missing or none of the ledger's values. */
 DECLARE
@@ -1785,6 +1991,17 @@ BEGIN
         RAISE EXCEPTION 'attempt % of backup % is not running on %', p_attempt, p_backup_id, p_node
         USING ERRCODE = 'GC103', HINT = 'Its lease ended and another attempt followed; this result is dropped.';
     END IF;
+    -- A backup is of use with the WAL that it needs: look at once. The first one is read as well.
+    PERFORM public.request_backup_check(wanted.kind)
+    FROM (
+        VALUES ('wal_audit', true),
+        (
+            'verification', NOT EXISTS (
+                SELECT FROM public.communication_backup_checks AS checked WHERE checked.kind = 'verification'
+            )
+        )
+    ) AS wanted (kind, is_due)
+    WHERE wanted.is_due;
 EXCEPTION
     WHEN check_violation OR unique_violation OR data_exception THEN
         GET STACKED DIAGNOSTICS v_constraint = MESSAGE_TEXT;
@@ -1794,6 +2011,107 @@ END
 $$;
 
 COMMENT ON FUNCTION internal.complete_backup(p_backup_id text, p_node text, p_attempt bigint, p_result jsonb) IS 'Record what pgBackRest stored for a running backup of this machine.';
+
+CREATE FUNCTION internal.complete_backup_check(p_check_id text, p_node text, p_attempt bigint, p_evidence jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+/* Record what a check found. p_evidence is its document; of its keys verdict is sound or damaged, findings an array,
+   which is empty exactly where the verdict is sound, and figures an object of numbers.
+   Repeating it changes nothing. Sound audits of the WAL go after 90 days: there is one each hour. Raises GC103 if this attempt does not have the check, GC104 if the document is of
+   another form. */
+BEGIN
+    IF EXISTS (
+        SELECT FROM public.communication_backup_checks AS done
+        WHERE done.check_id = p_check_id AND done.node = p_node AND done.attempts = p_attempt
+            AND done.status = 'completed'
+    ) THEN
+        RETURN;
+    END IF;
+    IF (
+        p_evidence ->> 'verdict' IN ('sound', 'damaged')
+        AND jsonb_typeof(p_evidence -> 'findings') = 'array' AND jsonb_typeof(p_evidence -> 'figures') = 'object'
+        AND (p_evidence ->> 'verdict' = 'sound') = (p_evidence -> 'findings' = '[]')
+        AND NOT p_evidence @? '$.figures.* ? (@.type() <> "number")'
+    ) IS NOT TRUE THEN
+        RAISE EXCEPTION 'the evidence of check % is not usable', p_check_id
+        USING ERRCODE = 'GC104', HINT = 'Give verdict, findings (none if sound) and figures that are numbers.';
+    END IF;
+    UPDATE public.communication_backup_checks AS done
+    SET status = 'completed', verdict = p_evidence ->> 'verdict', evidence = p_evidence,
+        ended_at = clock_timestamp(), lease_until = NULL, error = NULL
+    WHERE done.check_id = p_check_id AND done.node = p_node AND done.attempts = p_attempt
+        AND done.status = 'running';
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'attempt % of check % is not running on %', p_attempt, p_check_id, p_node
+        USING ERRCODE = 'GC103', HINT = 'Its lease ended and another attempt followed; this result is dropped.';
+    END IF;
+    DELETE FROM public.communication_backup_checks AS old
+    WHERE old.kind = 'wal_audit' AND old.verdict = 'sound' AND old.ended_at < clock_timestamp() - interval '90 days';
+END
+$_$;
+
+COMMENT ON FUNCTION internal.complete_backup_check(p_check_id text, p_node text, p_attempt bigint, p_evidence jsonb) IS 'Record what a running check of this machine found in the backup repository.';
+
+CREATE FUNCTION internal.complete_drill(p_drill_id text, p_node text, p_attempt bigint, p_result jsonb) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Record what a drill found, and return the verdict: proven if every finding passed, refuted otherwise. Keys of
+   p_result: label, findings (array of {check, passed, detail}), reached_lsn, reached_time, archived_seconds,
+   restore_seconds, recovery_seconds, total_seconds, restored_bytes; what was not reached is null.
+   What is proven makes its backup verified and its recovery point consistent: nothing else does.
+   Raises GC103 if this attempt does not have the drill, GC152 if the values are not usable. */
+DECLARE
+    v_drill public.communication_restore_drills;
+    v_problem text;
+BEGIN
+    UPDATE public.communication_restore_drills AS done
+    SET status = 'completed', completed_at = clock_timestamp(), lease_until = NULL, error = NULL,
+        verdict = CASE
+            WHEN (
+                SELECT bool_and(finding.value ->> 'passed' IS NOT DISTINCT FROM 'true')
+                FROM jsonb_array_elements(p_result -> 'findings') AS finding
+            ) THEN 'proven'
+            ELSE 'refuted'
+        END,
+        findings = p_result -> 'findings', label = p_result ->> 'label',
+        backup_id = (
+            SELECT backup.backup_id FROM public.communication_backups AS backup
+            WHERE backup.label = p_result ->> 'label'
+        ),
+        reached_lsn = (p_result ->> 'reached_lsn')::pg_lsn,
+        reached_time = (p_result ->> 'reached_time')::timestamptz,
+        archived_seconds = (p_result ->> 'archived_seconds')::double precision,
+        restore_seconds = (p_result ->> 'restore_seconds')::double precision,
+        recovery_seconds = (p_result ->> 'recovery_seconds')::double precision,
+        total_seconds = (p_result ->> 'total_seconds')::double precision,
+        restored_bytes = (p_result ->> 'restored_bytes')::bigint
+    WHERE done.drill_id = p_drill_id AND done.node = p_node AND done.attempts = p_attempt
+        AND done.status = 'running'
+    RETURNING * INTO v_drill;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'attempt % of drill % is not running on %', p_attempt, p_drill_id, p_node
+        USING ERRCODE = 'GC103', HINT = 'Its lease ended and another attempt followed; this result is dropped.';
+    END IF;
+    IF v_drill.verdict = 'proven' THEN
+        UPDATE public.communication_backups AS proven
+        SET verified_at = v_drill.completed_at, verified_by = v_drill.drill_id
+        WHERE proven.backup_id = v_drill.backup_id;
+        UPDATE public.communication_recovery_points AS proven
+        SET consistent = true, verified_at = v_drill.completed_at, verified_by = v_drill.drill_id
+        WHERE proven.recovery_point_id = v_drill.recovery_point_id;
+    END IF;
+    RETURN v_drill.verdict;
+EXCEPTION
+    WHEN check_violation OR not_null_violation OR data_exception THEN
+        GET STACKED DIAGNOSTICS v_problem = MESSAGE_TEXT;
+        RAISE EXCEPTION 'the result of drill % is not usable: %', p_drill_id, v_problem
+        USING ERRCODE = 'GC152', HINT = 'A proven drill has findings, a label, a position and its times.';
+END
+$$;
+
+COMMENT ON FUNCTION internal.complete_drill(p_drill_id text, p_node text, p_attempt bigint, p_result jsonb) IS 'Record what a running drill of this machine found; what is proven becomes verified.';
 
 CREATE FUNCTION internal.complete_late(p_batch public.communication_batch_queue, p_results jsonb, p_done uuid[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2157,6 +2475,62 @@ CREATE FUNCTION internal.contact_gates(p_organization_id uuid, p_channel text, p
 END;
 
 COMMENT ON FUNCTION internal.contact_gates(p_organization_id uuid, p_channel text, p_category text, p_purpose text, p_lawful_basis text, p_guest_ids uuid[], p_address_hashes bytea[]) IS 'Who may be written to and, if not, why: consent, suppressions, preferences, caps; the same at enqueue and claim.';
+
+CREATE FUNCTION internal.content_hashes(p_table text) RETURNS TABLE(part text, bucket bigint, row_count bigint, hash text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET "DateStyle" TO 'ISO'
+    SET "IntervalStyle" TO 'postgres'
+    SET bytea_output TO 'hex'
+    SET extra_float_digits TO '1'
+    AS $$
+/* Rows and a hash of their content, for each of 64 ranges of the primary key's hash in each partition of a table.
+   The order of rows does not count. p_table is one of content_tables(); raises GC151 for another one. */
+DECLARE
+    v_table regclass;
+BEGIN
+    IF p_table IS NULL OR NOT p_table IN (SELECT internal.content_tables()) THEN
+        RAISE EXCEPTION 'the content of table % is not compared', p_table
+        USING ERRCODE = 'GC151', HINT = 'Ask for one that internal.content_tables() returns.';
+    END IF;
+    v_table := p_table;
+    FOR part, bucket, row_count, hash IN EXECUTE format(
+        'SELECT scanned_row.tableoid::regclass::text, %s, count(*),'
+        ' sum(hashtextextended((scanned_row.*)::text, 0))::text FROM %s AS scanned_row GROUP BY 1, 2 ORDER BY 1, 2',
+        (
+            SELECT coalesce(
+                'hashtextextended(ROW(' || string_agg(format('scanned_row.%I', attribute.attname), ', ')
+                || ')::text, 0) & 63', '0::bigint'
+            )
+            FROM pg_index AS key
+            JOIN pg_attribute AS attribute ON attribute.attrelid = key.indrelid AND attribute.attnum = ANY (key.indkey)
+            WHERE key.indrelid = v_table AND key.indisprimary
+        ), v_table
+    ) LOOP
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION internal.content_hashes(p_table text) IS 'Rows and content hash of a table, by partition and range of keys, for all tenants together.';
+
+CREATE FUNCTION internal.content_tables() RETURNS SETOF text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* The tables whose content a drill compares: all of public and internal that comms_maintenance reads, a
+       partitioned one as a whole. What is left out is no tenant's: ledgers of backups, drills, load runs, migrations. */
+    SELECT format('%I.%I', namespace.nspname, relation.relname)
+    FROM pg_class AS relation
+    JOIN pg_namespace AS namespace ON namespace.oid = relation.relnamespace
+    WHERE
+        namespace.nspname IN ('public', 'internal') AND relation.relkind IN ('r', 'p') AND NOT relation.relispartition
+        AND relation.relpersistence = 'p' AND has_table_privilege(CURRENT_USER, relation.oid, 'SELECT')
+    ORDER BY 1
+$$;
+
+COMMENT ON FUNCTION internal.content_tables() IS 'The tables whose content a restore drill compares.';
 
 CREATE FUNCTION internal.current_organization() RETURNS uuid
     LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
@@ -2649,6 +3023,27 @@ $$;
 
 COMMENT ON FUNCTION internal.expire_rate_limits() IS 'Forget windows that began more than 7 days ago.';
 
+CREATE FUNCTION internal.extend_backup_check_lease(p_check_id text, p_node text, p_attempt bigint, p_lease interval) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Extend the lease of a running check. False: this attempt no longer has it, and its result is of no use.
+   Raises GC102 for a lease outside of 10 seconds to 1 day. */
+BEGIN
+    IF p_lease IS NULL OR p_lease NOT BETWEEN interval '10 seconds' AND interval '1 day' THEN
+        RAISE EXCEPTION 'a lease of % is not possible', p_lease
+        USING ERRCODE = 'GC102', HINT = 'Give an interval between 10 seconds and 1 day.';
+    END IF;
+    UPDATE public.communication_backup_checks AS mine
+    SET lease_until = clock_timestamp() + p_lease
+    WHERE mine.check_id = p_check_id AND mine.node = p_node AND mine.attempts = p_attempt
+        AND mine.status = 'running';
+    RETURN FOUND;
+END
+$$;
+
+COMMENT ON FUNCTION internal.extend_backup_check_lease(p_check_id text, p_node text, p_attempt bigint, p_lease interval) IS 'Extend the lease of a running check of backups; false tells the machine that it no longer has it.';
+
 CREATE FUNCTION internal.extend_backup_lease(p_backup_id text, p_node text, p_attempt bigint, p_lease interval) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2669,6 +3064,27 @@ END
 $$;
 
 COMMENT ON FUNCTION internal.extend_backup_lease(p_backup_id text, p_node text, p_attempt bigint, p_lease interval) IS 'Extend the lease of a running backup; false tells the machine that it no longer has it.';
+
+CREATE FUNCTION internal.extend_drill_lease(p_drill_id text, p_node text, p_attempt bigint, p_lease interval, p_step text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Extend the lease of a running drill and say what it is doing. False: this attempt no longer has it and must stop.
+   Raises GC102 for a lease outside of 10 seconds to 1 day. */
+BEGIN
+    IF p_lease IS NULL OR p_lease NOT BETWEEN interval '10 seconds' AND interval '1 day' THEN
+        RAISE EXCEPTION 'a lease of % is not possible', p_lease
+        USING ERRCODE = 'GC102', HINT = 'Give an interval between 10 seconds and 1 day.';
+    END IF;
+    UPDATE public.communication_restore_drills AS mine
+    SET lease_until = clock_timestamp() + p_lease, step = left(p_step, 200)
+    WHERE mine.drill_id = p_drill_id AND mine.node = p_node AND mine.attempts = p_attempt
+        AND mine.status = 'running';
+    RETURN FOUND;
+END
+$$;
+
+COMMENT ON FUNCTION internal.extend_drill_lease(p_drill_id text, p_node text, p_attempt bigint, p_lease interval, p_step text) IS 'Extend the lease of a running drill; false tells the machine that it no longer has it.';
 
 CREATE FUNCTION internal.fail_backup(p_backup_id text, p_node text, p_attempt bigint, p_error text, p_again_after interval) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2710,6 +3126,73 @@ END
 $$;
 
 COMMENT ON FUNCTION internal.fail_backup(p_backup_id text, p_node text, p_attempt bigint, p_error text, p_again_after interval) IS 'Give up an attempt at a backup of this machine, with the reason; another one may follow.';
+
+CREATE FUNCTION internal.fail_backup_check(p_check_id text, p_node text, p_attempt bigint, p_error text, p_again_after interval) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Give up an attempt at a check, and return what the check is then: `running` while another attempt may follow after
+   the pause p_again_after, `failed` after the third. Raises GC102 for a pause outside of 1 second to 1 day, GC103 if
+   this attempt does not have the check. */
+DECLARE
+    v_status text;
+BEGIN
+    IF p_again_after IS NULL OR p_again_after NOT BETWEEN interval '1 second' AND interval '1 day' THEN
+        RAISE EXCEPTION 'a pause of % is not possible', p_again_after
+        USING ERRCODE = 'GC102', HINT = 'Give an interval between 1 second and 1 day.';
+    END IF;
+    UPDATE public.communication_backup_checks AS given_up
+    SET error = left(coalesce(nullif(p_error, ''), 'no reason given'), 4000),
+        status = CASE WHEN p_attempt >= 3 THEN 'failed' ELSE 'running' END,
+        ended_at = CASE WHEN p_attempt >= 3 THEN clock_timestamp() END,
+        -- Nobody holds this lease: it keeps everybody away until the pause is over.
+        lease_until = CASE WHEN p_attempt < 3 THEN clock_timestamp() + p_again_after END
+    WHERE given_up.check_id = p_check_id AND given_up.node = p_node AND given_up.attempts = p_attempt
+        AND given_up.status = 'running'
+    RETURNING given_up.status INTO v_status;
+    IF v_status IS NULL THEN
+        RAISE EXCEPTION 'attempt % of check % is not running on %', p_attempt, p_check_id, p_node
+        USING ERRCODE = 'GC103', HINT = 'Its lease ended and another attempt followed; this failure is dropped.';
+    END IF;
+    RETURN v_status;
+END
+$$;
+
+COMMENT ON FUNCTION internal.fail_backup_check(p_check_id text, p_node text, p_attempt bigint, p_error text, p_again_after interval) IS 'Give up an attempt at a check of backups, with the reason; after the third the check has failed.';
+
+CREATE FUNCTION internal.fail_drill(p_drill_id text, p_node text, p_attempt bigint, p_error text, p_again_after interval) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Give up an attempt at a drill that came to no verdict, and return what the drill is then: `failed`, or still
+   `running` if another attempt may follow after the pause p_again_after (NULL: none may; the third is the last).
+   Raises GC102 for a pause outside of 1 second to 1 day, GC103 if this attempt does not have the drill. */
+DECLARE
+    v_status text;
+BEGIN
+    IF p_again_after NOT BETWEEN interval '1 second' AND interval '1 day' THEN
+        RAISE EXCEPTION 'a pause of % is not possible', p_again_after
+        USING ERRCODE = 'GC102', HINT = 'Give an interval between 1 second and 1 day, or NULL.';
+    END IF;
+    UPDATE public.communication_restore_drills AS given_up
+    SET error = left(coalesce(nullif(p_error, ''), 'no reason given'), 4000),
+        status = CASE WHEN ending.is_last THEN 'failed' ELSE 'running' END,
+        completed_at = CASE WHEN ending.is_last THEN clock_timestamp() END,
+        -- Nobody holds this lease: it keeps everybody away until the pause is over.
+        lease_until = CASE WHEN NOT ending.is_last THEN clock_timestamp() + p_again_after END
+    FROM (SELECT p_again_after IS NULL OR p_attempt >= 3 AS is_last) AS ending
+    WHERE given_up.drill_id = p_drill_id AND given_up.node = p_node AND given_up.attempts = p_attempt
+        AND given_up.status = 'running'
+    RETURNING given_up.status INTO v_status;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'attempt % of drill % is not running on %', p_attempt, p_drill_id, p_node
+        USING ERRCODE = 'GC103', HINT = 'Its lease ended and another attempt followed; this failure is dropped.';
+    END IF;
+    RETURN v_status;
+END
+$$;
+
+COMMENT ON FUNCTION internal.fail_drill(p_drill_id text, p_node text, p_attempt bigint, p_error text, p_again_after interval) IS 'Give up an attempt at a drill of this machine, with the reason; another one may follow.';
 
 CREATE FUNCTION internal.fair_rank(p_organization_id uuid, p_channel text) RETURNS bigint
     LANGUAGE sql SECURITY DEFINER
@@ -4110,6 +4593,17 @@ $$;
 
 COMMENT ON FUNCTION internal.keep_published_version() IS 'Trigger: refuses (GC328) to change or delete a published version of a template.';
 
+CREATE FUNCTION internal.kept_copies(p_node text) RETURNS SETOF text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* The drills whose copies stay on p_node: the agent destroys every other one that it finds there. */
+    SELECT drill.drill_id FROM public.communication_restore_drills AS drill
+    WHERE drill.keep AND drill.node = p_node AND drill.status IN ('running', 'completed')
+$$;
+
+COMMENT ON FUNCTION internal.kept_copies(p_node text) IS 'The drills whose restored copies stay on a machine.';
+
 CREATE FUNCTION internal.key_context(p_organization_id uuid, p_key_id text, p_key_type text, p_purpose text, p_key_version integer) RETURNS bytea
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (uuid_send(p_organization_id) || sha256(convert_to(((((((('guestcomms key/'::text || p_key_type) || '/'::text) || p_purpose) || '/'::text) || (p_key_version)::text) || '/'::text) || p_key_id), 'UTF8'::name)));
@@ -4426,6 +4920,75 @@ END
 $$;
 
 COMMENT ON FUNCTION internal.make_data_key(p_organization_id uuid, p_purpose text, p_key_version integer) IS 'Make a data key of an organization, wrapped under the active master.';
+
+CREATE TABLE public.communication_recovery_points (
+    recovery_point_id text NOT NULL,
+    recovery_type text NOT NULL,
+    tables_included text[] DEFAULT '{}'::text[] NOT NULL,
+    point_in_time timestamp with time zone NOT NULL,
+    consistent boolean DEFAULT false NOT NULL,
+    restore_point_name text NOT NULL,
+    lsn pg_lsn NOT NULL,
+    timeline bigint NOT NULL,
+    created_by name NOT NULL,
+    verified_at timestamp with time zone,
+    verified_by text,
+    CONSTRAINT communication_recovery_points_recovery_point_id_check CHECK ((recovery_point_id ~ '^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$'::text)),
+    CONSTRAINT communication_recovery_points_recovery_type_check CHECK ((recovery_type = ANY (ARRAY['point_in_time'::text, 'before_change'::text]))),
+    CONSTRAINT communication_recovery_points_restore_point_name_check CHECK ((length(restore_point_name) <= 63)),
+    CONSTRAINT communication_recovery_points_timeline_check CHECK ((timeline > 0)),
+    CONSTRAINT communication_recovery_points_verified CHECK (((consistent = (verified_at IS NOT NULL)) AND (consistent = (verified_by IS NOT NULL))))
+);
+
+COMMENT ON TABLE public.communication_recovery_points IS 'Points a restore can stop at. Inserting a row writes the point; the whole database can be restored to it.';
+
+COMMENT ON COLUMN public.communication_recovery_points.recovery_point_id IS 'Your name for it, up to 40 characters.';
+
+COMMENT ON COLUMN public.communication_recovery_points.recovery_type IS 'point_in_time, or before_change: made ahead of something risky.';
+
+COMMENT ON COLUMN public.communication_recovery_points.tables_included IS 'The tables that matter to whoever made it. A restore brings back all of them, these or not.';
+
+COMMENT ON COLUMN public.communication_recovery_points.point_in_time IS 'When the point was written: set by the server.';
+
+COMMENT ON COLUMN public.communication_recovery_points.consistent IS 'True once a drill has restored to it, never before: a true in an INSERT is stored as false.';
+
+COMMENT ON COLUMN public.communication_recovery_points.restore_point_name IS 'Its name in the write-ahead log, for `pgbackrest restore --type=name --target`.';
+
+COMMENT ON COLUMN public.communication_recovery_points.lsn IS 'Its position in the write-ahead log: set by the server.';
+
+COMMENT ON COLUMN public.communication_recovery_points.timeline IS 'The timeline it lies on: set by the server.';
+
+COMMENT ON COLUMN public.communication_recovery_points.created_by IS 'The login that made it.';
+
+COMMENT ON COLUMN public.communication_recovery_points.verified_at IS 'When a drill restored to it; NULL: never.';
+
+COMMENT ON COLUMN public.communication_recovery_points.verified_by IS 'The drill that restored to it.';
+
+CREATE FUNCTION internal.mark_drill_point(p_drill_id text, p_node text, p_attempt bigint) RETURNS public.communication_recovery_points
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Make the recovery point that a running drill of type `point` restores to, one for each attempt.
+   Raises GC103 if this attempt does not have the drill. */
+DECLARE
+    v_point public.communication_recovery_points;
+BEGIN
+    INSERT INTO public.communication_recovery_points (recovery_point_id, recovery_type)
+    VALUES (format('%s-%s', p_drill_id, p_attempt), 'point_in_time')
+    RETURNING * INTO v_point;
+    UPDATE public.communication_restore_drills AS mine
+    SET recovery_point_id = v_point.recovery_point_id
+    WHERE mine.drill_id = p_drill_id AND mine.node = p_node AND mine.attempts = p_attempt
+        AND mine.status = 'running' AND mine.target_type = 'point';
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'attempt % of drill % is not running on %', p_attempt, p_drill_id, p_node
+        USING ERRCODE = 'GC103', HINT = 'Its lease ended and another attempt followed.';
+    END IF;
+    RETURN v_point;
+END
+$$;
+
+COMMENT ON FUNCTION internal.mark_drill_point(p_drill_id text, p_node text, p_attempt bigint) IS 'Make the recovery point that a running drill restores to.';
 
 CREATE FUNCTION internal.mark_unknown(p_batch public.communication_batch_queue, p_error_code text, p_error_message text) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
@@ -5208,6 +5771,41 @@ END;
 
 COMMENT ON FUNCTION internal.read_recipients(p_channel text, p_recipients jsonb) IS 'The recipients of a JSON array as columns.';
 
+CREATE FUNCTION internal.readiness_backups_verified(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Every file in the repository was read within eight days and is what was stored. */
+DECLARE
+    v_ended_at timestamptz;
+    v_verdict text;
+    v_findings bigint;
+    v_first text;
+BEGIN
+    SELECT verification.ended_at, verification.verdict, jsonb_array_length(verification.evidence -> 'findings'),
+        verification.evidence #>> '{findings,0,what}'
+    INTO v_ended_at, v_verdict, v_findings, v_first
+    FROM public.communication_backup_checks AS verification
+    WHERE verification.kind = 'verification' AND verification.status = 'completed'
+    ORDER BY verification.ended_at DESC LIMIT 1;
+    SELECT
+        CASE
+            WHEN v_verdict = 'damaged' THEN 'fail'
+            WHEN v_ended_at IS NULL OR v_ended_at < now() - interval '8 days' THEN 'unknown'
+            ELSE 'pass'
+        END,
+        CASE
+            WHEN v_ended_at IS NULL THEN 'never verified'
+            ELSE format('%s, %s findings', v_ended_at, v_findings) || coalesce(': ' || v_first, '')
+        END,
+        'verified within 8 days, no finding',
+        'Run `guestcomms backup verify`; what it names damaged cannot be restored: take a full backup at once.'
+    INTO status, value, threshold, what_to_do;
+END
+$$;
+
+COMMENT ON FUNCTION internal.readiness_backups_verified(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Readiness: every file in the backup repository was read lately and is what was stored.';
+
 CREATE FUNCTION internal.readiness_connections(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -5547,26 +6145,30 @@ CREATE FUNCTION internal.readiness_restore_proven(OUT status text, OUT value tex
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-/* A backup counts when it was restored. Nothing here can prove that but a drill on another machine:
-   as long as none has, the answer is unknown. */
+/* A backup counts when it was restored, to a known point, and the copy was compared: by a drill of the last 48 hours.
+   One that refuted its backup since then counts more. As long as there was none at all, the answer is unknown. */
 DECLARE
-    v_verified_at timestamptz;
+    v_last public.communication_restore_drills;
+    v_proven_at timestamptz;
 BEGIN
-    SELECT max(proof.verified_at) INTO v_verified_at
-    FROM (
-        SELECT backup.verified_at FROM public.communication_backups AS backup
-        UNION ALL
-        SELECT point.verified_at FROM public.communication_recovery_points AS point
-    ) AS proof;
+    SELECT drill.* INTO v_last
+    FROM public.communication_restore_drills AS drill
+    WHERE drill.completed_at IS NOT NULL
+    ORDER BY drill.completed_at DESC LIMIT 1;
+    SELECT max(drill.completed_at) INTO v_proven_at
+    FROM public.communication_restore_drills AS drill
+    WHERE drill.verdict = 'proven';
     SELECT
         CASE
-            WHEN v_verified_at IS NULL THEN 'unknown'
-            WHEN v_verified_at > now() - interval '8 days' THEN 'pass'
-            ELSE 'warn'
+            WHEN v_last.drill_id IS NULL THEN 'unknown'
+            WHEN v_last.verdict = 'refuted' THEN 'fail'
+            WHEN v_proven_at > now() - interval '48 hours' THEN 'pass'
+            ELSE 'fail'
         END,
-        coalesce(v_verified_at::text, 'never restored'),
-        'a restore proven within 8 days',
-        'Restore the newest backup on the drill machine and compare its rows.'
+        coalesce('proven ' || v_proven_at::text, 'never proven')
+        || coalesce('; the last drill: ' || coalesce(v_last.verdict, v_last.status), ''),
+        'a restore proven within 48 hours, the last one not refuted',
+        'Run `guestcomms restore drill`, and see what it found with `guestcomms restore show`.'
     INTO status, value, threshold, what_to_do;
 END
 $$;
@@ -5750,6 +6352,44 @@ END
 $$;
 
 COMMENT ON FUNCTION internal.readiness_wal_archiving(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Readiness: the write-ahead log reaches the repository.';
+
+CREATE FUNCTION internal.readiness_wal_audited(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* No WAL segment is missing between the oldest full backup and now, as the audit of the last hours saw it. A hole before
+   the newest backup takes away moments of the past: a warning. One after it takes away the present: a failure. */
+DECLARE
+    v_ended_at timestamptz;
+    v_verdict text;
+    v_latest_restorable bigint;
+    v_findings bigint;
+    v_first text;
+BEGIN
+    SELECT audit.ended_at, audit.verdict, (audit.evidence #>> '{figures,latest_restorable}')::bigint,
+        jsonb_array_length(audit.evidence -> 'findings'), audit.evidence #>> '{findings,0,what}'
+    INTO v_ended_at, v_verdict, v_latest_restorable, v_findings, v_first
+    FROM public.communication_backup_checks AS audit
+    WHERE audit.kind = 'wal_audit' AND audit.status = 'completed'
+    ORDER BY audit.ended_at DESC LIMIT 1;
+    SELECT
+        CASE
+            WHEN v_ended_at IS NULL OR v_ended_at < now() - interval '3 hours' THEN 'unknown'
+            WHEN v_latest_restorable IS DISTINCT FROM 1 THEN 'fail'
+            WHEN v_verdict <> 'sound' THEN 'warn'
+            ELSE 'pass'
+        END,
+        CASE
+            WHEN v_ended_at IS NULL THEN 'never audited'
+            ELSE format('%s, %s findings', v_ended_at, v_findings) || coalesce(': ' || v_first, '')
+        END,
+        'audited within 3 hours, no finding',
+        'Run `guestcomms backup audit-wal`; if WAL is missing after the newest backup, take a full one at once.'
+    INTO status, value, threshold, what_to_do;
+END
+$$;
+
+COMMENT ON FUNCTION internal.readiness_wal_audited(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) IS 'Readiness: no WAL is missing between the oldest full backup and now.';
 
 CREATE FUNCTION internal.reap_leases(p_max integer DEFAULT 100) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -7448,6 +8088,53 @@ $$;
 
 COMMENT ON FUNCTION internal.wrap_key(p_key bytea, p_associated_data bytea) IS 'Encrypts a 32-byte key under the key-encryption key of the machine, which is a file and never in the database.';
 
+CREATE TABLE internal.canaries (
+    canary_id bigint NOT NULL,
+    begun_at timestamp with time zone NOT NULL,
+    begun_lsn pg_lsn NOT NULL,
+    transaction_id xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    drill_id text
+);
+
+COMMENT ON TABLE internal.canaries IS 'A row a minute, written one after the other: which of them a restored copy has tells where it stopped.';
+
+COMMENT ON COLUMN internal.canaries.canary_id IS 'Rises; gaps are writes that failed.';
+
+COMMENT ON COLUMN internal.canaries.begun_at IS 'Shortly before its commit, and after the commit of the one before.';
+
+COMMENT ON COLUMN internal.canaries.begun_lsn IS 'End of the write-ahead log then: its commit lies behind, that of the canary before it ahead.';
+
+COMMENT ON COLUMN internal.canaries.transaction_id IS 'Its transaction.';
+
+COMMENT ON COLUMN internal.canaries.drill_id IS 'The drill it was written for; NULL: by the clock.';
+
+CREATE FUNCTION internal.write_canary(p_drill_id text) RETURNS internal.canaries
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Write a canary (p_drill_id: for a drill; NULL: by the clock), and drop those older than any backup is kept.
+   One after the other: the position is read when the one before has committed. */
+DECLARE
+    v_canary internal.canaries;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('internal.write_canary', 0));
+    v_canary.begun_lsn := pg_current_wal_insert_lsn();
+    v_canary.begun_at := clock_timestamp();
+    DELETE FROM internal.canaries AS old
+    WHERE old.canary_id IN (
+        SELECT oldest.canary_id FROM internal.canaries AS oldest
+        WHERE oldest.begun_at < v_canary.begun_at - interval '40 days'
+        ORDER BY oldest.canary_id LIMIT 100
+    );
+    INSERT INTO internal.canaries (begun_at, begun_lsn, drill_id)
+    VALUES (v_canary.begun_at, v_canary.begun_lsn, p_drill_id)
+    RETURNING * INTO v_canary;
+    RETURN v_canary;
+END
+$$;
+
+COMMENT ON FUNCTION internal.write_canary(p_drill_id text) IS 'Write the row by which a restored copy shows where it stopped.';
+
 CREATE FUNCTION internal.write_recovery_point() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -7795,7 +8482,7 @@ CREATE TABLE public.communication_backups (
     CONSTRAINT communication_backups_backup_size_bytes_check CHECK ((backup_size_bytes >= 0)),
     CONSTRAINT communication_backups_backup_type_check CHECK ((backup_type = ANY (ARRAY['full'::text, 'incremental'::text, 'differential'::text]))),
     CONSTRAINT communication_backups_checksum_errors_check CHECK ((checksum_errors >= 0)),
-    CONSTRAINT communication_backups_completed CHECK (((status <> ALL (ARRAY['completed'::text, 'expired'::text])) OR ((label IS NOT NULL) AND (completed_at >= started_at) AND (lsn_stop >= lsn_start) AND (wal_start IS NOT NULL) AND (wal_stop IS NOT NULL) AND (checksum_errors IS NOT NULL) AND (backup_size_bytes IS NOT NULL) AND (repository_size_bytes IS NOT NULL) AND (row_count IS NOT NULL)))),
+    CONSTRAINT communication_backups_completed CHECK (((status <> ALL (ARRAY['completed'::text, 'expired'::text])) OR ((label IS NOT NULL) AND (completed_at >= started_at) AND (lsn_stop >= lsn_start) AND (wal_start IS NOT NULL) AND (wal_stop IS NOT NULL) AND (checksum_errors IS NOT NULL) AND (backup_size_bytes IS NOT NULL) AND (repository_size_bytes IS NOT NULL) AND ((row_count IS NOT NULL) OR (requested_by = 'repository'::name))))),
     CONSTRAINT communication_backups_error_check CHECK (((length(error) >= 1) AND (length(error) <= 4000))),
     CONSTRAINT communication_backups_failed CHECK (((status <> 'failed'::text) OR ((error IS NOT NULL) AND (failed_at IS NOT NULL)))),
     CONSTRAINT communication_backups_label_check CHECK ((label ~ '^[0-9]{8}-[0-9]{6}F(_[0-9]{8}-[0-9]{6}[DI])?$'::text)),
@@ -7824,7 +8511,7 @@ COMMENT ON COLUMN public.communication_backups.backup_type IS 'full, or what cha
 
 COMMENT ON COLUMN public.communication_backups.status IS 'requested, running, completed, failed, or expired: retention removed it from the repository.';
 
-COMMENT ON COLUMN public.communication_backups.row_count IS 'Live rows of the tables in public when it completed, as the statistics collector counts them.';
+COMMENT ON COLUMN public.communication_backups.row_count IS 'Live rows of the tables in public when it completed, as the statistics collector counts them; NULL: not known.';
 
 COMMENT ON COLUMN public.communication_backups.backup_size_bytes IS 'Bytes of the database as it was backed up.';
 
@@ -7832,7 +8519,7 @@ COMMENT ON COLUMN public.communication_backups.repository_size_bytes IS 'Bytes i
 
 COMMENT ON COLUMN public.communication_backups.requested_at IS 'When it was asked for.';
 
-COMMENT ON COLUMN public.communication_backups.requested_by IS 'The login that asked.';
+COMMENT ON COLUMN public.communication_backups.requested_by IS 'The login that asked; `repository` where the ledger learned of the backup from there, as after a restore.';
 
 COMMENT ON COLUMN public.communication_backups.attempts IS 'How often an agent has started it; three at most.';
 
@@ -7870,15 +8557,22 @@ CREATE FUNCTION public.backup_communication_system(p_type text) RETURNS public.c
     AS $$
 /* Ask for a backup (full, incremental, differential) and return its row in the ledger, which the node
    agent carries out. While a request of the same type waits, asking again returns that one.
-   Raises GC101 for another type, 0A000 for a restore, which cannot be done from inside. */
+   `emergency_restore` overwrites nothing: it asks for a restore to this moment beside the running cluster, whose
+   copy is kept, says so in a notice, and returns the backup that it begins with.
+   Raises GC101 for another type, GC145 for a restore while there is no backup. */
 DECLARE
     v_backup public.communication_backups;
+    v_drill public.communication_restore_drills;
 BEGIN
     IF p_type = 'emergency_restore' THEN
-        RAISE EXCEPTION 'a running database cannot restore itself'
-        USING ERRCODE = 'feature_not_supported',
-            HINT = 'The newest backup is on record: SELECT * FROM communication_backups'
-                ' WHERE status = ''completed'' ORDER BY completed_at DESC LIMIT 1; restore it from the command line.';
+        v_drill := public.request_restore_drill('point', NULL, true, true);
+        RAISE NOTICE 'restore % is requested; the running cluster stays as it is', v_drill.drill_id
+        USING HINT = 'SELECT * FROM communication_restore_drills tells how it goes; `guestcomms restore show` as well.';
+        SELECT newest.* INTO v_backup
+        FROM public.communication_backups AS newest
+        WHERE newest.status = 'completed'
+        ORDER BY newest.lsn_stop DESC LIMIT 1;
+        RETURN v_backup;
     ELSIF p_type IS NULL OR p_type NOT IN ('full', 'incremental', 'differential') THEN
         RAISE EXCEPTION 'there is no backup type "%"', p_type
         USING ERRCODE = 'GC101', HINT = 'Ask for full, incremental or differential.';
@@ -8144,7 +8838,7 @@ CREATE FUNCTION public.check_communication_system_health() RETURNS TABLE(check_n
         (12, 'default_partitions', 'health_'), (13, 'jobs', 'health_'), (14, 'maintenance', 'health_'), (15, 'metrics', 'health_'),
         (16, 'response_times', 'health_'), (17, 'cache_hit', 'health_'), (18, 'oldest_transaction', 'health_'),
         (19, 'blocked_sessions', 'health_'), (20, 'pools', 'health_'), (21, 'connections', 'readiness_'),
-        (22, 'transaction_ids', 'readiness_')
+        (22, 'transaction_ids', 'readiness_'), (23, 'wal_audited', 'readiness_'), (24, 'backups_verified', 'readiness_')
     ) AS wanted (place, name, kind)
     CROSS JOIN LATERAL internal.judge(wanted.kind || wanted.name) AS judged
     ORDER BY wanted.place
@@ -10382,6 +11076,33 @@ $$;
 
 COMMENT ON FUNCTION public.redrive_dead_letters(p_organization_id uuid, p_dead_letter_id uuid, p_max integer) IS 'Queue again the recipients of dead letters of an organization; returns how many.';
 
+CREATE FUNCTION public.release_restore(p_drill_id text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Let go of a copy that was kept: the drill machine destroys it. False if it was not kept (any more).
+   Raises GC146 if there is no such drill. */
+DECLARE
+    v_was_kept boolean;
+BEGIN
+    SELECT drill.keep INTO v_was_kept
+    FROM public.communication_restore_drills AS drill
+    WHERE drill.drill_id = p_drill_id
+    FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no restore "%"', p_drill_id
+        USING ERRCODE = 'GC146', HINT = 'SELECT drill_id FROM communication_restore_drills WHERE keep.';
+    END IF;
+    UPDATE public.communication_restore_drills AS drill
+    SET keep = false
+    WHERE drill.drill_id = p_drill_id AND drill.keep;
+    PERFORM pg_notify('guestcomms_drill', p_drill_id);
+    RETURN v_was_kept;
+END
+$$;
+
+COMMENT ON FUNCTION public.release_restore(p_drill_id text) IS 'Let the drill machine destroy a restored copy that was kept.';
+
 CREATE FUNCTION public.render_batch(p_organization_id uuid, p_batch_id text, p_lease_token uuid) RETURNS TABLE(recipient_id uuid, channel text, recipient_name text, address text, subject text, body text, body_text text, sender_name text, sender_address text, reply_to text, unsubscribe_url text, list_unsubscribe text, list_unsubscribe_post text, problem_code text, problem text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -10584,6 +11305,292 @@ END
 $_$;
 
 COMMENT ON FUNCTION public.repair_integrity(p_check text, p_dry_run boolean, p_since timestamp with time zone) IS 'What the repair of an integrity check would repair; with p_dry_run false it does it.';
+
+CREATE TABLE public.communication_backup_checks (
+    check_id text NOT NULL,
+    kind text NOT NULL,
+    status text DEFAULT 'requested'::text NOT NULL,
+    requested_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    requested_by name DEFAULT SESSION_USER NOT NULL,
+    attempts bigint DEFAULT 0 NOT NULL,
+    node text,
+    lease_until timestamp with time zone,
+    started_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    verdict text,
+    error text,
+    evidence jsonb,
+    CONSTRAINT communication_backup_checks_attempts_check CHECK (((attempts >= 0) AND (attempts <= 3))),
+    CONSTRAINT communication_backup_checks_check_id_check CHECK ((check_id ~ '^check_[0-9]{8}_[0-9]{6}_[0-9]{6}$'::text)),
+    CONSTRAINT communication_backup_checks_completed CHECK ((((status = 'completed'::text) = (verdict IS NOT NULL)) AND ((verdict IS NULL) = (evidence IS NULL)))),
+    CONSTRAINT communication_backup_checks_ended CHECK (((status = ANY (ARRAY['completed'::text, 'failed'::text])) = (ended_at IS NOT NULL))),
+    CONSTRAINT communication_backup_checks_error_check CHECK (((length(error) >= 1) AND (length(error) <= 4000))),
+    CONSTRAINT communication_backup_checks_evidence_check CHECK ((jsonb_typeof(evidence) = 'object'::text)),
+    CONSTRAINT communication_backup_checks_failed CHECK (((status <> 'failed'::text) OR (error IS NOT NULL))),
+    CONSTRAINT communication_backup_checks_kind_check CHECK ((kind = ANY (ARRAY['wal_audit'::text, 'verification'::text]))),
+    CONSTRAINT communication_backup_checks_node_check CHECK ((node ~ '^[a-z][a-z0-9-]{0,62}$'::text)),
+    CONSTRAINT communication_backup_checks_running CHECK (((status <> 'running'::text) OR ((node IS NOT NULL) AND (lease_until IS NOT NULL) AND (started_at IS NOT NULL)))),
+    CONSTRAINT communication_backup_checks_status_check CHECK ((status = ANY (ARRAY['requested'::text, 'running'::text, 'completed'::text, 'failed'::text]))),
+    CONSTRAINT communication_backup_checks_verdict_check CHECK ((verdict = ANY (ARRAY['sound'::text, 'damaged'::text])))
+);
+
+COMMENT ON TABLE public.communication_backup_checks IS 'Every check of the repository: request_backup_check() adds a row, the node agent carries it out.';
+
+COMMENT ON COLUMN public.communication_backup_checks.check_id IS 'check_<date>_<time>_<microseconds> of the request, UTC.';
+
+COMMENT ON COLUMN public.communication_backup_checks.kind IS 'wal_audit: is every WAL segment there from the oldest full backup to now; verification: is every file readable.';
+
+COMMENT ON COLUMN public.communication_backup_checks.status IS 'requested, running, completed (with a verdict), or failed: nothing is known.';
+
+COMMENT ON COLUMN public.communication_backup_checks.requested_at IS 'When it was asked for.';
+
+COMMENT ON COLUMN public.communication_backup_checks.requested_by IS 'The login that asked.';
+
+COMMENT ON COLUMN public.communication_backup_checks.attempts IS 'How often an agent has started it; three at most.';
+
+COMMENT ON COLUMN public.communication_backup_checks.node IS 'The machine whose agent makes or made it.';
+
+COMMENT ON COLUMN public.communication_backup_checks.lease_until IS 'Until then nobody else may take it over; the agent extends it. After a failure: until the next attempt.';
+
+COMMENT ON COLUMN public.communication_backup_checks.started_at IS 'When the last attempt started.';
+
+COMMENT ON COLUMN public.communication_backup_checks.ended_at IS 'When it completed or was given up.';
+
+COMMENT ON COLUMN public.communication_backup_checks.verdict IS 'sound, or damaged: evidence names what is.';
+
+COMMENT ON COLUMN public.communication_backup_checks.error IS 'Why it was given up, or why the attempt before was.';
+
+COMMENT ON COLUMN public.communication_backup_checks.evidence IS 'What was checked, with which versions, when, the figures and every finding.';
+
+CREATE FUNCTION public.request_backup_check(p_kind text) RETURNS public.communication_backup_checks
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Ask for a check of the backup repository: wal_audit (is the WAL from the oldest full backup to now complete?)
+   or verification (is every stored file what it was?). Returns its row, or the one that waits already; the node
+   agent makes the check and completes the row. Raises GC101 for another kind. */
+DECLARE
+    v_check public.communication_backup_checks;
+BEGIN
+    IF p_kind IS NULL OR p_kind NOT IN ('wal_audit', 'verification') THEN
+        RAISE EXCEPTION 'there is no check "%" of backups', p_kind
+        USING ERRCODE = 'GC101', HINT = 'Ask for wal_audit or verification.';
+    END IF;
+    -- A request that an agent claims between the two statements is not found: then a new one is made.
+    LOOP
+        INSERT INTO public.communication_backup_checks (check_id, kind)
+        VALUES ('check_' || to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYYMMDD_HH24MISS_US'), p_kind)
+        ON CONFLICT DO NOTHING
+        RETURNING * INTO v_check;
+        EXIT WHEN FOUND;
+        SELECT waiting.* INTO v_check
+        FROM public.communication_backup_checks AS waiting
+        WHERE waiting.kind = p_kind AND waiting.status = 'requested';
+        EXIT WHEN FOUND;
+    END LOOP;
+    PERFORM pg_notify('guestcomms_backup', v_check.check_id);
+    RETURN v_check;
+END
+$$;
+
+COMMENT ON FUNCTION public.request_backup_check(p_kind text) IS 'Ask for a wal_audit or a verification of the backup repository; the node agent completes the row returned.';
+
+CREATE TABLE public.communication_restore_drills (
+    drill_id text NOT NULL,
+    backup_id text,
+    recovery_point_id text,
+    target text NOT NULL,
+    node text,
+    status text DEFAULT 'requested'::text NOT NULL,
+    started_at timestamp with time zone,
+    completed_at timestamp with time zone,
+    recovery_seconds double precision,
+    findings jsonb DEFAULT '[]'::jsonb NOT NULL,
+    verdict text,
+    error text,
+    target_type text DEFAULT 'point'::text NOT NULL,
+    inclusive boolean DEFAULT true NOT NULL,
+    keep boolean DEFAULT false NOT NULL,
+    requested_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    requested_by name DEFAULT SESSION_USER NOT NULL,
+    attempts bigint DEFAULT 0 NOT NULL,
+    lease_until timestamp with time zone,
+    step text,
+    label text,
+    reached_lsn pg_lsn,
+    reached_time timestamp with time zone,
+    archived_seconds double precision,
+    restore_seconds double precision,
+    total_seconds double precision,
+    restored_bytes bigint,
+    CONSTRAINT communication_restore_drills_archived_seconds_check CHECK ((archived_seconds >= (0)::double precision)),
+    CONSTRAINT communication_restore_drills_attempts_check CHECK (((attempts >= 0) AND (attempts <= 3))),
+    CONSTRAINT communication_restore_drills_drill_id_check CHECK ((drill_id ~ '^drill_[0-9]{8}_[0-9]{6}_[0-9]{6}$'::text)),
+    CONSTRAINT communication_restore_drills_error_check CHECK (((length(error) >= 1) AND (length(error) <= 4000))),
+    CONSTRAINT communication_restore_drills_findings_check CHECK ((jsonb_typeof(findings) = 'array'::text)),
+    CONSTRAINT communication_restore_drills_label_check CHECK ((label ~ '^[0-9]{8}-[0-9]{6}F(_[0-9]{8}-[0-9]{6}[DI])?$'::text)),
+    CONSTRAINT communication_restore_drills_node_check CHECK ((node ~ '^[a-z][a-z0-9-]{0,62}$'::text)),
+    CONSTRAINT communication_restore_drills_recovery_seconds_check CHECK ((recovery_seconds >= (0)::double precision)),
+    CONSTRAINT communication_restore_drills_restore_seconds_check CHECK ((restore_seconds >= (0)::double precision)),
+    CONSTRAINT communication_restore_drills_restored_bytes_check CHECK ((restored_bytes >= 0)),
+    CONSTRAINT communication_restore_drills_step_check CHECK (((length(step) >= 1) AND (length(step) <= 200))),
+    CONSTRAINT communication_restore_drills_target_check CHECK (((length(target) >= 1) AND (length(target) <= 200))),
+    CONSTRAINT communication_restore_drills_target_type_check CHECK ((target_type = ANY (ARRAY['point'::text, 'name'::text, 'time'::text, 'lsn'::text, 'xid'::text]))),
+    CONSTRAINT communication_restore_drills_total_seconds_check CHECK ((total_seconds >= (0)::double precision)),
+    CONSTRAINT communication_restore_drills_verdict_check CHECK ((verdict = ANY (ARRAY['proven'::text, 'refuted'::text])))
+);
+
+COMMENT ON TABLE public.communication_restore_drills IS 'Restores that were tried, and what they proved. A backup counts as verified by a drill alone.';
+
+COMMENT ON COLUMN public.communication_restore_drills.drill_id IS 'drill_<date>_<time>_<microseconds> of the request, UTC.';
+
+COMMENT ON COLUMN public.communication_restore_drills.backup_id IS 'The backup that was restored.';
+
+COMMENT ON COLUMN public.communication_restore_drills.recovery_point_id IS 'The named point it stopped at, if one.';
+
+COMMENT ON COLUMN public.communication_restore_drills.target IS 'Where the restore is to stop: a recovery point''s id, a time, a position in the log, a transaction.';
+
+COMMENT ON COLUMN public.communication_restore_drills.node IS 'The machine that restored.';
+
+COMMENT ON COLUMN public.communication_restore_drills.status IS 'requested, running; completed: it came to a verdict; failed: it did not.';
+
+COMMENT ON COLUMN public.communication_restore_drills.started_at IS 'When the last attempt began.';
+
+COMMENT ON COLUMN public.communication_restore_drills.completed_at IS 'When it ended.';
+
+COMMENT ON COLUMN public.communication_restore_drills.recovery_seconds IS 'Recovery time: from the order to restore until the copy answered queries, at the target.';
+
+COMMENT ON COLUMN public.communication_restore_drills.findings IS 'What was compared, and what differed.';
+
+COMMENT ON COLUMN public.communication_restore_drills.verdict IS 'proven or refuted: whether the copy was whole and right.';
+
+COMMENT ON COLUMN public.communication_restore_drills.error IS 'Why it failed.';
+
+COMMENT ON COLUMN public.communication_restore_drills.target_type IS 'point: the drill makes a recovery point of its own and restores to it; name, time, lsn, xid: what `target` is.';
+
+COMMENT ON COLUMN public.communication_restore_drills.inclusive IS 'Whether what lies exactly at the target is restored too.';
+
+COMMENT ON COLUMN public.communication_restore_drills.keep IS 'The copy stays until release_restore(); false: it is destroyed at the end.';
+
+COMMENT ON COLUMN public.communication_restore_drills.requested_at IS 'When it was asked for.';
+
+COMMENT ON COLUMN public.communication_restore_drills.requested_by IS 'The login that asked.';
+
+COMMENT ON COLUMN public.communication_restore_drills.attempts IS 'How often an agent has started it; three at most.';
+
+COMMENT ON COLUMN public.communication_restore_drills.lease_until IS 'Until then nobody else may take it over. After a failure that may pass: until the next attempt.';
+
+COMMENT ON COLUMN public.communication_restore_drills.step IS 'What it is doing, or did last.';
+
+COMMENT ON COLUMN public.communication_restore_drills.label IS 'pgBackRest''s name of the backup that was restored.';
+
+COMMENT ON COLUMN public.communication_restore_drills.reached_lsn IS 'Where the copy''s recovery ended.';
+
+COMMENT ON COLUMN public.communication_restore_drills.reached_time IS 'Commit of the last transaction the copy has.';
+
+COMMENT ON COLUMN public.communication_restore_drills.archived_seconds IS 'Recovery point: how long after it was written the target was safe in the store. Known where the drill wrote it.';
+
+COMMENT ON COLUMN public.communication_restore_drills.restore_seconds IS '`pgbackrest restore` alone.';
+
+COMMENT ON COLUMN public.communication_restore_drills.total_seconds IS 'The whole attempt, waiting for the archive and all comparisons included.';
+
+COMMENT ON COLUMN public.communication_restore_drills.restored_bytes IS 'Size of the database that was restored.';
+
+CREATE FUNCTION public.request_restore_drill(p_target_type text DEFAULT 'point'::text, p_target text DEFAULT NULL::text, p_inclusive boolean DEFAULT true, p_keep boolean DEFAULT false) RETURNS public.communication_restore_drills
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+/* Ask for a restore beside the running cluster, on the drill machine, which changes nothing here: to a recovery point
+   that the drill makes (`point`), or to p_target: a recovery_point_id (`name`), a time with its zone, a position in
+   the write-ahead log (`lsn`), a transaction's number (`xid`). p_inclusive: with what lies exactly there.
+   p_keep: the copy stays until release_restore(). While an equal request waits, asking again returns that one.
+   Raises GC141 for a target that is none, GC142 for one that has not come yet, GC143 for one before the first
+   backup, GC144 if there is no recovery point of this name, GC145 while there is no backup at all. */
+DECLARE
+    v_drill public.communication_restore_drills;
+    v_point text;
+    v_first public.communication_backups;
+BEGIN
+    SELECT backup.* INTO v_first
+    FROM public.communication_backups AS backup
+    WHERE backup.status = 'completed'
+    ORDER BY backup.lsn_stop LIMIT 1;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no completed backup to restore'
+        USING ERRCODE = 'GC145', HINT = 'Take one: SELECT * FROM backup_communication_system(''full'').';
+    END IF;
+    IF p_target_type IS NULL OR p_target_type NOT IN ('point', 'name', 'time', 'lsn', 'xid')
+        OR (p_target_type = 'point') <> (p_target IS NULL) OR p_inclusive IS NULL OR p_keep IS NULL
+        OR NOT (p_inclusive OR p_target_type IN ('time', 'lsn', 'xid'))
+        OR p_target !~ (CASE p_target_type
+            WHEN 'time' THEN '^\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)? ?(Z|UTC|[+-]\d\d(:?\d\d)?)$'
+            WHEN 'lsn' THEN '^[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}$'
+            WHEN 'xid' THEN '^[0-9]{1,18}$'
+            ELSE '.'
+        END)
+    THEN
+        RAISE EXCEPTION 'nothing can be restored to % "%"', p_target_type, p_target
+        USING ERRCODE = 'GC141',
+            HINT = 'Give point alone, name with a recovery_point_id, time with its zone (2026-01-31 12:00:00+00),'
+                ' lsn (0/3000000) or xid (4711); only the last three can be exclusive.';
+    END IF;
+    IF p_target_type = 'time' THEN
+        p_target := to_char(p_target::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00';
+    END IF;
+    IF (CASE p_target_type
+        WHEN 'time' THEN p_target::timestamptz > clock_timestamp()
+        WHEN 'lsn' THEN p_target::pg_lsn > pg_current_wal_lsn()
+        WHEN 'xid' THEN p_target::xid8 >= pg_snapshot_xmax(pg_current_snapshot())
+    END) THEN
+        RAISE EXCEPTION '% % has not come yet', p_target_type, p_target
+        USING ERRCODE = 'GC142', HINT = 'What is written can be restored, up to this moment.';
+    END IF;
+    IF p_target_type = 'name' THEN
+        SELECT point.recovery_point_id INTO v_point
+        FROM public.communication_recovery_points AS point
+        WHERE point.recovery_point_id = p_target;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'there is no recovery point "%"', p_target
+            USING ERRCODE = 'GC144', HINT = 'SELECT recovery_point_id FROM communication_recovery_points.';
+        END IF;
+    END IF;
+    IF (CASE p_target_type
+        WHEN 'time' THEN p_target::timestamptz <= v_first.completed_at
+        WHEN 'lsn' THEN p_target::pg_lsn < v_first.lsn_stop
+        WHEN 'name' THEN (
+            SELECT point.lsn < v_first.lsn_stop
+            FROM public.communication_recovery_points AS point WHERE point.recovery_point_id = v_point
+        )
+    END) THEN
+        RAISE EXCEPTION '% % lies before the first backup that is kept', p_target_type, p_target
+        USING ERRCODE = 'GC143', HINT = format(
+            'The first one, %s, is whole from %s (%s) on.', v_first.label, v_first.completed_at, v_first.lsn_stop
+        );
+    END IF;
+    SELECT waiting.* INTO v_drill
+    FROM public.communication_restore_drills AS waiting
+    WHERE waiting.status = 'requested' AND waiting.target_type = p_target_type
+        AND waiting.target = coalesce(p_target, 'now') AND waiting.inclusive = p_inclusive AND waiting.keep = p_keep;
+    IF NOT FOUND THEN
+        INSERT INTO public.communication_restore_drills (
+            drill_id, target_type, target, inclusive, keep, recovery_point_id
+        )
+        VALUES (
+            'drill_' || to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYYMMDD_HH24MISS_US'),
+            p_target_type, coalesce(p_target, 'now'), p_inclusive, p_keep, v_point
+        )
+        RETURNING * INTO v_drill;
+    END IF;
+    PERFORM pg_notify('guestcomms_drill', v_drill.drill_id);
+    RETURN v_drill;
+EXCEPTION
+    WHEN datetime_field_overflow OR invalid_datetime_format OR numeric_value_out_of_range THEN
+        RAISE EXCEPTION 'nothing can be restored to % "%"', p_target_type, p_target
+        USING ERRCODE = 'GC141', HINT = SQLERRM;
+END
+$_$;
+
+COMMENT ON FUNCTION public.request_restore_drill(p_target_type text, p_target text, p_inclusive boolean, p_keep boolean) IS 'Ask for a restore beside the running cluster; the drill machine''s agent does it and completes the row returned.';
 
 CREATE FUNCTION public.resolve_unknown(p_organization_id uuid, p_communication_id uuid, p_action text, p_note text) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
@@ -11482,7 +12489,7 @@ CREATE FUNCTION public.verify_production_readiness() RETURNS TABLE(check_name te
     SELECT wanted.name, judged.status, judged.value, judged.threshold, judged.what_to_do
     FROM unnest(ARRAY[
         'standbys_streaming', 'synchronous_standby', 'replication_lag', 'replication_slots',
-        'wal_archiving', 'full_backup', 'restore_proven', 'scheduled_jobs',
+        'wal_archiving', 'full_backup', 'wal_audited', 'backups_verified', 'restore_proven', 'scheduled_jobs',
         'data_checksums', 'durable_writes', 'connections', 'connections_encrypted',
         'row_security', 'public_execute', 'login_bindings', 'encryption_keys',
         'extensions', 'partitions', 'invalid_indexes', 'transaction_ids'
@@ -11610,6 +12617,15 @@ COMMENT ON COLUMN internal.applied_sql.catalogue_sha256 IS 'Checksum of the obje
 COMMENT ON COLUMN internal.applied_sql.applied_at IS 'When it was last applied.';
 
 COMMENT ON COLUMN internal.applied_sql.applied_by IS 'The login that applied it.';
+
+ALTER TABLE internal.canaries ALTER COLUMN canary_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME internal.canaries_canary_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE internal.communication_counter_deltas (
     organization_id uuid NOT NULL,
@@ -12322,101 +13338,6 @@ COMMENT ON COLUMN public.communication_rate_limits.last_allowed IS 'Whether the 
 
 COMMENT ON COLUMN public.communication_rate_limits.limit_exceeded IS 'Whether any was refused.';
 
-CREATE TABLE public.communication_recovery_points (
-    recovery_point_id text NOT NULL,
-    recovery_type text NOT NULL,
-    tables_included text[] DEFAULT '{}'::text[] NOT NULL,
-    point_in_time timestamp with time zone NOT NULL,
-    consistent boolean DEFAULT false NOT NULL,
-    restore_point_name text NOT NULL,
-    lsn pg_lsn NOT NULL,
-    timeline bigint NOT NULL,
-    created_by name NOT NULL,
-    verified_at timestamp with time zone,
-    verified_by text,
-    CONSTRAINT communication_recovery_points_recovery_point_id_check CHECK ((recovery_point_id ~ '^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$'::text)),
-    CONSTRAINT communication_recovery_points_recovery_type_check CHECK ((recovery_type = ANY (ARRAY['point_in_time'::text, 'before_change'::text]))),
-    CONSTRAINT communication_recovery_points_restore_point_name_check CHECK ((length(restore_point_name) <= 63)),
-    CONSTRAINT communication_recovery_points_timeline_check CHECK ((timeline > 0)),
-    CONSTRAINT communication_recovery_points_verified CHECK (((consistent = (verified_at IS NOT NULL)) AND (consistent = (verified_by IS NOT NULL))))
-);
-
-COMMENT ON TABLE public.communication_recovery_points IS 'Points a restore can stop at. Inserting a row writes the point; the whole database can be restored to it.';
-
-COMMENT ON COLUMN public.communication_recovery_points.recovery_point_id IS 'Your name for it, up to 40 characters.';
-
-COMMENT ON COLUMN public.communication_recovery_points.recovery_type IS 'point_in_time, or before_change: made ahead of something risky.';
-
-COMMENT ON COLUMN public.communication_recovery_points.tables_included IS 'The tables that matter to whoever made it. A restore brings back all of them, these or not.';
-
-COMMENT ON COLUMN public.communication_recovery_points.point_in_time IS 'When the point was written: set by the server.';
-
-COMMENT ON COLUMN public.communication_recovery_points.consistent IS 'True once a drill has restored to it, never before: a true in an INSERT is stored as false.';
-
-COMMENT ON COLUMN public.communication_recovery_points.restore_point_name IS 'Its name in the write-ahead log, for `pgbackrest restore --type=name --target`.';
-
-COMMENT ON COLUMN public.communication_recovery_points.lsn IS 'Its position in the write-ahead log: set by the server.';
-
-COMMENT ON COLUMN public.communication_recovery_points.timeline IS 'The timeline it lies on: set by the server.';
-
-COMMENT ON COLUMN public.communication_recovery_points.created_by IS 'The login that made it.';
-
-COMMENT ON COLUMN public.communication_recovery_points.verified_at IS 'When a drill restored to it; NULL: never.';
-
-COMMENT ON COLUMN public.communication_recovery_points.verified_by IS 'The drill that restored to it.';
-
-CREATE TABLE public.communication_restore_drills (
-    drill_id text NOT NULL,
-    backup_id text,
-    recovery_point_id text,
-    target text NOT NULL,
-    node text,
-    status text DEFAULT 'running'::text NOT NULL,
-    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    completed_at timestamp with time zone,
-    recovery_seconds double precision,
-    findings jsonb DEFAULT '[]'::jsonb NOT NULL,
-    verdict text,
-    error text,
-    CONSTRAINT communication_restore_drills_completed CHECK ((((status = 'completed'::text) = (verdict IS NOT NULL)) AND ((status <> 'completed'::text) OR ((backup_id IS NOT NULL) AND (recovery_seconds IS NOT NULL))))),
-    CONSTRAINT communication_restore_drills_drill_id_check CHECK ((drill_id ~ '^drill_[0-9]{8}_[0-9]{6}_[0-9]{6}$'::text)),
-    CONSTRAINT communication_restore_drills_error_check CHECK (((length(error) >= 1) AND (length(error) <= 4000))),
-    CONSTRAINT communication_restore_drills_failed CHECK (((status = 'failed'::text) = (error IS NOT NULL))),
-    CONSTRAINT communication_restore_drills_findings_check CHECK ((jsonb_typeof(findings) = 'array'::text)),
-    CONSTRAINT communication_restore_drills_node_check CHECK ((node ~ '^[a-z][a-z0-9-]{0,62}$'::text)),
-    CONSTRAINT communication_restore_drills_recovery_seconds_check CHECK ((recovery_seconds >= (0)::double precision)),
-    CONSTRAINT communication_restore_drills_running CHECK (((status = 'running'::text) = (completed_at IS NULL))),
-    CONSTRAINT communication_restore_drills_status_check CHECK ((status = ANY (ARRAY['running'::text, 'completed'::text, 'failed'::text]))),
-    CONSTRAINT communication_restore_drills_target_check CHECK (((length(target) >= 1) AND (length(target) <= 200))),
-    CONSTRAINT communication_restore_drills_verdict_check CHECK ((verdict = ANY (ARRAY['proven'::text, 'refuted'::text])))
-);
-
-COMMENT ON TABLE public.communication_restore_drills IS 'Restores that were tried, and what they proved. A backup counts as verified by a drill alone.';
-
-COMMENT ON COLUMN public.communication_restore_drills.drill_id IS 'drill_<date>_<time>_<microseconds> of its start, UTC.';
-
-COMMENT ON COLUMN public.communication_restore_drills.backup_id IS 'The backup that was restored.';
-
-COMMENT ON COLUMN public.communication_restore_drills.recovery_point_id IS 'The named point it stopped at, if one.';
-
-COMMENT ON COLUMN public.communication_restore_drills.target IS 'Where the restore was to stop: latest, a time, a name.';
-
-COMMENT ON COLUMN public.communication_restore_drills.node IS 'The machine that restored.';
-
-COMMENT ON COLUMN public.communication_restore_drills.status IS 'running; completed: it came to a verdict; failed: it did not.';
-
-COMMENT ON COLUMN public.communication_restore_drills.started_at IS 'When it began.';
-
-COMMENT ON COLUMN public.communication_restore_drills.completed_at IS 'When it ended.';
-
-COMMENT ON COLUMN public.communication_restore_drills.recovery_seconds IS 'From the order to restore until the copy answered queries.';
-
-COMMENT ON COLUMN public.communication_restore_drills.findings IS 'What was compared, and what differed.';
-
-COMMENT ON COLUMN public.communication_restore_drills.verdict IS 'proven or refuted: whether the copy was whole and right.';
-
-COMMENT ON COLUMN public.communication_restore_drills.error IS 'Why it failed.';
-
 CREATE MATERIALIZED VIEW public.dashboard_communications AS
  SELECT organization_id,
     ((created_at AT TIME ZONE 'UTC'::text))::date AS day,
@@ -12557,6 +13478,9 @@ ALTER TABLE ONLY internal._yoyo_version
 ALTER TABLE ONLY internal.applied_sql
     ADD CONSTRAINT applied_sql_pkey PRIMARY KEY (path);
 
+ALTER TABLE ONLY internal.canaries
+    ADD CONSTRAINT canaries_pkey PRIMARY KEY (canary_id);
+
 ALTER TABLE ONLY internal.communication_counter_deltas
     ADD CONSTRAINT communication_counter_deltas_pkey PRIMARY KEY (organization_id, communication_id, delta_id);
 
@@ -12595,6 +13519,9 @@ ALTER TABLE ONLY internal.unmatched_delivery_events
 
 ALTER TABLE ONLY internal.unrestricted_logins
     ADD CONSTRAINT unrestricted_logins_pkey PRIMARY KEY (login);
+
+ALTER TABLE ONLY public.communication_backup_checks
+    ADD CONSTRAINT communication_backup_checks_pkey PRIMARY KEY (check_id);
 
 ALTER TABLE ONLY public.communication_backups
     ADD CONSTRAINT communication_backups_label_key UNIQUE (label);
@@ -12659,8 +13586,20 @@ ALTER TABLE ONLY public.communication_recovery_points
 ALTER TABLE ONLY public.communication_recovery_points
     ADD CONSTRAINT communication_recovery_points_restore_point_name_key UNIQUE (restore_point_name);
 
+ALTER TABLE public.communication_restore_drills
+    ADD CONSTRAINT communication_restore_drills_completed CHECK ((((status = 'completed'::text) = (verdict IS NOT NULL)) AND ((verdict IS NULL) OR (label IS NOT NULL)) AND ((verdict IS DISTINCT FROM 'proven'::text) OR ((reached_lsn IS NOT NULL) AND (recovery_seconds IS NOT NULL) AND (restore_seconds IS NOT NULL) AND (jsonb_array_length(findings) > 0))))) NOT VALID;
+
+ALTER TABLE public.communication_restore_drills
+    ADD CONSTRAINT communication_restore_drills_failed CHECK (((status <> 'failed'::text) OR (error IS NOT NULL))) NOT VALID;
+
 ALTER TABLE ONLY public.communication_restore_drills
     ADD CONSTRAINT communication_restore_drills_pkey PRIMARY KEY (drill_id);
+
+ALTER TABLE public.communication_restore_drills
+    ADD CONSTRAINT communication_restore_drills_running CHECK (((((status <> 'requested'::text) AND (started_at IS NOT NULL)) OR (status = 'requested'::text)) AND ((status <> 'running'::text) OR ((node IS NOT NULL) AND (lease_until IS NOT NULL))) AND ((status = ANY (ARRAY['completed'::text, 'failed'::text])) = (completed_at IS NOT NULL)))) NOT VALID;
+
+ALTER TABLE public.communication_restore_drills
+    ADD CONSTRAINT communication_restore_drills_status CHECK ((status = ANY (ARRAY['requested'::text, 'running'::text, 'completed'::text, 'failed'::text]))) NOT VALID;
 
 ALTER TABLE ONLY public.communication_security_audit
     ADD CONSTRAINT communication_security_audit_pkey PRIMARY KEY (organization_id, created_at, audit_id);
@@ -12710,6 +13649,12 @@ CREATE INDEX provider_messages_created_at ON internal.provider_messages USING br
 
 CREATE INDEX unmatched_delivery_events_message ON internal.unmatched_delivery_events USING btree (claimed_organization, provider, provider_message_id);
 
+CREATE INDEX communication_backup_checks_ended_at ON public.communication_backup_checks USING btree (kind, ended_at);
+
+CREATE UNIQUE INDEX communication_backup_checks_one_running ON public.communication_backup_checks USING btree (kind) WHERE (status = 'running'::text);
+
+CREATE UNIQUE INDEX communication_backup_checks_requested ON public.communication_backup_checks USING btree (kind) WHERE (status = 'requested'::text);
+
 CREATE INDEX communication_backups_completed_at ON public.communication_backups USING btree (completed_at);
 
 CREATE UNIQUE INDEX communication_backups_one_running ON public.communication_backups USING btree ((true)) WHERE (status = 'running'::text);
@@ -12751,6 +13696,8 @@ CREATE INDEX communication_recipients_address ON ONLY public.communication_recip
 CREATE INDEX communication_recipients_guest ON ONLY public.communication_recipients USING btree (organization_id, guest_id) WHERE (guest_id IS NOT NULL);
 
 CREATE UNIQUE INDEX communication_recipients_once ON ONLY public.communication_recipients USING btree (organization_id, communication_id, recipient_key, communication_created_at);
+
+CREATE UNIQUE INDEX communication_restore_drills_one_running ON public.communication_restore_drills USING btree ((true)) WHERE (status = 'running'::text);
 
 CREATE INDEX communication_restore_drills_started_at ON public.communication_restore_drills USING btree (started_at);
 
@@ -13134,6 +14081,9 @@ GRANT ALL ON FUNCTION internal.address_hash_pads(p_organization_id uuid) TO comm
 
 REVOKE ALL ON FUNCTION internal.addresses_of_guest(p_organization_id uuid, p_guest_id uuid) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION internal.adopt_backups(p_stored jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.adopt_backups(p_stored jsonb) TO comms_agent;
+
 REVOKE ALL ON FUNCTION internal.aes256_gcm_decrypt(p_key bytea, p_ciphertext bytea, p_associated_data bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.aes256_gcm_decrypt(p_key bytea, p_ciphertext bytea, p_associated_data bytea) TO comms_owner;
 GRANT ALL ON FUNCTION internal.aes256_gcm_decrypt(p_key bytea, p_ciphertext bytea, p_associated_data bytea) TO comms_maintenance;
@@ -13226,6 +14176,12 @@ GRANT SELECT(created_by) ON TABLE public.communication_batch_queue TO comms_moni
 
 REVOKE ALL ON FUNCTION internal.bury_recipients(p_batch public.communication_batch_queue, p_reason text, p_error text, p_recipient_ids uuid[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION internal.canaries_at(p_lsn pg_lsn) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.canaries_at(p_lsn pg_lsn) TO comms_agent;
+
+REVOKE ALL ON FUNCTION internal.canary_before_transaction(p_transaction_id xid8) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.canary_before_transaction(p_transaction_id xid8) TO comms_agent;
+
 REVOKE ALL ON FUNCTION internal.capped_messages(p_organization_id uuid, p_guest_id uuid, p_channel text, p_since timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.capped_messages(p_organization_id uuid, p_guest_id uuid, p_channel text, p_since timestamp with time zone) TO comms_maintenance;
 
@@ -13254,6 +14210,12 @@ REVOKE ALL ON FUNCTION internal.check_sendable(p_communication public.guest_comm
 REVOKE ALL ON FUNCTION internal.claim_backup(p_node text, p_lease interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.claim_backup(p_node text, p_lease interval) TO comms_agent;
 
+REVOKE ALL ON FUNCTION internal.claim_backup_check(p_kind text, p_node text, p_lease interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.claim_backup_check(p_kind text, p_node text, p_lease interval) TO comms_agent;
+
+REVOKE ALL ON FUNCTION internal.claim_drill(p_node text, p_lease interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.claim_drill(p_node text, p_lease interval) TO comms_agent;
+
 REVOKE ALL ON FUNCTION internal.communication(p_organization_id uuid, p_communication_id uuid, p_lock boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION internal.compile_message(p_channel text, p_subject text, p_body text, p_body_text text) FROM PUBLIC;
@@ -13262,6 +14224,12 @@ REVOKE ALL ON FUNCTION internal.compile_part(p_part text, p_escaping text, p_tex
 
 REVOKE ALL ON FUNCTION internal.complete_backup(p_backup_id text, p_node text, p_attempt bigint, p_result jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.complete_backup(p_backup_id text, p_node text, p_attempt bigint, p_result jsonb) TO comms_agent;
+
+REVOKE ALL ON FUNCTION internal.complete_backup_check(p_check_id text, p_node text, p_attempt bigint, p_evidence jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.complete_backup_check(p_check_id text, p_node text, p_attempt bigint, p_evidence jsonb) TO comms_agent;
+
+REVOKE ALL ON FUNCTION internal.complete_drill(p_drill_id text, p_node text, p_attempt bigint, p_result jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.complete_drill(p_drill_id text, p_node text, p_attempt bigint, p_result jsonb) TO comms_agent;
 
 REVOKE ALL ON FUNCTION internal.complete_late(p_batch public.communication_batch_queue, p_results jsonb, p_done uuid[]) FROM PUBLIC;
 
@@ -13295,6 +14263,12 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.suppressions TO comms_maintena
 
 REVOKE ALL ON FUNCTION internal.contact_gates(p_organization_id uuid, p_channel text, p_category text, p_purpose text, p_lawful_basis text, p_guest_ids uuid[], p_address_hashes bytea[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.contact_gates(p_organization_id uuid, p_channel text, p_category text, p_purpose text, p_lawful_basis text, p_guest_ids uuid[], p_address_hashes bytea[]) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.content_hashes(p_table text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.content_hashes(p_table text) TO comms_agent;
+
+REVOKE ALL ON FUNCTION internal.content_tables() FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.content_tables() TO comms_agent;
 
 REVOKE ALL ON FUNCTION internal.current_organization() FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.current_organization() TO comms_app;
@@ -13334,11 +14308,23 @@ GRANT ALL ON FUNCTION internal.expire_backups(p_labels_present text[]) TO comms_
 
 REVOKE ALL ON FUNCTION internal.expire_rate_limits() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION internal.extend_backup_check_lease(p_check_id text, p_node text, p_attempt bigint, p_lease interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.extend_backup_check_lease(p_check_id text, p_node text, p_attempt bigint, p_lease interval) TO comms_agent;
+
 REVOKE ALL ON FUNCTION internal.extend_backup_lease(p_backup_id text, p_node text, p_attempt bigint, p_lease interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.extend_backup_lease(p_backup_id text, p_node text, p_attempt bigint, p_lease interval) TO comms_agent;
 
+REVOKE ALL ON FUNCTION internal.extend_drill_lease(p_drill_id text, p_node text, p_attempt bigint, p_lease interval, p_step text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.extend_drill_lease(p_drill_id text, p_node text, p_attempt bigint, p_lease interval, p_step text) TO comms_agent;
+
 REVOKE ALL ON FUNCTION internal.fail_backup(p_backup_id text, p_node text, p_attempt bigint, p_error text, p_again_after interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.fail_backup(p_backup_id text, p_node text, p_attempt bigint, p_error text, p_again_after interval) TO comms_agent;
+
+REVOKE ALL ON FUNCTION internal.fail_backup_check(p_check_id text, p_node text, p_attempt bigint, p_error text, p_again_after interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.fail_backup_check(p_check_id text, p_node text, p_attempt bigint, p_error text, p_again_after interval) TO comms_agent;
+
+REVOKE ALL ON FUNCTION internal.fail_drill(p_drill_id text, p_node text, p_attempt bigint, p_error text, p_again_after interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.fail_drill(p_drill_id text, p_node text, p_attempt bigint, p_error text, p_again_after interval) TO comms_agent;
 
 REVOKE ALL ON FUNCTION internal.fair_rank(p_organization_id uuid, p_channel text) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.fair_rank(p_organization_id uuid, p_channel text) TO comms_owner;
@@ -13516,6 +14502,9 @@ GRANT ALL ON FUNCTION internal.judge(p_check name, OUT status text, OUT value te
 
 REVOKE ALL ON FUNCTION internal.keep_published_version() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION internal.kept_copies(p_node text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.kept_copies(p_node text) TO comms_agent;
+
 REVOKE ALL ON FUNCTION internal.key_context(p_organization_id uuid, p_key_id text, p_key_type text, p_purpose text, p_key_version integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.key_context(p_organization_id uuid, p_key_id text, p_key_type text, p_purpose text, p_key_version integer) TO comms_maintenance;
 
@@ -13563,6 +14552,23 @@ GRANT ALL ON FUNCTION internal.maintain_partitions() TO comms_maintenance;
 
 REVOKE ALL ON FUNCTION internal.make_data_key(p_organization_id uuid, p_purpose text, p_key_version integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.make_data_key(p_organization_id uuid, p_purpose text, p_key_version integer) TO comms_maintenance;
+
+GRANT SELECT ON TABLE public.communication_recovery_points TO comms_ops;
+GRANT SELECT ON TABLE public.communication_recovery_points TO comms_monitor;
+GRANT SELECT ON TABLE public.communication_recovery_points TO comms_auditor;
+
+GRANT INSERT(recovery_point_id) ON TABLE public.communication_recovery_points TO comms_ops;
+
+GRANT INSERT(recovery_type) ON TABLE public.communication_recovery_points TO comms_ops;
+
+GRANT INSERT(tables_included) ON TABLE public.communication_recovery_points TO comms_ops;
+
+GRANT INSERT(point_in_time) ON TABLE public.communication_recovery_points TO comms_ops;
+
+GRANT INSERT(consistent) ON TABLE public.communication_recovery_points TO comms_ops;
+
+REVOKE ALL ON FUNCTION internal.mark_drill_point(p_drill_id text, p_node text, p_attempt bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.mark_drill_point(p_drill_id text, p_node text, p_attempt bigint) TO comms_agent;
 
 REVOKE ALL ON FUNCTION internal.mark_unknown(p_batch public.communication_batch_queue, p_error_code text, p_error_message text) FROM PUBLIC;
 
@@ -13624,6 +14630,10 @@ REVOKE ALL ON FUNCTION internal.read_consents(p_consents jsonb, p_common jsonb) 
 REVOKE ALL ON FUNCTION internal.read_guests(p_guests jsonb, p_inner_pad bytea, p_outer_pad bytea) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION internal.read_recipients(p_channel text, p_recipients jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.readiness_backups_verified(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.readiness_backups_verified(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
+GRANT ALL ON FUNCTION internal.readiness_backups_verified(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
 
 REVOKE ALL ON FUNCTION internal.readiness_connections(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.readiness_connections(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
@@ -13704,6 +14714,10 @@ GRANT ALL ON FUNCTION internal.readiness_transaction_ids(OUT status text, OUT va
 REVOKE ALL ON FUNCTION internal.readiness_wal_archiving(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.readiness_wal_archiving(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
 GRANT ALL ON FUNCTION internal.readiness_wal_archiving(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
+
+REVOKE ALL ON FUNCTION internal.readiness_wal_audited(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.readiness_wal_audited(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_ops;
+GRANT ALL ON FUNCTION internal.readiness_wal_audited(OUT status text, OUT value text, OUT threshold text, OUT what_to_do text) TO comms_monitor;
 
 REVOKE ALL ON FUNCTION internal.reap_leases(p_max integer) FROM PUBLIC;
 
@@ -13831,6 +14845,10 @@ GRANT ALL ON FUNCTION internal.without_literals(p_query text) TO comms_maintenan
 
 REVOKE ALL ON FUNCTION internal.wrap_key(p_key bytea, p_associated_data bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.wrap_key(p_key bytea, p_associated_data bytea) TO comms_owner;
+
+REVOKE ALL ON FUNCTION internal.write_canary(p_drill_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.write_canary(p_drill_id text) TO comms_agent;
+GRANT ALL ON FUNCTION internal.write_canary(p_drill_id text) TO comms_maintenance;
 
 REVOKE ALL ON FUNCTION internal.write_recovery_point() FROM PUBLIC;
 
@@ -14039,6 +15057,9 @@ GRANT ALL ON FUNCTION public.record_delivery_events(p_organization_id uuid, p_ev
 REVOKE ALL ON FUNCTION public.redrive_dead_letters(p_organization_id uuid, p_dead_letter_id uuid, p_max integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.redrive_dead_letters(p_organization_id uuid, p_dead_letter_id uuid, p_max integer) TO comms_ops;
 
+REVOKE ALL ON FUNCTION public.release_restore(p_drill_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.release_restore(p_drill_id text) TO comms_ops;
+
 REVOKE ALL ON FUNCTION public.render_batch(p_organization_id uuid, p_batch_id text, p_lease_token uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.render_batch(p_organization_id uuid, p_batch_id text, p_lease_token uuid) TO comms_worker;
 
@@ -14047,6 +15068,22 @@ GRANT ALL ON FUNCTION public.render_template(p_organization_id uuid, p_template_
 
 REVOKE ALL ON FUNCTION public.repair_integrity(p_check text, p_dry_run boolean, p_since timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.repair_integrity(p_check text, p_dry_run boolean, p_since timestamp with time zone) TO comms_ops;
+
+GRANT SELECT ON TABLE public.communication_backup_checks TO comms_ops;
+GRANT SELECT ON TABLE public.communication_backup_checks TO comms_monitor;
+GRANT SELECT ON TABLE public.communication_backup_checks TO comms_auditor;
+
+REVOKE ALL ON FUNCTION public.request_backup_check(p_kind text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.request_backup_check(p_kind text) TO comms_ops;
+GRANT ALL ON FUNCTION public.request_backup_check(p_kind text) TO comms_maintenance;
+
+GRANT SELECT ON TABLE public.communication_restore_drills TO comms_ops;
+GRANT SELECT ON TABLE public.communication_restore_drills TO comms_monitor;
+GRANT SELECT ON TABLE public.communication_restore_drills TO comms_auditor;
+
+REVOKE ALL ON FUNCTION public.request_restore_drill(p_target_type text, p_target text, p_inclusive boolean, p_keep boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.request_restore_drill(p_target_type text, p_target text, p_inclusive boolean, p_keep boolean) TO comms_ops;
+GRANT ALL ON FUNCTION public.request_restore_drill(p_target_type text, p_target text, p_inclusive boolean, p_keep boolean) TO comms_maintenance;
 
 REVOKE ALL ON FUNCTION public.resolve_unknown(p_organization_id uuid, p_communication_id uuid, p_action text, p_note text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.resolve_unknown(p_organization_id uuid, p_communication_id uuid, p_action text, p_note text) TO comms_ops;
@@ -14264,24 +15301,6 @@ GRANT INSERT(autoscale_max),UPDATE(autoscale_max) ON TABLE public.communication_
 
 GRANT SELECT ON TABLE public.communication_rate_limits TO comms_ops;
 GRANT SELECT,DELETE ON TABLE public.communication_rate_limits TO comms_maintenance;
-
-GRANT SELECT ON TABLE public.communication_recovery_points TO comms_ops;
-GRANT SELECT ON TABLE public.communication_recovery_points TO comms_monitor;
-GRANT SELECT ON TABLE public.communication_recovery_points TO comms_auditor;
-
-GRANT INSERT(recovery_point_id) ON TABLE public.communication_recovery_points TO comms_ops;
-
-GRANT INSERT(recovery_type) ON TABLE public.communication_recovery_points TO comms_ops;
-
-GRANT INSERT(tables_included) ON TABLE public.communication_recovery_points TO comms_ops;
-
-GRANT INSERT(point_in_time) ON TABLE public.communication_recovery_points TO comms_ops;
-
-GRANT INSERT(consistent) ON TABLE public.communication_recovery_points TO comms_ops;
-
-GRANT SELECT ON TABLE public.communication_restore_drills TO comms_ops;
-GRANT SELECT ON TABLE public.communication_restore_drills TO comms_monitor;
-GRANT SELECT ON TABLE public.communication_restore_drills TO comms_auditor;
 
 GRANT SELECT ON TABLE public.dashboard_communications TO comms_report;
 GRANT SELECT ON TABLE public.dashboard_communications TO comms_ops;
