@@ -302,7 +302,7 @@ def _print_check(check: Check) -> None:
         return
     rows = [
         (name.replace("_", " "), _figure(name, value))
-        for name, value in check.evidence.figures.items()
+        for name, value in sorted(check.evidence.figures.items())
     ]
     console.print(table(f"Figures, after {check.evidence.seconds:.1f} s", ("", ""), rows))
     for finding in check.evidence.findings:
