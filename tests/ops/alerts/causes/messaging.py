@@ -79,19 +79,19 @@ def workers_die(cluster: Cluster) -> Iterator[None]:
 
 @contextmanager
 def _providers_report(cluster: Cluster, status: str) -> Iterator[None]:
-    """A third of all messages end badly; then so many go well that it is a sixth."""
+    """A third of all messages end badly; then so many go well that it is a seventh."""
     ways = _ways(cluster)
     finished = superuser(
         cluster,
         cluster.leader,
-        "SELECT coalesce(sum(delivered + failed + bounced), 0) FROM public.dashboard_deliverability",
+        "SELECT coalesce(sum(delivered + failed + bounced), 0) FROM dashboard_deliverability",
     )
     bad = max(20, int(finished) // 2)
     _report(cluster, ways, bad, status)
     try:
         yield
     finally:
-        _report(cluster, ways, 3 * bad, "delivered")
+        _report(cluster, ways, 4 * bad, "delivered")
 
 
 def _ways(cluster: Cluster) -> story.Ways:
