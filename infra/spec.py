@@ -259,7 +259,7 @@ class Backup(Section):
     wal_audit_schedule: Cron = "17 * * * *"
     verify_schedule: Cron = "30 2 * * 0"
     """Reads every file in the repository."""
-    store_limit_gib: Annotated[int, Field(ge=1)] | None = None
+    store_limit_gib: Above0 | None = None
     """What the repository may grow to: a bucket has no end of its own, a bill has."""
     drill_schedule: Cron = "30 2 * * *"
     """When a backup is restored on the drill machine, to prove that it can be."""

@@ -46,13 +46,14 @@ SETTINGS: dict[str, Any] = {
     "replication_lag_warning_mib": 8, "replication_lag_critical_mib": 60, "slot_wal_warning": 12,
     "average_query_time_critical_ms": 200, "archive_late_critical_minutes": 2,
     "full_backup_age_critical_hours": 0.04, "any_backup_age_warning_hours": 0.04,
-    "restore_proven_critical_hours": 0.04,
+    "restore_proven_critical_hours": 0.04, "wal_audit_age_warning_hours": 0.05,
     "etcd_quota_warning": 1, "queue_oldest_critical_minutes": 0.5, "queue_recipients_warning": 50,
     "delivery_minimum_messages": 20, "delivery_failure_warning": 20, "bounce_rate_warning": 20,
     "complaint_rate_warning": 20,
 }  # fmt: skip
 """A twentieth of the patience, and thresholds that can be passed within minutes."""
 POSTGRES = {"max_slot_wal_keep_size": "256MiB"}
+BACKUP = {"store_limit_gib": 0.25}
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ def write(outcomes: list[Outcome]) -> None:
     before, after = text.split(BEGIN)[0], text.split(END)[1]
     day = (
         f"Measured {datetime.now(UTC):%Y-%m-%d} by `make alerts` on {os.cpu_count()} cores, with"
-        f" `{json.dumps(SETTINGS | POSTGRES)}`.\n\n"
+        f" `{json.dumps(SETTINGS | POSTGRES | BACKUP)}`.\n\n"
     )
     missing = sorted(rules() - {each.alert for each in outcomes})
     rest = f"\nNot shown by a real cause: {', '.join(missing)}.\n" if missing else ""
@@ -185,7 +186,9 @@ def main() -> int:
     causes = [cause for cause in CAUSES if not only or only & set(cause.alerts)]
     with (
         tempfile.TemporaryDirectory() as folder,
-        closing(Cluster(Path(folder), alerts=SETTINGS, postgres=POSTGRES)) as cluster,
+        closing(
+            Cluster(Path(folder), alerts=SETTINGS, postgres=POSTGRES, backup=BACKUP)
+        ) as cluster,
     ):
         cluster.run("up", "--yes")
         outcomes = run(cluster, causes)

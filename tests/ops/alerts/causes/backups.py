@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.ops.alerts.causes.common import POSTGRES, PSQL, Cause, pause, stopped, superuser
+from tests.ops.alerts.causes.common import POSTGRES, PSQL, Cause, pause, stopped, superuser, until
 from tests.ops.cluster.harness import Cluster
 
+PGBACKREST = f"{POSTGRES} pgbackrest --log-level-console=off"
+SEGMENT = re.compile(r"/[0-9A-F]{24}-[0-9a-f]{40}")
 DATA = "/var/lib/postgresql/17/wedsync"
 TOO_OLD_SECONDS = 150
 """A little more than the age that the campaign's thresholds allow."""
@@ -64,6 +67,86 @@ def page_is_damaged(cluster: Cluster) -> Iterator[None]:
         backup(cluster)
 
 
+@contextmanager
+def wal_is_missing(cluster: Cluster) -> Iterator[None]:
+    _remove_a_segment(cluster)
+    cluster.run("backup", "audit-wal", ok=False)
+    try:
+        yield
+    finally:
+        _start_anew(cluster)
+
+
+@contextmanager
+def wal_was_missing(cluster: Cluster) -> Iterator[None]:
+    _remove_a_segment(cluster)
+    backup(cluster)
+    cluster.run("backup", "audit-wal", ok=False)
+    try:
+        yield
+    finally:
+        _start_anew(cluster)
+
+
+@contextmanager
+def backup_is_damaged(cluster: Cluster) -> Iterator[None]:
+    """A file of the newest backup is written over, with the keys that backups are written with."""
+    leader = cluster.leader
+    newest = cluster.on(leader, f"{PGBACKREST} repo-ls backup/wedsync | grep F$ | tail -1").strip()
+    file = f"backup/wedsync/{newest}/pg_data/PG_VERSION.zst"
+    cluster.on(leader, f"echo damaged | {PGBACKREST} repo-put {file}")
+    cluster.run("backup", "verify", ok=False)
+    try:
+        yield
+    finally:
+        _start_anew(cluster)
+        cluster.run("backup", "verify")
+
+
+@contextmanager
+def nobody_checks(cluster: Cluster) -> Iterator[None]:
+    cluster.run("backup", "audit-wal")
+    yield
+    cluster.run("backup", "audit-wal")
+
+
+@contextmanager
+def store_fills_up(cluster: Cluster) -> Iterator[None]:
+    leader = cluster.leader
+    random = "SELECT gen_random_bytes(1000) FROM generate_series(1, 300000)"
+    superuser(cluster, leader, f"CREATE TABLE public.filler AS {random}")
+    backup(cluster)
+    cluster.run("backup", "audit-wal")
+    try:
+        yield
+    finally:
+        superuser(cluster, leader, "DROP TABLE public.filler")
+        _start_anew(cluster)
+
+
+def _remove_a_segment(cluster: Cluster) -> None:
+    """Delete a segment from the middle of the archive's newest ones."""
+    leader = cluster.leader
+    write = "SELECT pg_logical_emit_message(true, 'alerts', ''), pg_switch_wal()"
+    name = ""
+    for _ in range(4):
+        name = superuser(cluster, leader, "SELECT pg_walfile_name(pg_current_wal_lsn())")
+        superuser(cluster, leader, write)
+    find = f"{PGBACKREST} repo-ls --recurse archive/wedsync | grep {name}"
+    until(lambda: name in cluster.on(leader, f"{find} || true"), 90)
+    listed = cluster.on(leader, f"{PGBACKREST} repo-ls --recurse archive/wedsync | sort")
+    paths = [line for line in listed.splitlines() if SEGMENT.search(line)]
+    cluster.on(leader, f"{PGBACKREST} repo-rm archive/wedsync/{paths[-3]}")
+
+
+def _start_anew(cluster: Cluster) -> None:
+    """Take a full backup, let go of everything older, and audit again."""
+    backup(cluster)
+    options = "--stanza=wedsync --repo1-retention-full=1"
+    cluster.on(cluster.leader, f"{PGBACKREST} {options} expire")
+    cluster.run("backup", "audit-wal")
+
+
 def backup(cluster: Cluster, *, ok: bool = True) -> None:
     """Take a full backup, and let its figures be looked at."""
     cluster.run("backup", "run", "full", ok=ok)
@@ -90,5 +173,11 @@ CAUSES = (
     Cause(("BackupStoreUnreadable",), "the store's S3 server is stopped", store_is_gone),
     Cause(("FullBackupOld", "BackupOld"), "no backup is taken", no_backup_is_taken),
     Cause(("RestoreNotProven",), "no restore drill is done", no_restore_is_proven),
+    Cause(("WalGap",), "a segment is deleted from the archive", wal_is_missing),
+    Cause(("WalGapInPast",), "a segment is deleted, then a backup taken", wal_was_missing),
+    Cause(("BackupDamaged",), "a file of a backup is written over", backup_is_damaged),
+    Cause(("BackupCheckOverdue",), "nobody audits the archive for three minutes", nobody_checks),
+    Cause(("RepositoryNearlyFull",), "300 MB that cannot be compressed are backed up",
+          store_fills_up),
     Cause(("BackupPageErrors",), "a page on the leader's disk is overwritten", page_is_damaged),
 )  # fmt: skip
