@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -21,7 +22,10 @@ FAILED_AUTHENTICATION = script.manual(19)
 
 @pytest.fixture
 def audited(database: Database) -> Database:
-    database.execute(f"SELECT create_organization('{A}', 'A', 'UTC', '{{wedsync_app}}')")
+    """Two organizations; where A lives it is noon, whenever this runs: nights raise the risk."""
+    east = 12 - datetime.now(UTC).hour
+    noon = f"Etc/GMT{-east:+d}"  # these count hours to the west
+    database.execute(f"SELECT create_organization('{A}', 'A', '{noon}', '{{wedsync_app}}')")
     database.execute(f"SELECT create_organization('{B}', 'B')")
     return database
 
