@@ -165,17 +165,17 @@ def test_a_hole_in_the_archive_refutes_the_backup(live: Database) -> None:
 
 
 def test_a_damaged_backup_is_refuted(live: Database) -> None:
-    bundle = live.server.run(
-        "sh", "-c", f"find {REPOSITORY}/backup -name 'PG_VERSION*' -o -name '*.bki' | head -1"
-    ).strip() or live.server.run(
-        "sh", "-c", f"find {REPOSITORY}/backup -path '*F/*' -size +100k -type f | head -1"
-    ).strip()  # fmt: skip
-    live.server.run("cp", bundle, "/tmp/whole")
-    live.server.run("sh", "-c", f"printf x | dd of={bundle} bs=1 seek=10 conv=notrunc")
+    """The bundles of every backup are written over, whichever backup the drill chooses."""
+    whole, stored = "/tmp/whole", f"{REPOSITORY}/backup"
+    live.server.run("cp", "-a", stored, whole)
+    files = f"find {stored} -path '*/bundle/*' -type f"
+    assert live.server.run("sh", "-c", files).strip()
+    live.server.run("sh", "-c", f"for file in $({files}); do echo damaged > $file; done")
     try:
         done = drill(live)
     finally:
-        live.server.run("cp", "/tmp/whole", bundle)
+        live.server.run("rm", "-r", stored)
+        live.server.run("mv", whole, stored)
     assert done["verdict"] == "refuted"
     assert done["findings"][-1]["check"] == "restore"
 
