@@ -11425,14 +11425,18 @@ CREATE TABLE public.communication_restore_drills (
     restored_bytes bigint,
     CONSTRAINT communication_restore_drills_archived_seconds_check CHECK ((archived_seconds >= (0)::double precision)),
     CONSTRAINT communication_restore_drills_attempts_check CHECK (((attempts >= 0) AND (attempts <= 3))),
+    CONSTRAINT communication_restore_drills_completed CHECK ((((status = 'completed'::text) = (verdict IS NOT NULL)) AND ((verdict IS NULL) OR (label IS NOT NULL)) AND ((verdict IS DISTINCT FROM 'proven'::text) OR ((reached_lsn IS NOT NULL) AND (recovery_seconds IS NOT NULL) AND (restore_seconds IS NOT NULL) AND (jsonb_array_length(findings) > 0))))),
     CONSTRAINT communication_restore_drills_drill_id_check CHECK ((drill_id ~ '^drill_[0-9]{8}_[0-9]{6}_[0-9]{6}$'::text)),
     CONSTRAINT communication_restore_drills_error_check CHECK (((length(error) >= 1) AND (length(error) <= 4000))),
+    CONSTRAINT communication_restore_drills_failed CHECK (((status <> 'failed'::text) OR (error IS NOT NULL))),
     CONSTRAINT communication_restore_drills_findings_check CHECK ((jsonb_typeof(findings) = 'array'::text)),
     CONSTRAINT communication_restore_drills_label_check CHECK ((label ~ '^[0-9]{8}-[0-9]{6}F(_[0-9]{8}-[0-9]{6}[DI])?$'::text)),
     CONSTRAINT communication_restore_drills_node_check CHECK ((node ~ '^[a-z][a-z0-9-]{0,62}$'::text)),
     CONSTRAINT communication_restore_drills_recovery_seconds_check CHECK ((recovery_seconds >= (0)::double precision)),
     CONSTRAINT communication_restore_drills_restore_seconds_check CHECK ((restore_seconds >= (0)::double precision)),
     CONSTRAINT communication_restore_drills_restored_bytes_check CHECK ((restored_bytes >= 0)),
+    CONSTRAINT communication_restore_drills_running CHECK (((((status <> 'requested'::text) AND (started_at IS NOT NULL)) OR (status = 'requested'::text)) AND ((status <> 'running'::text) OR ((node IS NOT NULL) AND (lease_until IS NOT NULL))) AND ((status = ANY (ARRAY['completed'::text, 'failed'::text])) = (completed_at IS NOT NULL)))),
+    CONSTRAINT communication_restore_drills_status CHECK ((status = ANY (ARRAY['requested'::text, 'running'::text, 'completed'::text, 'failed'::text]))),
     CONSTRAINT communication_restore_drills_step_check CHECK (((length(step) >= 1) AND (length(step) <= 200))),
     CONSTRAINT communication_restore_drills_target_check CHECK (((length(target) >= 1) AND (length(target) <= 200))),
     CONSTRAINT communication_restore_drills_target_type_check CHECK ((target_type = ANY (ARRAY['point'::text, 'name'::text, 'time'::text, 'lsn'::text, 'xid'::text]))),
@@ -13586,20 +13590,8 @@ ALTER TABLE ONLY public.communication_recovery_points
 ALTER TABLE ONLY public.communication_recovery_points
     ADD CONSTRAINT communication_recovery_points_restore_point_name_key UNIQUE (restore_point_name);
 
-ALTER TABLE public.communication_restore_drills
-    ADD CONSTRAINT communication_restore_drills_completed CHECK ((((status = 'completed'::text) = (verdict IS NOT NULL)) AND ((verdict IS NULL) OR (label IS NOT NULL)) AND ((verdict IS DISTINCT FROM 'proven'::text) OR ((reached_lsn IS NOT NULL) AND (recovery_seconds IS NOT NULL) AND (restore_seconds IS NOT NULL) AND (jsonb_array_length(findings) > 0))))) NOT VALID;
-
-ALTER TABLE public.communication_restore_drills
-    ADD CONSTRAINT communication_restore_drills_failed CHECK (((status <> 'failed'::text) OR (error IS NOT NULL))) NOT VALID;
-
 ALTER TABLE ONLY public.communication_restore_drills
     ADD CONSTRAINT communication_restore_drills_pkey PRIMARY KEY (drill_id);
-
-ALTER TABLE public.communication_restore_drills
-    ADD CONSTRAINT communication_restore_drills_running CHECK (((((status <> 'requested'::text) AND (started_at IS NOT NULL)) OR (status = 'requested'::text)) AND ((status <> 'running'::text) OR ((node IS NOT NULL) AND (lease_until IS NOT NULL))) AND ((status = ANY (ARRAY['completed'::text, 'failed'::text])) = (completed_at IS NOT NULL)))) NOT VALID;
-
-ALTER TABLE public.communication_restore_drills
-    ADD CONSTRAINT communication_restore_drills_status CHECK ((status = ANY (ARRAY['requested'::text, 'running'::text, 'completed'::text, 'failed'::text]))) NOT VALID;
 
 ALTER TABLE ONLY public.communication_security_audit
     ADD CONSTRAINT communication_security_audit_pkey PRIMARY KEY (organization_id, created_at, audit_id);
