@@ -101,7 +101,7 @@ def newest(connection: db.Connection, limit: int = 20) -> list[Drill]:
     return [Drill.model_validate(row) for row in db.rows(connection, query, [limit])]
 
 
-def find(connection: db.Connection, drill_id: str | None) -> Drill:
+def find(connection: db.Connection, drill_id: str | None, stack: str) -> Drill:
     """A drill by its id, or the newest one. Raises `GuestcommsError` if there is none."""
     query = "SELECT * FROM public.communication_restore_drills"
     rows: list[dict[str, Any]] = (
@@ -111,9 +111,9 @@ def find(connection: db.Connection, drill_id: str | None) -> Drill:
     )
     if not rows:
         raise GuestcommsError(
-            f"There is no restore {drill_id}; see `guestcomms restore history`."
+            f"There is no restore {drill_id}; see {hints.command('restore history', stack)}."
             if drill_id
-            else "Nothing was restored yet; `guestcomms restore drill` does."
+            else f"Nothing was restored yet; {hints.command('restore drill', stack)} does."
         )
     return Drill.model_validate(rows[0])
 
@@ -140,7 +140,7 @@ def wait(
                 f" {hints.command('logs drill-1 --unit guestcomms-agent', stack)}."
             )
         time.sleep(POLL_SECONDS)
-        seen = find(connection, drill.drill_id)
+        seen = find(connection, drill.drill_id, stack)
         if seen != drill:
             report(seen)
         drill = seen

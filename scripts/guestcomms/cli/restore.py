@@ -90,8 +90,9 @@ def show_restore(
     json: JsonOption = False,
 ) -> None:
     """Show one restore with everything it compared."""
-    with connect(load_stack(context)) as connection:
-        drill = drills.find(connection, drill_id)
+    stack = load_stack(context)
+    with connect(stack) as connection:
+        drill = drills.find(connection, drill_id, stack.name)
     if json:
         print_json(drill.model_dump())
     else:
