@@ -130,6 +130,8 @@ def test_a_starved_generator_is_named(target: Target, tenants: data.Data) -> Non
 
 
 def test_an_interrupted_run_keeps_what_was_measured(target: Target, tenants: data.Data) -> None:
+    # A shell's background job ignores Ctrl-C, and so would this process.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     scenario = plan.scaled(plan.catalogue().scenario("sustained-clients"), clients=20, seconds=90)
 
     said: list[str] = []
@@ -140,7 +142,10 @@ def test_an_interrupted_run_keeps_what_was_measured(target: Target, tenants: dat
             os.kill(os.getpid(), signal.SIGINT)
 
     run = runner.Run("sustained-clients", scenario, CATALOGUE)
-    found = runner.perform(target, run, tenants, interrupt)
+    try:
+        found = runner.perform(target, run, tenants, interrupt)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert found.interrupted
     assert not found.met
     assert found.series["calls/s status_update"]
