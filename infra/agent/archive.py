@@ -66,24 +66,24 @@ class Archive:
         return released
 
 
-def timeline_ends(history: str) -> dict[int, int]:
-    """Return, by timeline, the number of the segment in which it ended, from a history file."""
+def timeline_ends(history: str) -> dict[int, tuple[int, int]]:
+    """Return, by timeline, where it ended: (number of the segment, byte), from a history file."""
     ends = {}
     for line in history.splitlines():
         if found := SWITCH.match(line):
-            position = (int(found[2], 16) << 32) + int(found[3], 16)
-            ends[int(found[1])] = position // SEGMENT_BYTES
+            byte = (int(found[2], 16) << 32) + int(found[3], 16)
+            ends[int(found[1])] = (byte // SEGMENT_BYTES, byte)
     return ends
 
 
-def is_superseded(segment: str, ends: Mapping[int, int]) -> bool:
+def is_superseded(segment: str, ends: Mapping[int, tuple[int, int]]) -> bool:
     """Tell whether a segment lies at or past the end of its timeline."""
     found = SEGMENT.match(segment)
     if found is None:
         return False
     timeline, file_id, offset = (int(part, 16) for part in found.groups())
     end = ends.get(timeline)
-    return end is not None and file_id * SEGMENTS_PER_FILE_ID + offset >= end
+    return end is not None and file_id * SEGMENTS_PER_FILE_ID + offset >= end[0]
 
 
 def _code(error: Path) -> str:

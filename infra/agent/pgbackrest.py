@@ -109,6 +109,12 @@ class Holding(Enum):
     UNREADABLE = "unreadable"  # something is there, but `info` cannot make sense of it
 
 
+def position(lsn: str) -> int:
+    """Return a position of the write-ahead log (high/low, hexadecimal) as a number of bytes."""
+    high, low = lsn.split("/")
+    return (int(high, 16) << 32) + int(low, 16)
+
+
 def command(verb: str, stanza: str, *options: str) -> list[str]:
     """Return the argument list of a pgBackRest command on `stanza`; complaints go to stderr."""
     return ["pgbackrest", f"--stanza={stanza}", *_COMMON, *options, verb]

@@ -17,7 +17,7 @@ from itertools import groupby
 from pathlib import Path
 
 from infra.agent import pgbackrest
-from infra.agent.archive import SEGMENT_BYTES, SEGMENTS_PER_FILE_ID, SWITCH
+from infra.agent.archive import SEGMENT_BYTES, SEGMENTS_PER_FILE_ID, timeline_ends
 from infra.agent.deadline import Connection
 from infra.agent.errors import AgentError
 from infra.agent.evidence import Finding
@@ -172,7 +172,7 @@ def audit(
     """
     made = Audit()
     stored = stored_segments(files)
-    ends = switches(history)
+    ends = timeline_ends(history)
     backups = [one for one in said.backups if one.archive_id == said.archive_id]
     own = [one for one in backups if _is_of(one, timeline, ends)]
     oldest = next((one for one in own if one.type == "full"), None)
@@ -238,16 +238,6 @@ def newest_timeline(files: Iterable[str]) -> int:
     return max((int(one[1][:8], 16) for one in named if one), default=1)
 
 
-def switches(history: str) -> dict[int, tuple[int, int]]:
-    """Return, by timeline, where it ended: (number of the segment, byte), from a history file."""
-    ends = {}
-    for line in history.splitlines():
-        if found := SWITCH.match(line):
-            byte = (int(found[2], 16) << 32) + int(found[3], 16)
-            ends[int(found[1])] = (byte // SEGMENT_BYTES, byte)
-    return ends
-
-
 def stretches(
     timeline: int, ends: Mapping[int, tuple[int, int]], first: int, last: int
 ) -> list[Stretch]:
@@ -267,8 +257,7 @@ def _is_of(backup: Backup, timeline: int, ends: Mapping[int, tuple[int, int]]) -
     own = Segment.parse(backup.wal_stop).timeline
     if own not in ends:
         return own == timeline
-    high, low = backup.lsn_stop.split("/")
-    return (int(high, 16) << 32) + int(low, 16) <= ends[own][1]
+    return pgbackrest.position(backup.lsn_stop) <= ends[own][1]
 
 
 def _last(
