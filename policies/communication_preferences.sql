@@ -8,4 +8,4 @@ CREATE POLICY maintenance ON public.communication_preferences TO comms_maintenan
 USING (true) WITH CHECK (true);
 
 GRANT SELECT ON public.communication_preferences TO comms_app, comms_ops;
-GRANT SELECT, DELETE ON public.communication_preferences TO comms_maintenance;
+GRANT SELECT, INSERT, UPDATE, DELETE ON public.communication_preferences TO comms_maintenance;

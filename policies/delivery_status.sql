@@ -9,3 +9,5 @@ USING (true) WITH CHECK (true);
 
 GRANT SELECT ON public.delivery_status TO comms_app, comms_ops;
 GRANT SELECT, INSERT ON public.delivery_status TO comms_maintenance;
+-- An erasure takes away what a provider said of the person.
+GRANT UPDATE (error_message) ON public.delivery_status TO comms_maintenance;

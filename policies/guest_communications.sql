@@ -8,4 +8,4 @@ CREATE POLICY maintenance ON public.guest_communications TO comms_maintenance
 USING (true) WITH CHECK (true);
 
 GRANT SELECT ON public.guest_communications TO comms_app, comms_ops, comms_auditor;
-GRANT SELECT, UPDATE ON public.guest_communications TO comms_maintenance;
+GRANT SELECT, INSERT, UPDATE ON public.guest_communications TO comms_maintenance;

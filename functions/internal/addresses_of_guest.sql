@@ -28,3 +28,4 @@ $sql$;
 COMMENT ON FUNCTION internal.addresses_of_guest(uuid, uuid) IS
 'Keyed hashes of the addresses that are a guest''s alone, today''s and earlier ones.';
 REVOKE ALL ON FUNCTION internal.addresses_of_guest(uuid, uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION internal.addresses_of_guest(uuid, uuid) TO comms_maintenance;

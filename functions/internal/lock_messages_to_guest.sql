@@ -32,3 +32,4 @@ $plpgsql$;
 COMMENT ON FUNCTION internal.lock_messages_to_guest(uuid, uuid) IS
 'Lock all messages to a guest, in the order of their keys.';
 REVOKE ALL ON FUNCTION internal.lock_messages_to_guest(uuid, uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION internal.lock_messages_to_guest(uuid, uuid) TO comms_maintenance;

@@ -3,8 +3,14 @@ CREATE OR REPLACE FUNCTION public.thaw_sending() RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $plpgsql$
-/* Let chunks be claimed again after freeze_sending(). Returns false if sending was not frozen. */
+/* Let chunks be claimed again after freeze_sending(). Returns false if sending was not frozen.
+   Raises GC370 in a restored database that does not know yet who unsubscribed, was erased or was written to since. */
 BEGIN
+    IF (SELECT state.facts_due FROM internal.sending_state AS state) THEN
+        RAISE EXCEPTION 'this database was restored, and what was decided and sent since is not applied yet'
+        USING ERRCODE = 'GC370',
+            HINT = 'apply_protective_facts() first. Where nothing of it is left: forgo_protective_facts(reason).';
+    END IF;
     UPDATE internal.sending_state AS state
     SET frozen = false, reason = NULL, changed_at = clock_timestamp(), changed_by = SESSION_USER
     WHERE state.frozen;

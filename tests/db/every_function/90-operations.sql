@@ -36,6 +36,21 @@ WHERE status = 'running';
 -- as wedsync_ops
 SELECT release_restore(drill_id) FROM communication_restore_drills WHERE keep;
 -- as postgres
+SELECT freeze_sending('restored');
+SELECT internal.record_cluster_restore('{"restore_id": "restore_20260102_030405", "target_type": "time",
+    "target": "2026-01-02 03:04:05+00", "inclusive": true, "label": "20260102-030405F", "reached_lsn": "0/2000158",
+    "abandoned_timeline": 1, "abandoned_at": "2026-01-02 04:04:05+00"}');
+SELECT internal.apply_protective_facts(found.kind, jsonb_agg(found.fact))
+FROM internal.protective_facts('-infinity') AS found GROUP BY found.kind;
+SELECT internal.apply_protective_facts(kind, '[]') FROM unnest(ARRAY[
+    'organization', 'key', 'suppression', 'withdrawal', 'preference', 'cancellation', 'communication', 'message',
+    'request', 'erasure'
+]) AS kind;
+SELECT internal.finish_cluster_restore('restore_20260102_030405', '{}');
+-- as wedsync_ops
+SELECT forgo_protective_facts('x');
+SELECT thaw_sending();
+-- as postgres
 SELECT internal.fail_backup(backup_id, 'pg-1', 1, 'x', NULL) FROM communication_backups WHERE status = 'running';
 SELECT internal.expire_backups('{}');
 SELECT internal.adopt_backups('[]');
