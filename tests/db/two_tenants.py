@@ -225,10 +225,14 @@ def feed_events(database: Database, done: Run, stopping: threading.Event) -> Non
     """Report on what the provider has seen: in any order, much of it twice."""
     waiting: dict[str, list[dict[str, Any]]] = {one.organization_id: [] for one in done.tenants}
     with database.connect("wedsync_worker") as connection, done.sink.open() as sink:
+        begun = ""  # a line of which the worker has written the beginning
         while True:
             last = stopping.is_set()
-            for line in iter(sink.readline, ""):
-                attempt = json.loads(line)
+            for part in iter(sink.readline, ""):
+                begun += part
+                if not begun.endswith("\n"):
+                    continue
+                attempt, begun = json.loads(begun), ""
                 new = events_of(attempt)
                 done.fed |= {event["provider_event_id"]: event for event in new}
                 again = [event for event in new if DICE.random() < 0.3]
