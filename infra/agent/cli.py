@@ -110,8 +110,8 @@ def _forget(options: argparse.Namespace) -> int:
     return 0
 
 
-def _handover(_options: argparse.Namespace) -> int:
-    _print(handover.handover(facts.machine()))
+def _handover(options: argparse.Namespace) -> int:
+    _print(handover.handover(facts.machine(), to_any=options.any))
     return 0
 
 
@@ -188,7 +188,14 @@ def _parser() -> argparse.ArgumentParser:
     served.add_argument(
         "--port", required=True, type=int, help="where it comes in, on the loopback"
     )
-    verb("handover", _handover, "let another machine lead, if this one does, and print who leads")
+    handed = verb(
+        "handover", _handover, "let another machine lead, if this one does, and print who leads"
+    )
+    handed.add_argument(
+        "--any",
+        action="store_true",
+        help="let Patroni choose which, 2 s faster; else as suits a roll from first to last",
+    )
     applied = verb("settings", _settings, "print Patroni's dynamic configuration as JSON")
     applied.add_argument(
         "--apply",

@@ -51,15 +51,14 @@ def leads(name: str) -> bool:
     return answer is not None and answer.leader
 
 
-def switchover(leader: str, candidate: str, timeout: float) -> tuple[int, str]:
-    """Ask the leader to hand over to `candidate`; return HTTP status and Patroni's words.
+def switchover(leader: str, candidate: str | None, timeout: float) -> tuple[int, str]:
+    """Ask the leader to hand over to `candidate`, None: to any; return status and Patroni's words.
 
     Raises:
         OSError: no connection, or no answer within `timeout` seconds.
     """
-    return request(
-        leader, "POST", "/switchover", {"leader": leader, "candidate": candidate}, timeout=timeout
-    )
+    wanted = {"leader": leader} | ({"candidate": candidate} if candidate else {})
+    return request(leader, "POST", "/switchover", wanted, timeout=timeout)
 
 
 def request(

@@ -116,7 +116,7 @@ def _restart_pending(machine: Machine) -> list[str]:
             _restart(machine, standbys[0])
             restarted.append(standbys[0])
         elif machine.name in waiting:
-            handover(machine)  # then it is a standby, and the loop restarts it
+            handover(machine, to_any=True)  # then it is a standby, and the loop restarts it
         else:
             # Only the leader itself can hand over; its own restart is the next best.
             (leader,) = waiting

@@ -76,7 +76,7 @@ class Fault:
 def handover(scene: Scene) -> Iterator[None]:
     leader = scene.stage.leader
     yield
-    scene.stage.on(leader, "/opt/guestcomms/agent.pyz handover")
+    scene.stage.on(leader, "/opt/guestcomms/agent.pyz handover --any")
     yield
 
 

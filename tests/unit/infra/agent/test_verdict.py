@@ -7,7 +7,7 @@ import pytest
 
 from infra.agent import etcd, patroni
 from infra.agent.facts import Machine
-from infra.agent.handover import best_candidate, late_first
+from infra.agent.handover import best_candidate, is_free, late_first
 from infra.agent.verdict import Leader, Seen, describe
 
 EARLY, LATE = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
@@ -149,3 +149,17 @@ def test_a_handover_waits_for_the_first_by_name(
     rows: list[dict[str, Any]], late: str | None
 ) -> None:
     assert late_first(rows) == late
+
+
+@pytest.mark.parametrize(
+    ("leader", "free"), [("pg-1", True), ("pg-3", False), ("pg-5", True), ("pg-9", True)]
+)
+def test_patroni_chooses_the_next_leader_where_a_roll_does_not_care(
+    leader: str, *, free: bool
+) -> None:
+    others = [_row(name) for name in ("pg-1", "pg-2", "pg-3", "pg-4", "pg-5") if name != leader]
+    assert is_free(leader, others) is free
+
+
+def test_without_a_standby_nothing_is_free() -> None:
+    assert not is_free("pg-1", [])
