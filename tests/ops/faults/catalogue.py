@@ -301,7 +301,8 @@ def kill_leader_without_store(scene: Scene) -> Iterator[None]:
 def slow_network(scene: Scene) -> Iterator[None]:
     """The leader's network loses packets and is slow.
 
-    With netem where the kernel has it; else one packet in ten dropped and 8 Mbit/s at most.
+    With netem where the kernel has it; else one packet in ten dropped and 8 Mbit/s at most. It ends
+    by itself: a leader that still reaches etcd keeps its lease, and nobody has to take over.
     """
     stage, machine = scene.stage, scene.stage.leader
     yield
@@ -314,8 +315,8 @@ def slow_network(scene: Scene) -> Iterator[None]:
         scene.notes["how"] = "no netem in this kernel: 10 % lost each way, 8 Mbit/s"
     time.sleep(30)
     scene.notes["still_leads"] = stage.leader == machine
-    yield
     stage.heal_network(machine)
+    yield
 
 
 def kill_all(scene: Scene) -> Iterator[None]:
