@@ -85,6 +85,15 @@ def late_first(replication: Sequence[Mapping[str, Any]]) -> str | None:
     return None if first == best_candidate(replication) else first
 
 
+def late_any(replication: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the first standby by name that is not synchronous yet.
+
+    Such a one takes no part in the race for the lead, and sleeps for 2 s before it follows.
+    """
+    late = (str(row["name"]) for row in replication if row["sync_state"] not in SYNCHRONOUS)
+    return min(late, default=None)
+
+
 def _ask(machine: Machine, began: float, *, to_any: bool) -> None:
     """Ask Patroni to switch over until it does, or until somebody else leads anyway."""
     refused = "nothing was asked yet"
@@ -95,11 +104,12 @@ def _ask(machine: Machine, began: float, *, to_any: bool) -> None:
                 f"{machine.name} still leads: {refused}. See `agent.pyz health` for what is wrong."
             )
         replication = ask_leader(machine, machine.name).replication
-        candidate, late = best_candidate(replication), late_first(replication)
+        candidate = best_candidate(replication)
         free = to_any or is_free(machine.name, replication)
+        late = late_any(replication) if free else late_first(replication)
         if candidate is None:
             refused = "no standby streams from it"
-        elif late is not None and waited < FIRST_PATIENCE and not free:
+        elif late is not None and waited < FIRST_PATIENCE:
             refused = f"{late} is not synchronous yet"
         else:
             status, refused = _switchover(machine.name, None if free else candidate)

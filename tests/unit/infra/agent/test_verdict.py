@@ -7,7 +7,7 @@ import pytest
 
 from infra.agent import etcd, patroni
 from infra.agent.facts import Machine
-from infra.agent.handover import best_candidate, is_free, late_first
+from infra.agent.handover import best_candidate, is_free, late_any, late_first
 from infra.agent.verdict import Leader, Seen, describe
 
 EARLY, LATE = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
@@ -163,3 +163,16 @@ def test_patroni_chooses_the_next_leader_where_a_roll_does_not_care(
 
 def test_without_a_standby_nothing_is_free() -> None:
     assert not is_free("pg-1", [])
+
+
+@pytest.mark.parametrize(
+    ("rows", "late"),
+    [
+        ([_row("pg-3", sync="async"), _row("pg-1")], "pg-3"),
+        ([_row("pg-3", sync="async"), _row("pg-2", state="catchup", sync="async")], "pg-2"),
+        ([_row("pg-3"), _row("pg-1")], None),
+        ([], None),
+    ],
+)
+def test_a_free_handover_waits_for_all(rows: list[dict[str, Any]], late: str | None) -> None:
+    assert late_any(rows) == late
