@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.ops.faults.catalogue import FAULTS, TARGETS, Fault, Group
+from tests.ops.faults.catalogue import FAULTS, LASTING, TARGETS, Fault, Group
 from tests.ops.faults.run import OUTAGE_SECONDS, WRITERS, Evidence, outage
 
 HEADER = f"""\
@@ -65,7 +65,7 @@ def newest(name: str, evidence: Sequence[Evidence]) -> list[Evidence]:
 
 def summary(runs: Sequence[Evidence]) -> str:
     """R1 in a sentence, and what it was run on."""
-    real = [one for one in runs if one["group"] not in {Group.CONTROL, Group.CHANGE}]
+    real = [one for one in runs if one["group"] not in {Group.CONTROL, *LASTING}]
     damage = {
         key: sum(one.get("damage", {}).get(key, 0) for one in real)
         for key in ("lost", "doubled", "primaries", "late", "diverged")
@@ -85,7 +85,7 @@ def summary(runs: Sequence[Evidence]) -> str:
 def section(group: Group, faults: Sequence[Fault], chosen: dict[str, list[Evidence]]) -> str:
     """One group: its promise, and a row a fault."""
     runs = [one for fault in faults for one in chosen[fault.name] if "gap" in one]
-    time = "outage" if group is Group.CHANGE else "gap"
+    time = "outage" if group in LASTING else "gap"
     lines = [f"## {group.capitalize()}", ""]
     if (target := TARGETS.get(group)) and runs:
         worst = max(outage(one) for one in runs)
@@ -93,6 +93,11 @@ def section(group: Group, faults: Sequence[Fault], chosen: dict[str, list[Eviden
         middle = statistics.median(outage(one) for one in runs)
         found = f"{len(runs)} runs: median {middle:.1f} s, maximum {worst:.1f} s: {verdict}."
         lines += [f"Promise: {time} ≤ {target:g} s. {found}", ""]
+    if group is Group.IMAGE:
+        lines += [
+            "A cluster on one host has one front door, and its own replacement is among the gaps.",
+            "",
+        ]
     if group is Group.CONTROL:
         lines += [
             "Runs in which the checker has to find damage; that it does is their success.",
@@ -136,6 +141,11 @@ def notes(runs: Sequence[Evidence]) -> str:
         values = [one["notes"][key] for one in runs if key in one.get("notes", {})]
         shown = ", ".join(dict.fromkeys(str(value) for value in values))
         said.append(f"{key.replace('_', ' ')}: {shown}")
+    said += [
+        "gaps: " + ", ".join(f"{gap} s" for gap in one["gaps"])
+        for one in runs
+        if one["group"] in LASTING and len(one.get("gaps", [])) > 1
+    ]
     if stale := max((one.get("stale_claims", 0) for one in runs), default=0):
         said.append(f"an old leader called itself primary for {stale} s, and confirmed nothing")
     if cancelled := sum(one.get("cancelled", 0) for one in runs):

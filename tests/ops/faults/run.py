@@ -18,7 +18,7 @@ import psycopg
 
 from tests.ops.cluster import writer
 from tests.ops.faults import checker, watch
-from tests.ops.faults.catalogue import RESUME_SECONDS, TARGETS, Fault, Group, Scene
+from tests.ops.faults.catalogue import LASTING, RESUME_SECONDS, TARGETS, Fault, Group, Scene
 from tests.ops.faults.stage import Stage
 from tools.command import ROOT
 
@@ -164,7 +164,7 @@ def promised(evidence: Evidence) -> float | None:
 
 def outage(evidence: Evidence) -> float:
     """What is compared with the promise: the longest gap, over a rolling change all together."""
-    return float(evidence["outage" if evidence["group"] == Group.CHANGE else "gap"])
+    return float(evidence["outage" if evidence["group"] in LASTING else "gap"])
 
 
 def _copies(stage: Stage) -> dict[str, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.ops.cluster.writer import CANCELLED_WAIT, Ack, Journal, Record, read_journal
-from tests.ops.faults.catalogue import FAULTS, Group
+from tests.ops.faults.catalogue import FAULTS, LASTING, Group
 from tests.ops.faults.checker import Damage, Sample, damage, stale_claims
 from tests.ops.faults.report import write_document
 from tests.ops.faults.watch import parse
@@ -158,5 +158,5 @@ def test_the_table_is_that_of_the_newest_campaign(tmp_path: Path) -> None:
 def test_what_is_promised_is_run_often_enough() -> None:
     for group in (Group.PLANNED, Group.POSTGRES, Group.MACHINE):
         assert sum(fault.runs for fault in FAULTS.values() if fault.group is group) >= 5
-    real = [fault for fault in FAULTS.values() if fault.group not in {Group.CONTROL, Group.CHANGE}]
+    real = [fault for fault in FAULTS.values() if fault.group not in {Group.CONTROL, *LASTING}]
     assert sum(fault.runs for fault in real) >= 20
