@@ -70,8 +70,10 @@ class Outcome:
 def fire(cluster: Cluster, cause: Cause) -> list[Outcome]:
     """Let it happen, wait for the messages, undo it, wait a little for the message that it is over.
 
+    What fires already would send no new message: a young cluster's rates, an earlier cause's.
     Rates over five or ten minutes stay above their threshold for so long: `settle` waits for them.
     """
+    wait_until(lambda: _is_quiet(cluster, cause), SLOWEST, poll_seconds=2)
     began = datetime.now(UTC) - timedelta(seconds=0.5)
     with cause.happens(cluster):
         came = record.seconds_until(cluster, cause.alerts, "firing", began, LONGEST)
@@ -81,6 +83,10 @@ def fire(cluster: Cluster, cause: Cause) -> list[Outcome]:
         Outcome(name, cause.words, came.get(name), over.get(name), undone.isoformat())
         for name in cause.alerts
     ]
+
+
+def _is_quiet(cluster: Cluster, cause: Cause) -> bool:
+    return not any(record.is_firing(cluster, alert) for alert in cause.alerts)
 
 
 def settle(cluster: Cluster, outcomes: list[Outcome]) -> list[Outcome]:

@@ -21,6 +21,24 @@ for name in ("received.jsonl.1", "received.jsonl"):
 print(min(found, default=""))
 """
 
+FIRING = """
+import json, pathlib, sys
+last = {}
+for name in ("received.jsonl.1", "received.jsonl"):
+    path = pathlib.Path("/var/lib/prometheus/alerts") / name
+    for line in path.read_text().splitlines() if path.exists() else ():
+        message = json.loads(line)
+        if message["labels"]["alertname"] == sys.argv[1]:
+            last[json.dumps(message["labels"], sort_keys=True)] = message["status"]
+print("yes" if "firing" in last.values() else "no")
+"""
+
+
+def is_firing(cluster: Cluster, alert: str) -> bool:
+    """Whether people were told of an alert, and not yet that it is over."""
+    said = cluster.on("monitor-1", f"python3 - {alert} <<'END'\n{FIRING}END")
+    return said.strip() != "no"
+
 
 def first(cluster: Cluster, alert: str, status: str, since: datetime) -> datetime | None:
     """When a person got the first message on an alert after `since`.
