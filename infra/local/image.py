@@ -16,7 +16,6 @@ from infra.dynamic import PlaceError, Props, Provider, changed, progress
 from infra.local.engine import engine, explain
 
 LABEL = "guestcomms.image"
-CHUNK = 1 << 20
 LINES_KEPT = 15
 
 

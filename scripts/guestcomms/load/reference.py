@@ -27,7 +27,6 @@ TABLES = (
     "public.load_calls, public.load_pages, public.load_reports, public.load_accounts,"
     " public.load_history"
 )
-TABLE_NAMES = TABLES.replace("public.", "")
 
 _CREATE = f"""
 SET ROLE comms_owner;
