@@ -73,7 +73,8 @@ def fire(cluster: Cluster, cause: Cause) -> list[Outcome]:
     What fires already would send no new message: a young cluster's rates, an earlier cause's.
     Rates over five or ten minutes stay above their threshold for so long: `settle` waits for them.
     """
-    wait_until(lambda: _is_quiet(cluster, cause), SLOWEST, poll_seconds=2)
+    if not cause.ends_first:
+        wait_until(lambda: _is_quiet(cluster, cause), SLOWEST, poll_seconds=2)
     began = datetime.now(UTC) - timedelta(seconds=0.5)
     with cause.happens(cluster):
         came = record.seconds_until(cluster, cause.alerts, "firing", began, LONGEST)

@@ -17,11 +17,15 @@ PSQL = f"{POSTGRES} psql -d wedsync -qXAtc"
 
 @dataclass(frozen=True)
 class Cause:
-    """Something that goes wrong while its context is entered, and the alerts it has to raise."""
+    """Something that goes wrong while its context is entered, and the alerts it has to raise.
+
+    `ends_first`: entering it ends what may be wrong already, such as an age, before it begins anew.
+    """
 
     alerts: tuple[str, ...]
     words: str
     happens: Callable[[Cluster], AbstractContextManager[None]]
+    ends_first: bool = False
 
 
 def others(cluster: Cluster) -> list[str]:
