@@ -14,10 +14,13 @@ from tests.ops.cluster.harness import Cluster
 
 POOL = 25
 """More clients than a pool has server connections."""
-SCANNED = (
-    "CREATE UNLOGGED TABLE public.scanned AS SELECT repeat('x', 1000) FROM generate_series({})"
-)
-ROWS = "1, 120000"
+SCANNED = """
+CREATE UNLOGGED TABLE public.scanned AS
+SELECT repeat('x', 1000)
+FROM pg_settings, generate_series(1, setting::int * 7 * 3 / 2)
+WHERE name = 'shared_buffers'
+"""
+"""Seven rows a page, half as many pages again as shared_buffers has."""
 
 
 def pooler_stops(cluster: Cluster) -> AbstractContextManager[None]:
@@ -67,12 +70,9 @@ def statements_are_slow(cluster: Cluster) -> Iterator[None]:
 
 @contextmanager
 def tables_are_read_from_disk(cluster: Cluster) -> Iterator[None]:
-    """A table larger than a quarter of shared_buffers is read again and again.
-
-    PostgreSQL reads such tables through a small ring: none of their pages stays.
-    """
+    """A table that does not fit into shared_buffers is read again and again."""
     leader, done = cluster.leader, threading.Event()
-    superuser(cluster, leader, SCANNED.format(ROWS))
+    superuser(cluster, leader, SCANNED)
     dsn = cluster.dsn("--role", "ops", "--direct")
     superuser(cluster, leader, "GRANT SELECT ON public.scanned TO PUBLIC")
 
@@ -108,6 +108,6 @@ CAUSES = (
           pool_is_used_up),
     Cause(("ErrorRateHigh",), "statements fail, 50 a second", statements_fail),
     Cause(("QueryTimeHigh",), "ten clients run statements of 3 s", statements_are_slow),
-    Cause(("CacheHitLow",), "a table of 120 MB is read again and again",
+    Cause(("CacheHitLow",), "a table larger than shared_buffers is read again and again",
           tables_are_read_from_disk),
 )  # fmt: skip
