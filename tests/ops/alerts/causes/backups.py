@@ -142,7 +142,7 @@ def _remove_a_segment(cluster: Cluster) -> None:
 def _start_anew(cluster: Cluster) -> None:
     """Take a full backup, let go of everything older, and audit again."""
     backup(cluster)
-    options = "--stanza=wedsync --repo1-retention-full=1"
+    options = "--stanza=wedsync --repo1-retention-full-type=count --repo1-retention-full=1"
     cluster.on(cluster.leader, f"{PGBACKREST} {options} expire")
     cluster.run("backup", "audit-wal")
 
