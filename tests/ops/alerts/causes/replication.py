@@ -17,14 +17,16 @@ from tests.ops.cluster.harness import Cluster
 
 
 @contextmanager
-def _replay_is_paused(cluster: Cluster, mebibytes: int) -> Iterator[None]:
+def _replay_hangs(cluster: Cluster, mebibytes: int) -> Iterator[None]:
+    """The process that replays is stopped; a replay that is only paused Patroni resumes."""
     machine, leader = standby(cluster), cluster.leader
-    superuser(cluster, machine, "SELECT pg_wal_replay_pause()")
+    process = "$(pgrep -f 'startup recovering')"
+    cluster.on(machine, f"kill -STOP {process}")
     cluster.on(leader, write_wal(mebibytes))
     try:
         yield
     finally:
-        superuser(cluster, machine, "SELECT pg_wal_replay_resume()")
+        cluster.on(machine, f"kill -CONT {process}")
 
 
 @contextmanager
@@ -48,10 +50,10 @@ def standby_was_away_too_long(cluster: Cluster) -> Iterator[None]:
 
 
 CAUSES = (
-    Cause(("ReplicationLag",), "replay is paused on a standby, 40 MiB written",
-          lambda cluster: _replay_is_paused(cluster, 40)),
-    Cause(("ReplicationLagCritical",), "replay is paused on a standby, 80 MiB written",
-          lambda cluster: _replay_is_paused(cluster, 80)),
+    Cause(("ReplicationLag",), "replay hangs on a standby, 40 MiB written",
+          lambda cluster: _replay_hangs(cluster, 40)),
+    Cause(("ReplicationLagCritical",), "replay hangs on a standby, 80 MiB written",
+          lambda cluster: _replay_hangs(cluster, 80)),
     Cause(("SlotRetainsWal", "StandbyMissing"), "Patroni is stopped on a standby, 60 MiB written",
           standby_takes_no_wal),
     Cause(("SlotLost",), "Patroni is stopped on a standby, 450 MiB written, 256 kept",
