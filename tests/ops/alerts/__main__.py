@@ -78,7 +78,7 @@ def fire(cluster: Cluster, cause: Cause) -> list[Outcome]:
     began = datetime.now(UTC) - timedelta(seconds=0.5)
     with cause.happens(cluster):
         came = record.seconds_until(cluster, cause.alerts, "firing", began, LONGEST)
-    undone = datetime.now(UTC)
+        undone = datetime.now(UTC)  # what follows takes seconds itself
     over = record.seconds_until(cluster, tuple(came), "resolved", undone, MOMENT)
     return [
         Outcome(name, cause.words, came.get(name), over.get(name), undone.isoformat())
