@@ -93,7 +93,7 @@ def backup_is_damaged(cluster: Cluster) -> Iterator[None]:
     """A file of the newest backup is written over, with the keys that backups are written with."""
     leader = cluster.leader
     newest = cluster.on(leader, f"{PGBACKREST} repo-ls backup/wedsync | grep F$ | tail -1").strip()
-    file = f"backup/wedsync/{newest}/pg_data/PG_VERSION.zst"
+    file = f"backup/wedsync/{newest}/bundle/1"
     cluster.on(leader, f"echo damaged | {PGBACKREST} repo-put {file}")
     cluster.run("backup", "verify", ok=False)
     try:
