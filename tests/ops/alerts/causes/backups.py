@@ -113,7 +113,8 @@ def nobody_checks(cluster: Cluster) -> Iterator[None]:
 @contextmanager
 def store_fills_up(cluster: Cluster) -> Iterator[None]:
     leader = cluster.leader
-    random = "SELECT gen_random_bytes(1000) FROM generate_series(1, 300000)"
+    bytes_128 = " || ".join(["uuid_send(gen_random_uuid())"] * 8)
+    random = f"SELECT {bytes_128} AS noise FROM generate_series(1, 2400000)"
     superuser(cluster, leader, f"CREATE TABLE public.filler AS {random}")
     backup(cluster)
     cluster.run("backup", "audit-wal")

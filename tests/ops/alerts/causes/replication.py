@@ -20,7 +20,7 @@ from tests.ops.cluster.harness import Cluster
 def _replay_hangs(cluster: Cluster, mebibytes: int) -> Iterator[None]:
     """The process that replays is stopped; a replay that is only paused Patroni resumes."""
     machine, leader = standby(cluster), cluster.leader
-    process = "$(pgrep -f 'startup recovering')"
+    process = "$(pgrep -f 'startup [r]ecovering')"  # not the shell that looks for it
     cluster.on(machine, f"kill -STOP {process}")
     cluster.on(leader, write_wal(mebibytes))
     try:
