@@ -7,7 +7,8 @@ AS $plpgsql$
 /* Record what a drill found, and return the verdict: proven if every finding passed, refuted otherwise. Keys of
    p_result: label, findings (array of {check, passed, detail}), reached_lsn, reached_time, archived_seconds,
    restore_seconds, recovery_seconds, total_seconds, restored_bytes; what was not reached is null.
-   What is proven makes its backup verified and its recovery point consistent: nothing else does.
+   What is proven makes its backup verified and its recovery point consistent: nothing else does. A restore of one
+   table does neither: it does not look at every page.
    Raises GC103 if this attempt does not have the drill, GC152 if the values are not usable. */
 DECLARE
     v_drill public.communication_restore_drills;
@@ -41,7 +42,10 @@ BEGIN
         RAISE EXCEPTION 'attempt % of drill % is not running on %', p_attempt, p_drill_id, p_node
         USING ERRCODE = 'GC103', HINT = 'Its lease ended and another attempt followed; this result is dropped.';
     END IF;
-    IF v_drill.verdict = 'proven' THEN
+    IF v_drill.verdict = 'proven' AND NOT EXISTS (
+        SELECT FROM public.communication_table_restores AS carried WHERE carried.drill_id = v_drill.drill_id
+    )
+    THEN
         UPDATE public.communication_backups AS proven
         SET verified_at = v_drill.completed_at, verified_by = v_drill.drill_id
         WHERE proven.backup_id = v_drill.backup_id;

@@ -16,4 +16,4 @@ $sql$;
 
 COMMENT ON FUNCTION internal.content_tables() IS 'The tables whose content a restore drill compares.';
 REVOKE ALL ON FUNCTION internal.content_tables() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION internal.content_tables() TO comms_agent;
+GRANT EXECUTE ON FUNCTION internal.content_tables() TO comms_agent, comms_owner;

@@ -10,6 +10,7 @@ and where its new timeline began.
 """
 
 import logging
+import re
 import shutil
 import subprocess
 import time
@@ -27,6 +28,8 @@ from infra.agent.errors import AgentError
 from infra.agent.run import one_line, run
 
 PORT = 5432
+READER = "guestcomms_cron"
+"""Login that sees the tables of every tenant and is no superuser; it has no password."""
 POLL = 0.2  # seconds between two looks at a program that runs
 STOP_TIMEOUT = 60.0
 SPARE_BYTES = 512 * 1024**2  # for WAL and temporary files beside the database itself
@@ -99,8 +102,8 @@ class Copy:
         self.destroy()
         self._data.mkdir(mode=0o700, parents=True)
         self._home.chmod(0o700)
-        (self._home / "hba.conf").write_text("local all postgres peer\n")
-        (self._home / "ident.conf").write_text("")
+        (self._home / "hba.conf").write_text(f"local all postgres,{READER} peer map=copy\n")
+        (self._home / "ident.conf").write_text(f"copy postgres postgres\ncopy postgres {READER}\n")
         options = (
             f"--set={label}",
             *target.options(),
@@ -156,8 +159,8 @@ class Copy:
             return False
         return row == (False,)
 
-    def connect(self) -> psycopg.Connection[tuple[Any, ...]]:
-        """Open a session as superuser.
+    def connect(self, login: str = "postgres") -> psycopg.Connection[tuple[Any, ...]]:
+        """Open a session, as superuser or as `READER`.
 
         Raises:
             psycopg.Error: it is not open.
@@ -166,7 +169,7 @@ class Copy:
             make_conninfo(
                 host=str(self._home),
                 port=PORT,
-                user="postgres",
+                user=login,
                 dbname=self._database,
                 application_name="guestcomms drill",
                 connect_timeout=5,
@@ -227,6 +230,31 @@ class Copy:
             self._home / "amcheck",
         )
         return said.strip() or ("" if status == 0 else f"pg_amcheck ended with status {status}")
+
+    def definition_of(self, table: str, heartbeat: Heartbeat) -> str:
+        """Return the SQL that makes a table as it was, with its partitions, indexes and rights.
+
+        Raises:
+            RecoveryError: pg_dump cannot.
+        """
+        status, said = watched(
+            [
+                str(paths.POSTGRESQL_PROGRAMS / "pg_dump"),
+                f"--host={self._home}",
+                f"--port={PORT}",
+                "--username=postgres",
+                "--schema-only",
+                f"--table-and-children={table}",
+                self._database,
+            ],
+            heartbeat,
+            self._home / "definition",
+        )
+        if status != 0:
+            raise RecoveryError(f"pg_dump ended with status {status}: {one_line(said)}")
+        # Commands of psql, which begin with a backslash, and comments are left out.
+        lines = [line for line in said.splitlines() if not line.startswith(("\\", "--"))]
+        return re.sub(r"\n{2,}", "\n\n", "\n".join(lines)).strip()
 
     def halt(self) -> None:
         """Stop it if it runs, whoever started it."""

@@ -72,9 +72,10 @@ def judge_position(
         wanted = position(point.lsn) if point else claim.lsn
         result.note("target", where, passed=position(reached.lsn) == wanted)
     elif claim.kind == "lsn":
-        past = position(reached.lsn) > (claim.lsn or 0)
-        at = position(reached.lsn) == claim.lsn
-        result.note("target", where, passed=past if claim.inclusive else at or not past)
+        # The target may lie between two records, at the end of a page: the next one begins behind.
+        ended, side = position(reached.lsn), "after" if claim.inclusive else "before"
+        right = ended > (claim.lsn or 0) if claim.inclusive else ended >= (claim.lsn or 0)
+        result.note("target", where, passed=right and reached.reason.startswith(f"{side} LSN"))
     elif claim.kind == "time":
         moment, last = datetime.fromisoformat(claim.target), reached.time
         right = last is not None and (last <= moment if claim.inclusive else last < moment)

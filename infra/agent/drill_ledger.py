@@ -69,6 +69,11 @@ class Attempt:
         self._extended = time.monotonic()
         self._step = ""
 
+    @property
+    def ours(self) -> tuple[str, str, int]:
+        """What the ledger recognises the attempt by."""
+        return self.claim.drill_id, self._machine, self.claim.attempt
+
     def beat(self, step: str | None = None) -> None:
         """Keep the lease and say what goes on; a database that does not answer is waited for.
 
@@ -91,7 +96,7 @@ class Attempt:
 
         def report(connection: Connection) -> None:
             row = connection.execute(
-                "SELECT internal.complete_drill(%s, %s, %s, %s)", [*self._ours, Jsonb(found)]
+                "SELECT internal.complete_drill(%s, %s, %s, %s)", [*self.ours, Jsonb(found)]
             ).fetchone()
             log.info("%s: %s", self.claim.drill_id, row[0] if row else "?")
 
@@ -103,14 +108,9 @@ class Attempt:
         self._say(
             lambda connection: connection.execute(
                 "SELECT internal.fail_drill(%s, %s, %s, %s, %s::interval)",
-                [*self._ours, reason, pause],
+                [*self.ours, reason, pause],
             )
         )
-
-    @property
-    def _ours(self) -> tuple[str, str, int]:
-        """What the ledger recognises the attempt by."""
-        return self.claim.drill_id, self._machine, self.claim.attempt
 
     def _extend(self, lease: str) -> bool:
         try:
@@ -118,7 +118,7 @@ class Attempt:
                 self._connect()
                 .execute(
                     "SELECT internal.extend_drill_lease(%s, %s, %s, %s::interval, %s)",
-                    [*self._ours, lease, self._step or "…"],
+                    [*self.ours, lease, self._step or "…"],
                 )
                 .fetchone()
             )

@@ -21,7 +21,16 @@ from typing import Any
 
 import psycopg
 
-from infra.agent import checks, contents, database, drill_findings, drill_ledger, paths, pgbackrest
+from infra.agent import (
+    checks,
+    contents,
+    database,
+    drill_findings,
+    drill_ledger,
+    paths,
+    pgbackrest,
+    table_restores,
+)
 from infra.agent.copies import Copy, Reached, RecoveryError, RestoreError, Target
 from infra.agent.deadline import Connection
 from infra.agent.drill_findings import Point, Result
@@ -30,6 +39,7 @@ from infra.agent.errors import AgentError
 from infra.agent.facts import Machine
 from infra.agent.pgbackrest import Backup, position
 from infra.agent.run import one_line
+from infra.agent.table_restores import TableError, Wanted
 
 ARCHIVE_PATIENCE = 600.0  # seconds for the target to reach the store
 ARCHIVE_PAUSE = 1.0
@@ -148,8 +158,29 @@ class Drills:
                 point, copy, result, lambda table: attempt.beat(f"comparing {table}")
             )
         drill_findings.judge_isolation(copy, result)
+        wanted = table_restores.wanted(self._connect(), attempt.claim.drill_id)
+        if wanted is not None:
+            self._carry(wanted, attempt, copy, result)
+            return
         attempt.beat("checking pages and indexes")
         drill_findings.judge_pages(copy, result, attempt.beat)
+
+    def _carry(self, what: Wanted, attempt: Attempt, copy: Copy, result: Result) -> None:
+        """Carry the rows of one table over; not those of another moment than was wanted.
+
+        Raises:
+            _FailedError: the copy has no such table or no such rows.
+        """
+        if not all(finding["passed"] for finding in result.findings):
+            return
+        attempt.beat(f"carrying rows of {what.table}")
+        with self._session(table_restores.CARRY_TIMEOUT) as live:
+            live.autocommit = True
+            try:
+                rows = table_restores.carry(what, copy, live, attempt.ours, attempt.beat)
+            except TableError as error:
+                raise _FailedError(str(error), again=False) from error
+        result.note("table", f"{rows} rows of {what.table} are carried over", passed=True)
 
     def _make_point(self, attempt: Attempt, result: Result) -> Point | None:
         """Write what the drill is to stop at; for another target, just see that the store has it.
@@ -192,13 +223,14 @@ class Drills:
     @contextmanager
     def _snapshot(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
         """A session that sees one moment; its statements may take as long as tables are large."""
-        conninfo = database.primary(self._machine.database_machines, self._machine.database)
-        with psycopg.connect(
-            conninfo, options=f"-c statement_timeout={HASH_TIMEOUT}"
-        ) as connection:
+        with self._session(HASH_TIMEOUT) as connection:
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             connection.read_only = True
             yield connection
+
+    def _session(self, timeout: str) -> psycopg.Connection[tuple[Any, ...]]:
+        conninfo = database.primary(self._machine.database_machines, self._machine.database)
+        return psycopg.connect(conninfo, options=f"-c statement_timeout={timeout}")
 
     def _write_canary(self, drill_id: str) -> int:
         row = (

@@ -6,8 +6,10 @@ that a change of driver is a change of this file.
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, LiteralString, TypeAlias
 
 import psycopg
@@ -20,6 +22,8 @@ from guestcomms.errors import UnreachableError
 
 Connection: TypeAlias = psycopg.Connection[TupleRow]
 DatabaseError = psycopg.Error
+IDLE = psycopg.pq.TransactionStatus.IDLE
+"""`connection.info.transaction_status` outside of transactions."""
 IN_TRANSACTION = psycopg.pq.TransactionStatus.INTRANS
 """`connection.info.transaction_status` inside a transaction that has not failed."""
 WAIT_POLL_SECONDS = 1.0
@@ -36,18 +40,21 @@ LATER = frozenset({"25006", "40001", "40P01", "53300", "57P01", "57P02", "57P03"
 """SQLSTATEs that mean the server, not the statement: a standby, a failover, no free connection."""
 
 __all__ = [
+    "IDLE",
     "IN_TRANSACTION",
     "Connection",
     "ConnectionLostError",
     "DatabaseError",
     "Query",
     "Session",
+    "as_json",
     "connect",
     "database_of",
     "describe",
     "environment",
     "first_line",
     "login_of",
+    "notices",
     "one_value",
     "rows",
     "sql",
@@ -233,6 +240,25 @@ def one_value(connection: Connection, query: Query, parameters: Sequence[Any] = 
     """Run a query that answers with one row of one column and return that value."""
     row = connection.execute(query, parameters or None).fetchone()
     return None if row is None else row[0]
+
+
+def as_json(value: Any) -> str:
+    """A value as text for a parameter of type jsonb."""
+    return json.dumps(value, default=str)
+
+
+@contextmanager
+def notices(connection: Connection, hear: Callable[[str], None]) -> Iterator[None]:
+    """Within, `hear` is told every NOTICE that the server sends, while its statement still runs."""
+
+    def handler(said: psycopg.errors.Diagnostic) -> None:
+        hear(said.message_primary or "")
+
+    connection.add_notice_handler(handler)
+    try:
+        yield
+    finally:
+        connection.remove_notice_handler(handler)
 
 
 def first_line(error: BaseException) -> str:

@@ -20,6 +20,7 @@ from guestcomms.cli import (
     migrate,
     pulumi,
     restore,
+    restore_table,
     rotate,
     secrets,
     status,
@@ -49,6 +50,8 @@ app.command(rich_help_panel=CLUSTER)(checks.health)
 app.add_typer(backup.app, name="backup", rich_help_panel=CLUSTER)
 app.add_typer(load.app, name="load", rich_help_panel=CLUSTER)
 app.add_typer(restore.app, name="restore", rich_help_panel=CLUSTER)
+restore.app.command("table")(restore_table.restore_table)
+restore.app.command("tables")(restore_table.list_tables)
 app.add_typer(rotate.app, name="rotate", rich_help_panel=CLUSTER)
 app.add_typer(secrets.app, name="secrets", rich_help_panel=CLUSTER)
 app.command(rich_help_panel=DATABASE)(connect.dsn)

@@ -35,6 +35,18 @@ SELECT internal.fail_drill(drill_id, 'drill-1', 1, 'x', NULL) FROM communication
 WHERE status = 'running';
 -- as wedsync_ops
 SELECT release_restore(drill_id) FROM communication_restore_drills WHERE keep;
+SELECT request_table_restore('guests', 'lsn', pg_current_wal_lsn()::text, false, 'erased_at IS NULL');
+-- as postgres
+SELECT internal.claim_drill('drill-1', '1 minute');
+SELECT internal.table_restore_wanted(drill_id) FROM communication_table_restores;
+SELECT internal.open_side_table(
+    drill_id, 'drill-1', 1, '{"columns": [{"name": "guest_id", "type": "uuid"}], "key": ["guest_id"]}'
+) FROM communication_table_restores;
+SELECT internal.close_side_table(drill_id, 'drill-1', 1, 0) FROM communication_table_restores;
+SELECT internal.fail_drill(drill_id, 'drill-1', 1, 'x', NULL) FROM communication_restore_drills
+WHERE status = 'running';
+-- as wedsync_ops
+SELECT drop_restored_table(drill_id) FROM communication_table_restores;
 -- as postgres
 SELECT freeze_sending('restored');
 SELECT internal.record_cluster_restore('{"restore_id": "restore_20260102_030405", "target_type": "time",

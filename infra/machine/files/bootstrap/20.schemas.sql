@@ -20,7 +20,10 @@ CREATE SCHEMA IF NOT EXISTS internal AUTHORIZATION comms_owner;
 CREATE SCHEMA IF NOT EXISTS extensions;
 CREATE SCHEMA IF NOT EXISTS partman;
 CREATE SCHEMA IF NOT EXISTS pgbouncer;
-REVOKE ALL ON SCHEMA public, internal, extensions, partman, pgbouncer FROM PUBLIC;
+-- Rows of the past, beside the tables they were in: `guestcomms restore table`.
+CREATE SCHEMA IF NOT EXISTS restored AUTHORIZATION comms_owner;
+REVOKE ALL ON SCHEMA public, internal, extensions, partman, pgbouncer, restored FROM PUBLIC;
+GRANT USAGE ON SCHEMA restored TO comms_maintenance, comms_agent;
 
 GRANT USAGE ON SCHEMA public TO
 comms_maintenance, comms_agent, comms_app, comms_worker, comms_ops, comms_auditor, comms_report, comms_monitor;

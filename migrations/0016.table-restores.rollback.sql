@@ -1,0 +1,1 @@
+DROP TABLE public.communication_table_restores CASCADE;
