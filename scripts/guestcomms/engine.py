@@ -115,8 +115,14 @@ def create_stack(stack: str) -> None:
             raise
 
 
-def pulumi(stack: str, arguments: Sequence[str], *, timeout_seconds: float = 120) -> str:
-    """Run Pulumi to its end and return what it printed.
+def pulumi(
+    stack: str,
+    arguments: Sequence[str],
+    *,
+    stdin: str | None = None,
+    timeout_seconds: float = 120,
+) -> str:
+    """Run Pulumi to its end and return what it printed; secrets reach it through `stdin`.
 
     Raises `UnreachableError` or `RefusedError` for a state that is absent or cannot be read,
     `CommandError` for other failures.
@@ -127,6 +133,7 @@ def pulumi(stack: str, arguments: Sequence[str], *, timeout_seconds: float = 120
             return run.capture(
                 ["pulumi", *arguments, "--non-interactive", "--color=never"],
                 env=pulumi_environment(stack),
+                stdin=stdin,
                 cwd=paths.ROOT,
                 todo=f"{hints.command(by_hand, stack)} runs it by hand and shows all that it says",
                 install=INSTALL_TODO,

@@ -18,13 +18,14 @@ PROGRAM = """\
 import pulumi
 
 from infra.trust import Authority, Login, Secret
+from infra.trust.keyring import _escrow
 
 ROLES = ("app", "migrator", "monitor", "ops")
 PORTS = {"read_write": 5432, "read_only": 5433, "direct": 5434}
 
 keep = pulumi.ResourceOptions(protect=True)
-Secret("repository-cipher", 48, keep)
-Secret("key-encryption-key", 32, keep)
+Secret("repository-cipher", 48, keep, _escrow("repository-cipher"))
+Secret("key-encryption-key", 32, keep, _escrow("key-encryption-key"))
 authority = Authority("authority", "guestcomms test-cli")
 for role in ROLES:
     Login(f"login-{role}", f"wedsync_{role}", f"comms_{role}")
