@@ -1,4 +1,5 @@
--- Restores of single tables: what a drill carries out of its copy into schema `restored`, and what became of it.
+-- Restores of single tables: what a drill carries out of its copy into schema `restored`,
+-- and what became of it there.
 -- Locks: none, the table is new.
 CREATE TABLE public.communication_table_restores (
     drill_id text PRIMARY KEY REFERENCES public.communication_restore_drills (drill_id),

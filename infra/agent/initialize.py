@@ -70,6 +70,13 @@ def check_wanted(machine: Machine, held: Holding, stanza: Stanza) -> None:
             f" {machine.stanza}. Check that the stack names the right repository, or set"
             " guestcomms:bootstrap to `new`."
         )
+    if machine.bootstrap == "restore" and held is Holding.UNREADABLE:
+        raise AgentError(
+            f"{_there(machine, held, stanza)}: these backups were encrypted with another cipher"
+            " passphrase than this stack has, and nobody can read them without it, also not you."
+            " Bring it from escrow into a new stack (guestcomms secrets import), see"
+            " docs/how-to/recover-lost-keys.md."
+        )
     if machine.bootstrap == "restore" and not stanza.backups:
         raise AgentError(
             f"{_there(machine, held, stanza)}. Nothing can be restored: check the repository's"

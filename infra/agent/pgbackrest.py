@@ -310,7 +310,8 @@ def _json_of(outcome: Outcome) -> object:
     if outcome.status != 0:
         raise AgentError(f"the backup repository does not answer: {reason(outcome.stderr)}")
     try:
-        return json.loads(outcome.stdout)
+        # With the wrong cipher it quotes what it read, control characters and all.
+        return json.loads(outcome.stdout, strict=False)
     except ValueError as error:
         raise AgentError(
             f"pgbackrest answered something that is not JSON: {outcome.complaint()}"

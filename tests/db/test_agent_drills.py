@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from guestcomms import db
 
 from tests.db import script
-from tests.db.agent import REPOSITORY, agent, deliver, pgbackrest
+from tests.db.agent import ENVIRONMENT, REPOSITORY, agent, deliver, pgbackrest
 from tests.db.repository import TAKE
 from tests.db.server import NUMBERS, Database, Server, bootstrapped_server
 from tests.db.test_backups import ask, row
@@ -120,7 +121,15 @@ def write(database: Database, name: str) -> tuple[str, str, str]:
 
 @pytest.mark.parametrize(
     ("kind", "inclusive"),
-    [("name", True), ("time", True), ("lsn", False), ("xid", False)],
+    [
+        ("name", True),
+        ("time", True),
+        ("time", False),
+        ("lsn", True),
+        ("lsn", False),
+        ("xid", True),
+        ("xid", False),
+    ],
 )
 def test_a_target_between_two_commits(live: Database, kind: str, inclusive: bool) -> None:
     unique = f"{kind} {inclusive} {time.time_ns()}"
@@ -200,3 +209,57 @@ def test_what_the_copy_lacks_is_named(live: Database) -> None:
     (finding,) = (one for one in done["findings"] if not one["passed"])
     assert finding["check"] == "content"
     assert "guests range" in finding["detail"]
+
+
+LOST = "/var/lib/postgresql/lost"
+INITIALIZE = """
+import dataclasses, os
+from infra.agent.errors import AgentError
+from infra.agent.initialize import initialize
+os.environ["PGBACKREST_REPO1_CIPHER_PASS"] = {cipher!r}
+try:
+    initialize(dataclasses.replace(machine, bootstrap="restore"), "wedsync", Path({folder!r}))
+except AgentError as error:
+    print(json.dumps(str(error)))
+else:
+    print("null")
+"""
+KEY = "/etc/guestcomms/keys/key_encryption_key"
+
+
+def test_backups_are_readable_with_the_keys_from_escrow_only(live: Database) -> None:
+    """Cipher and key-encryption key are lost: as docs/how-to/recover-lost-keys.md says."""
+    server, name = live.server, live.name
+    without = agent(server, INITIALIZE.format(cipher="another", folder=LOST))
+    assert "encrypted with another cipher passphrase than this stack has" in without
+    assert "nobody can read them without it" in without
+    assert server.run("ls", LOST, check=False) == "" or "No such file" in server.run(
+        "ls", LOST, check=False
+    )
+    assert agent(server, INITIALIZE.format(cipher="of-tests-only", folder=LOST)) is None
+    status = "SELECT DISTINCT state, finding FROM encryption_status() ORDER BY 1"
+    server.run("cp", "-p", KEY, f"{KEY}.escrow")
+    with running(server, LOST) as psql:
+        assert psql(name, status) == "ok|"
+        server.run("sh", "-c", f"chmod u+w {KEY}; head -c 32 /dev/urandom | base64 > {KEY}")
+        try:
+            assert "failed|" in psql(name, status)
+        finally:
+            server.run("mv", "-f", f"{KEY}.escrow", KEY)
+        assert psql(name, status) == "ok|"
+    server.run("rm", "-r", LOST)
+
+
+@contextmanager
+def running(server: Server, data: str, *settings: str) -> Iterator[Callable[[str, str], str]]:
+    """A second PostgreSQL beside the server, on its own socket; how to ask it."""
+    options = ["port=5433", "archive_mode=off", "shared_preload_libraries=", *settings]
+    control = ("/usr/lib/postgresql/17/bin/pg_ctl", "-w", "-D", data, "-l", "/tmp/second.log")
+    given = " ".join(f"-c {one}" for one in options)
+    server.run("env", *ENVIRONMENT, *control, "-o", given, "start")
+    try:
+        yield lambda name, query: server.run(
+            "psql", "-p", "5433", "-d", name, "-v", "ON_ERROR_STOP=1", "-Atqc", query
+        ).strip()
+    finally:
+        server.run(*control, "-m", "immediate", "stop")

@@ -46,6 +46,11 @@ def live(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Database:
     pgbackrest(server, "stanza-create")
     database = server.clone("template_full", f"test_{next(NUMBERS)}")
     script.run(database)
+    database.execute(
+        "INSERT INTO internal.communication_counter_deltas"
+        " (organization_id, communication_id, status, delta)"
+        " SELECT organization_id, id, 'queued', 1 FROM public.guest_communications"
+    )
     backup_id = ask(database)
     agent(server, TAKE.format(database.name))
     assert row(database, backup_id)["status"] == "completed"
@@ -260,7 +265,10 @@ def dump(database: Database) -> list[str]:
         "--exclude-table-data=public.communication_table_restores",
         "--inserts", database.name,
     )  # fmt: skip
-    return sorted(text.splitlines())  # rows come in another order
+    # Rows come in another order; a sequence goes on behind its highest row, not where it was.
+    return sorted(
+        line for line in text.splitlines() if "setval('internal.communication" not in line
+    )
 
 
 @pytest.mark.parametrize(
