@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 from guestcomms import db, migrate, tables
+from guestcomms.cli.__main__ import main
 from guestcomms.errors import GuestcommsError, RefusedError, UsageError
+from guestcomms.stack import Outputs, Stack
 from guestcomms.tables import apply, ledger
 from guestcomms.tables.compare import Comparison
 from guestcomms.tables.ledger import TableRestore
@@ -26,6 +28,7 @@ from tests.db.server import NUMBERS, Database, Server, bootstrapped_server
 from tests.db.tenant_rows import Organization, organization
 from tests.db.test_agent_drills import COPIES, DRILL
 from tests.db.test_backups import ask, row
+from tests.waiting import wait_until
 
 GUESTS = 2500  # more than two batches
 NOBODY = ("app", "worker", "ops", "auditor", "report", "monitor")
@@ -321,3 +324,59 @@ def test_a_condition_reaches_nothing_but_the_copy(
         live.connect("wedsync_migrator") as connection,
     ):
         tables.compare_and_write(connection, done, ALL, Path("/dev/null"), "local")
+
+
+class Local(Stack):
+    """A stack whose database is the test's: anybody may come in."""
+
+    def dsn(self, role: str, **_how: object) -> str:
+        name, port = self.outputs.database, self.outputs.endpoints["read_write"]
+        return f"postgresql://wedsync_{role}@{port.host}:{port.port}/{name}"
+
+
+def test_the_command_does_it_all(
+    live: Database,
+    guests: Organization,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Asked, carried over, compared, read, copied back, undone by its recovery point, dropped."""
+    endpoint = {"host": live.server.host, "port": live.server.port}
+    outputs = Outputs.model_validate(
+        {"stack": "local", "place": "local", "clone": "0", "database": live.name, "spec": {},
+         "endpoints": {"read_write": endpoint}, "ca_certificate": "", "machines": {}, "logins": {}}
+    )  # fmt: skip
+    monkeypatch.setattr(Stack, "load", lambda _: Local("local", outputs, {}))
+    then = moment(live)
+    live.execute(f"UPDATE public.guests SET name = 'x' WHERE organization_id = '{guests.id}'")
+    waiting = "SELECT count(*) FROM communication_restore_drills WHERE status = 'requested'"
+
+    def serve() -> None:
+        wait_until(lambda: live.value(waiting, "wedsync_ops") == 1)
+        agent(live.server, DRILL.format(live.name))
+
+    server = threading.Thread(target=serve)
+    server.start()
+    file = tmp_path / "back.sql"
+    only = ["--rows", f"organization_id = '{guests.id}'", "--output", str(file), "--json"]
+    assert main(["restore", "table", "guests", "--to", f"lsn:{then}", *only]) == 0
+    server.join()
+    found = json.loads(capsys.readouterr().out)
+    assert (found["changed"], found["missing"], found["table"]) == (GUESTS, 0, "public.guests")
+    drill_id = found["drill_id"]
+    assert main(["restore", "table", "--compare", drill_id, "--output", str(file)]) == 0
+    assert f"restore table --apply {drill_id}" in " ".join(capsys.readouterr().out.split())
+    apply_it = ["restore", "table", "--apply", drill_id, "--output", str(file)]
+    assert main(apply_it) == 5  # nobody is there to ask
+    assert main([*apply_it, "--yes", "--json"]) == 0
+    done = json.loads(capsys.readouterr().out)
+    assert done["outcome"] == {"applied": GUESTS}
+    point = "SELECT count(*) FROM communication_recovery_points WHERE recovery_point_id = '{}'"
+    assert live.value(point.format(done["recovery_point"]), "wedsync_ops") == 1
+    assert main(["restore", "tables"]) == 0
+    assert "copied back" in capsys.readouterr().out
+    assert main(["restore", "table", "--drop", drill_id, "--yes"]) == 0
+    assert main(apply_it) == 5
+    assert "were dropped" in capsys.readouterr().err
+    assert main(["restore", "table", "guests", "--to", "lsn:0/1", "--drop", drill_id]) == 2

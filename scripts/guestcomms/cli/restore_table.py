@@ -150,7 +150,7 @@ def _copy_back(stack: Stack, drill_id: str, file: Path | None, *, yes: bool, jso
             "A recovery point is written first.",
         )
     with connect(stack) as connection:
-        point = apply_.mark(connection, restore)
+        point = apply_.mark(connection)
     with _migrator(stack) as connection, progress.status(f"changing {restore.table_name}") as said:
         outcome = apply_.run(connection, restore, steps, stack=stack.name, report=said.update)
     if json:

@@ -13,18 +13,18 @@ from guestcomms.tables.script import CLOSING, Step
 LOCK = "SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended(%s, 0))"
 
 
-def mark(connection: db.Connection, restore: TableRestore) -> str:
+def mark(connection: db.Connection) -> str:
     """Write a recovery point to which the table can be restored if the copy-back was wrong.
 
     Parameters: `connection` of operations. Returns the point's id.
     """
     query = (
         "INSERT INTO public.communication_recovery_points (recovery_point_id, recovery_type)"
-        " VALUES ('before_' || %s || '_'"
-        " || pg_catalog.to_char(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC', 'HH24MISS'),"
+        " VALUES ('before_copy_back_' || pg_catalog.to_char("
+        "pg_catalog.clock_timestamp() AT TIME ZONE 'UTC', 'YYYYMMDD_HH24MISS'),"
         " 'point_in_time') RETURNING recovery_point_id"
     )
-    return str(db.one_value(connection, query, [restore.drill_id]))
+    return str(db.one_value(connection, query))
 
 
 def run(

@@ -46,9 +46,9 @@ class Definition(BaseModel):
 
     columns: list[Column]
     key: list[str]
-    partitions: list[Partition] | None
-    referenced_by: list[Reference] | None
-    sql: str
+    partitions: list[Partition] | None = None
+    referenced_by: list[Reference] | None = None
+    sql: str = ""
 
 
 class TableRestore(BaseModel):
