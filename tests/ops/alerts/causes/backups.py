@@ -90,11 +90,17 @@ def wal_was_missing(cluster: Cluster) -> Iterator[None]:
 
 @contextmanager
 def backup_is_damaged(cluster: Cluster) -> Iterator[None]:
-    """A file of the newest backup is written over, with the keys that backups are written with."""
+    """A file of the newest backup is written over, with the keys that backups are written with.
+
+    With noise of the same length: past the end of a shorter one `pgbackrest verify` asks the store
+    for each file of the bundle again and again: it had not ended after five minutes.
+    """
     leader = cluster.leader
     newest = cluster.on(leader, f"{PGBACKREST} repo-ls backup/wedsync | grep F$ | tail -1").strip()
     file = f"backup/wedsync/{newest}/bundle/1"
-    cluster.on(leader, f"echo damaged | {PGBACKREST} repo-put {file}")
+    listed = f"{PGBACKREST} repo-ls --recurse --output=json {file.rpartition('/')[0]}"
+    size = 'python3 -c \'import json, sys; print(json.load(sys.stdin)["1"]["size"])\''
+    cluster.on(leader, f"head -c $({listed} | {size}) /dev/urandom | {PGBACKREST} repo-put {file}")
     cluster.run("backup", "verify", ok=False)
     try:
         yield
