@@ -251,9 +251,11 @@ def test_backups_are_readable_with_the_keys_from_escrow_only(live: Database) -> 
 
 
 @contextmanager
-def running(server: Server, data: str, *settings: str) -> Iterator[Callable[[str, str], str]]:
+def running(
+    server: Server, data: str, *, stops: bool = True
+) -> Iterator[Callable[[str, str], str]]:
     """A second PostgreSQL beside the server, on its own socket; how to ask it."""
-    options = ["port=5433", "archive_mode=off", "shared_preload_libraries=", *settings]
+    options = ["port=5433", "archive_mode=off", "shared_preload_libraries="]
     control = ("/usr/lib/postgresql/17/bin/pg_ctl", "-w", "-D", data, "-l", "/tmp/second.log")
     given = " ".join(f"-c {one}" for one in options)
     server.run("env", *ENVIRONMENT, *control, "-o", given, "start")
@@ -262,4 +264,64 @@ def running(server: Server, data: str, *settings: str) -> Iterator[Callable[[str
             "psql", "-p", "5433", "-d", name, "-v", "ON_ERROR_STOP=1", "-Atqc", query
         ).strip()
     finally:
-        server.run(*control, "-m", "immediate", "stop")
+        if stops:
+            server.run(*control, "-m", "immediate", "stop")
+
+
+def asked(database: Database) -> str:
+    return str(database.value("SELECT drill_id FROM request_restore_drill()", "wedsync_ops"))
+
+
+def test_a_database_that_does_not_fit_is_not_begun(live: Database) -> None:
+    drill_id = asked(live)
+    small = DRILL.replace(
+        "drills = ", "from infra.agent import copies\n    copies.SPARE_BYTES = 2**60\n    drills = "
+    )
+    agent(live.server, small.format(live.name))
+    done = found(live, drill_id)
+    assert (done["status"], done["verdict"], done["attempts"]) == ("failed", None, 1)
+    assert "does not fit into the" in done["error"]
+    assert "give the drill machine a larger disk" in done["error"]
+    assert live.server.run("ls", COPIES) == ""
+
+
+def test_what_lies_where_a_copy_belongs_is_no_obstacle(live: Database) -> None:
+    """A directory of an attempt that died, with a server that still runs in it."""
+    first = drill(live, "lsn", live.value("SELECT pg_current_wal_lsn()::text"), False, keep=True)
+    home = f"{COPIES}/{first['drill_id']}"
+    drill_id = asked(live)
+    live.server.run("mv", home, f"{COPIES}/{drill_id}")
+    live.execute("UPDATE public.communication_restore_drills SET keep = false")
+    with running(live.server, f"{COPIES}/{drill_id}/data", stops=False):
+        agent(live.server, DRILL.format(live.name))
+    assert found(live, drill_id)["verdict"] == "proven"
+    assert live.server.run("ls", COPIES) == ""
+
+
+def test_an_agent_that_is_stopped_leaves_nothing_and_another_attempt_follows(
+    live: Database,
+) -> None:
+    """Before and after the copy is open: systemd's stop, a reboot."""
+    drill_id = asked(live)
+    for step in ("restoring", "checking"):
+        stopped = DRILL.replace(
+            "drills = ",
+            "from infra.agent.drill_ledger import Attempt\n"
+            "    beat = Attempt.beat\n"
+            "    def until(self, what=None):\n"
+            f"        self._stop.set() if (what or '').startswith('{step}') else None\n"
+            "        beat(self, what)\n"
+            "    Attempt.beat = until\n"
+            "    drills = ",
+        )
+        agent(live.server, stopped.format(live.name))
+        left = found(live, drill_id)
+        assert (left["status"], left["error"]) == ("running", None), step
+        assert live.server.run("ls", COPIES) == ""
+        live.execute(
+            "UPDATE public.communication_restore_drills SET lease_until = now()"
+            " WHERE status = 'running'"
+        )
+    agent(live.server, DRILL.format(live.name))
+    done = found(live, drill_id)
+    assert (done["verdict"], done["attempts"]) == ("proven", 3)
