@@ -62,6 +62,11 @@ backup-faults: ## Damage a backup repository in every way we know, and have it a
 	@$(BOOTSTRAP) venv weed docker image
 	@$(BIN)/pytest tests/backups
 
+.PHONY: restore-cluster
+restore-cluster: ## Take a cluster of its own back to a moment, interrupted, undone and done: docs/how-to/restore-the-cluster.md
+	@$(BOOTSTRAP) venv pulumi weed docker image
+	@$(BIN)/pytest -s tests/restores
+
 .PHONY: aws
 aws: ## Live through the stacks on AWS with the real engine on the simulated AWS: docs/guardrails.md
 	@$(BOOTSTRAP) venv pulumi weed docker image

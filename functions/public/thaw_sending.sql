@@ -9,7 +9,7 @@ BEGIN
     IF (SELECT state.facts_due FROM internal.sending_state AS state) THEN
         RAISE EXCEPTION 'this database was restored, and what was decided and sent since is not applied yet'
         USING ERRCODE = 'GC370',
-            HINT = 'apply_protective_facts() first. Where nothing of it is left: forgo_protective_facts(reason).';
+            HINT = 'guestcomms restore cluster --resume applies it. Where nothing of it is left: forgo_protective_facts().';
     END IF;
     UPDATE internal.sending_state AS state
     SET frozen = false, reason = NULL, changed_at = clock_timestamp(), changed_by = SESSION_USER

@@ -19,6 +19,7 @@ PATH = re.compile(r"(/[A-Za-z0-9][A-Za-z0-9._-]*)+\Z")
 DELIVERED = re.compile(
     r"/etc/prometheus/((prometheus|alertmanager)\.yml|console(s|_libraries)/[a-z]+\.(html|lib))\Z"
 )
+RESTORE_ID = re.compile(r"restore_[0-9]{8}_[0-9]{6}\Z")
 FILE_MODE = re.compile(r"0?[0-7]{3}\Z")
 SECRET = re.compile(
     r"[!-~]{1,512}\Z"

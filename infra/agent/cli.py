@@ -17,6 +17,7 @@ from infra.agent import (
     bootstrap,
     certificates,
     checks,
+    cluster_restore,
     facts,
     forget,
     handover,
@@ -24,6 +25,7 @@ from infra.agent import (
     initialize,
     paths,
     prepare,
+    restore_plan,
     serve,
     sessions,
     settings,
@@ -124,6 +126,44 @@ def _settings(options: argparse.Namespace) -> int:
     return 0
 
 
+def _restored(_options: argparse.Namespace) -> int:
+    cluster_restore.freeze(facts.machine())
+    return 0
+
+
+def _restore_cluster(options: argparse.Namespace) -> int:
+    machine = facts.machine()
+
+    def name() -> str:
+        return checks.text(options.id, "--id", checks.RESTORE_ID)
+
+    def told() -> Mapping[str, object]:
+        try:
+            return checks.mapping(json.load(sys.stdin), "standard input")
+        except ValueError as error:
+            raise AgentError(f"standard input is not JSON: {error}") from error
+
+    actions: dict[str, Callable[[], Mapping[str, object]]] = {
+        "plan": lambda: restore_plan.plan(
+            machine, restore_plan.Wish.parse(told()), restore_plan.data_directory()
+        ),
+        "record": lambda: cluster_restore.record(machine),
+        "write": lambda: cluster_restore.write_record(machine, told()),
+        "aside": lambda: cluster_restore.aside(machine, name()),
+        "back": lambda: cluster_restore.back(name()),
+        "discard": lambda: cluster_restore.discard(name()),
+        "fork": lambda: cluster_restore.fork(machine, name()),
+        "export": lambda: cluster_restore.export(machine, name(), told()),
+        "order": lambda: cluster_restore.order(told()),
+        "forget": lambda: cluster_restore.forget(machine),
+        "reached": lambda: cluster_restore.reached(machine),
+        "tell": lambda: cluster_restore.tell(machine, name(), told()),
+        "clean": lambda: cluster_restore.clean(name()),
+    }
+    _print(actions[options.action]())
+    return 0
+
+
 def _alerts(options: argparse.Namespace) -> int:
     alerts.serve(options.port, paths.ALERTS, _stop_on_signal())
     return 0
@@ -196,6 +236,22 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="let Patroni choose which, 2 s faster; else as suits a roll from first to last",
     )
+    froze = verb("restored", _restored, "freeze sending where it was restored (called by Patroni)")
+    froze.add_argument("dsn", nargs="?", help="what Patroni says; the local socket is used")
+    stepped = verb(
+        "restore-cluster",
+        _restore_cluster,
+        "do one step of a restore of the cluster (`guestcomms restore cluster` leads through them)",
+    )
+    stepped.add_argument(
+        "action",
+        choices=(
+            "plan", "record", "write", "aside", "back", "discard", "fork", "export", "order",
+            "forget", "reached", "tell", "clean",
+        ),
+        help="plan, write, export, order and tell read JSON from standard input",
+    )  # fmt: skip
+    stepped.add_argument("--id", default="", help="the restore, as its record names it")
     applied = verb("settings", _settings, "print Patroni's dynamic configuration as JSON")
     applied.add_argument(
         "--apply",

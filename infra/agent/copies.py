@@ -87,6 +87,18 @@ class Copy:
         self._log = self._home / "log"
         self._server: subprocess.Popen[bytes] | None = None
 
+    @classmethod
+    def over(cls, data: Path, name: str, stanza: str, database: str, root: Path) -> "Copy":
+        """A database cut off like a copy over a data directory that is there, and that it changes.
+
+        `destroy` leaves the data directory alone.
+        """
+        copy = cls(name, stanza, database, root)
+        copy._data = data
+        copy._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        copy._write_rules()
+        return copy
+
     def has_room(self, size: int) -> tuple[bool, int]:
         """Whether a database of `size` bytes fits beside what is here, and the bytes free."""
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -102,8 +114,7 @@ class Copy:
         self.destroy()
         self._data.mkdir(mode=0o700, parents=True)
         self._home.chmod(0o700)
-        (self._home / "hba.conf").write_text(f"local all postgres,{READER} peer map=copy\n")
-        (self._home / "ident.conf").write_text(f"copy postgres postgres\ncopy postgres {READER}\n")
+        self._write_rules()
         options = (
             f"--set={label}",
             *target.options(),
@@ -123,9 +134,10 @@ class Copy:
             )
         return time.monotonic() - began
 
-    def start(self) -> None:
-        """Let PostgreSQL begin; `wait` tells when it has come to its target."""
-        options = [part for key, value in self._settings().items() for part in _set(key, value)]
+    def start(self, **settings: str) -> None:
+        """Let PostgreSQL begin; `settings` go before its own; `wait` tells when it is open."""
+        wanted = {**self._settings(), **settings}
+        options = [part for key, value in wanted.items() for part in _set(key, value)]
         with self._log.open("ab") as journal:
             self._server = subprocess.Popen(
                 [str(paths.POSTGRESQL_PROGRAMS / "postgres"), "-D", str(self._data), *options],
@@ -273,6 +285,11 @@ class Copy:
         if self._home.exists():
             shutil.rmtree(self._home)
             log.info("copy %s is destroyed", self.name)
+
+    def _write_rules(self) -> None:
+        """Who may come in, through the copy's own socket."""
+        (self._home / "hba.conf").write_text(f"local all postgres,{READER} peer map=copy\n")
+        (self._home / "ident.conf").write_text(f"copy postgres postgres\ncopy postgres {READER}\n")
 
     def _settings(self) -> Mapping[str, str]:
         get = f"pgbackrest --stanza={self._stanza} --pg1-path={self._data} --no-archive-async"

@@ -20,6 +20,17 @@ def local_superuser(database: str) -> str:
     )
 
 
+def local_agent(database: str) -> str:
+    """Return how OS user postgres reaches PostgreSQL on this machine as the agent."""
+    return make_conninfo(
+        host=str(paths.POSTGRESQL_SOCKETS),
+        user="guestcomms_agent",
+        dbname=database,
+        application_name="guestcomms restore",
+        connect_timeout=CONNECT_TIMEOUT,
+    )
+
+
 def pooler_console() -> str:
     """Return how OS user postgres reaches the console of PgBouncer, which runs as the same user."""
     return make_conninfo(

@@ -49,6 +49,19 @@ def get(name: str, key: str) -> Entry | None:
     return Entry(key, base64.b64decode(str(first.get("value") or "")), revision)
 
 
+def put(name: str, key: str, value: bytes, revision: int) -> bool:
+    """Set `key` if its revision still is this one (0: not set); return whether it was set.
+
+    The value is kept as base64: etcdctl reads a transaction from lines of words.
+
+    Raises:
+        AgentError: etcd refused, or gave no answer.
+    """
+    encoded = base64.b64encode(value).decode("ascii")
+    transaction = f'mod("{key}") = "{revision}"\n\nput {key} {encoded}\n\n\n'
+    return _answer(name, "txn", stdin=transaction).get("succeeded") is True
+
+
 def delete(name: str, entry: Entry) -> bool:
     """Delete the key if nobody has set it since `entry` was read; return whether it was deleted.
 

@@ -10,7 +10,8 @@ import logging
 import time
 from pathlib import Path
 
-from infra.agent import checks, paths, pgbackrest
+from infra.agent import checks, cluster_restore, paths, pgbackrest
+from infra.agent.copies import Target
 from infra.agent.errors import AgentError
 from infra.agent.facts import Machine
 from infra.agent.files import File, install, remove
@@ -26,7 +27,10 @@ log = logging.getLogger(__name__)
 
 
 def initialize(machine: Machine, scope: str, data_directory: Path) -> None:
-    """Fill `data_directory` with a new cluster, or with the newest backup and all archived WAL.
+    """Fill `data_directory` with a new cluster, or with a backup and archived WAL.
+
+    A restore that was ordered (`guestcomms restore cluster`) goes to its target; otherwise the
+    stack's configuration says whether the cluster is new or the newest backup with all its WAL.
 
     Args:
         machine: says whether the cluster is to be new or restored.
@@ -40,16 +44,24 @@ def initialize(machine: Machine, scope: str, data_directory: Path) -> None:
     try:
         checks.one_of(scope, "--scope", (machine.scope,))
         checks.text(str(data_directory), "--datadir", checks.PATH)
-        held, stanza = _look(machine.stanza)
-        check_wanted(machine, held, stanza)
-        if machine.bootstrap == "new":
-            _initdb(data_directory)
+        order = cluster_restore.ordered()
+        if order is None:
+            _make(machine, data_directory)
         else:
-            _restore(machine.stanza, data_directory)
+            _restore_to(machine.stanza, data_directory, *order)
     except AgentError as error:
         install(File(paths.REFUSED, f"{error}\n".encode(), "postgres", "postgres", 0o644))
         raise
     remove(paths.REFUSED)
+
+
+def _make(machine: Machine, data_directory: Path) -> None:
+    held, stanza = _look(machine.stanza)
+    check_wanted(machine, held, stanza)
+    if machine.bootstrap == "new":
+        _initdb(data_directory)
+    else:
+        _restore(machine.stanza, data_directory)
 
 
 def check_wanted(machine: Machine, held: Holding, stanza: Stanza) -> None:
@@ -137,4 +149,15 @@ def _restore(stanza: str, data_directory: Path) -> None:
     log.info("restoring stanza %s into %s, to the end of its archive", stanza, data_directory)
     # Type `default` replays all archived WAL; PostgreSQL then promotes itself to a new timeline.
     options = (f"--pg1-path={data_directory}", "--type=default")
+    pgbackrest.succeed("restore", stanza, *options, timeout=RESTORE_TIMEOUT)
+
+
+def _restore_to(stanza: str, data_directory: Path, label: str, target: Target) -> None:
+    log.info("restoring %s into %s, to %s %s", label, data_directory, target.kind, target.value)
+    options = (
+        f"--pg1-path={data_directory}",
+        f"--set={label}",
+        *target.options(),
+        "--target-action=promote",
+    )
     pgbackrest.succeed("restore", stanza, *options, timeout=RESTORE_TIMEOUT)

@@ -35,6 +35,7 @@ ALERTS = Path("/var/lib/prometheus/alerts/received.jsonl")  # what Alertmanager 
 
 STATE = Path("/var/lib/guestcomms")
 REFUSED = STATE / "refused"  # why `initialize` would not make a cluster
+RESTORE_ORDER = STATE / "restore.json"  # what `initialize` is to restore the cluster to
 METRICS = STATE / "metrics"  # read by the node exporter
 STANZA_READY = STATE / "stanza-ready"
 
@@ -43,5 +44,6 @@ RELOAD_DUE = Path("/run/guestcomms-reload-due")  # servers have yet to read what
 WAL = Path("/var/lib/postgresql/17/wedsync/pg_wal")
 SPOOL = Path("/var/lib/postgresql/spool")  # pgBackRest's notes on what it pushes
 COPIES = Path("/var/lib/postgresql/drill")  # restored copies, on the machine that proves restores
+RESTORES = Path("/var/lib/postgresql/restore")  # what a restore of the cluster carries over
 POSTGRESQL_SOCKETS = Path("/run/postgresql")
 POSTGRESQL_PROGRAMS = Path("/usr/lib/postgresql/17/bin")

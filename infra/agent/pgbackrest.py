@@ -18,6 +18,13 @@ from infra.agent.run import Outcome, one_line, run
 LABEL = re.compile(r"[0-9]{8}-[0-9]{6}F(_[0-9]{8}-[0-9]{6}[DI])?\Z")
 LSN = re.compile(r"[0-9A-F]{1,8}/[0-9A-F]{1,8}\Z")
 STORE_CODE = re.compile(r"<Code>([A-Za-z]{1,60})</Code>")
+TARGETS = {
+    "name": re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z"),
+    "time": re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}\.[0-9]{6}\+00\Z"),
+    "lsn": LSN,
+    "xid": re.compile(r"[0-9]{1,18}\Z"),
+}
+"""What a recovery may be told to stop at, by kind."""
 WAL_SEGMENT = re.compile(r"[0-9A-F]{24}\Z")
 ARCHIVE_ID = re.compile(r"[0-9]{1,3}-[0-9]{1,9}\Z")
 TYPES = {"full": "full", "incremental": "incr", "differential": "diff"}  # ledger → pgBackRest

@@ -1,4 +1,4 @@
-"""`guestcomms restore`: prove that backups can be restored, and look at what they hold."""
+"""`guestcomms restore`: prove that backups can be restored, and bring back what they hold."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.text import Text
 from guestcomms import db, drills
 from guestcomms.cli.common import (
     JsonOption,
+    YesOption,
     console,
     load_stack,
     moment,
@@ -18,10 +19,13 @@ from guestcomms.cli.common import (
     size,
     table,
 )
+from guestcomms.cli.restore_cluster import release_cluster, restore_cluster, thaw
 from guestcomms.drills import Drill
 from guestcomms.stack import Stack
 
-app = typer.Typer(no_args_is_help=True, help="Restores beside the cluster, which they never touch.")
+app = typer.Typer(no_args_is_help=True, help="Restores beside the cluster and of it.")
+app.command("cluster")(restore_cluster)
+app.command("thaw")(thaw)
 WAIT_SECONDS = 4 * 3600.0
 STYLES = {"proven": "green", "refuted": "bold red", "failed": "red"}
 
@@ -103,10 +107,15 @@ def show_restore(
 def release(
     context: typer.Context,
     drill_id: Annotated[str, typer.Argument(metavar="RESTORE", help="As `history` lists it.")],
+    yes: YesOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Let the drill machine destroy a copy that was kept, within seconds."""
-    with connect(load_stack(context)) as connection:
+    """Let go of a copy that was kept, or of the old data of a restored cluster, after asking."""
+    stack = load_stack(context)
+    if drill_id.startswith("restore_"):
+        release_cluster(stack, drill_id, yes=yes, json=json)
+        return
+    with connect(stack) as connection:
         was_kept = drills.release(connection, drill_id)
     if json:
         print_json({"drill_id": drill_id, "was_kept": was_kept})

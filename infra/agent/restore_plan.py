@@ -1,0 +1,184 @@
+"""What a restore of the whole cluster would do, and why it cannot: read from the archive alone.
+
+Nothing is changed here. The archive is walked as the audit walks it (`wal_audit`), so a hole before
+the target shows now and not when PostgreSQL has replayed up to it.
+"""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+
+from infra.agent import checks, database, paths, patroni, pgbackrest, wal_audit
+from infra.agent.archive import SEGMENT_BYTES
+from infra.agent.copies import SPARE_BYTES
+from infra.agent.deadline import Connection
+from infra.agent.errors import AgentError
+from infra.agent.facts import Machine
+from infra.agent.pgbackrest import Backup
+from infra.agent.wal_audit import Audit, Position, Window
+
+KINDS = ("name", "time", "lsn", "xid")
+SLACK = 1.1  # a database grows by what it replays
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Where the cluster is to go: `lsn` is where the target lies, or a place before it."""
+
+    kind: str
+    value: str
+    inclusive: bool
+    lsn: int | None
+
+    @classmethod
+    def parse(cls, said: Mapping[str, object]) -> "Wish":
+        """Return the wish that a JSON object tells.
+
+        Raises:
+            AgentError: a part is missing, or none that can be.
+        """
+        kind = checks.one_of(said.get("kind"), "kind", KINDS)
+        lsn = said.get("lsn")
+        return cls(
+            kind=kind,
+            value=checks.text(said.get("value"), "value", pgbackrest.TARGETS[kind]),
+            inclusive=said.get("inclusive") is not False,
+            lsn=None
+            if lsn is None
+            else pgbackrest.position(checks.text(lsn, "lsn", pgbackrest.LSN)),
+        )
+
+    @property
+    def moment(self) -> datetime | None:
+        """The moment, of a target in time."""
+        return datetime.fromisoformat(self.value) if self.kind == "time" else None
+
+
+def plan(machine: Machine, wish: Wish, data: Path) -> Mapping[str, object]:
+    """Say what a restore would do, and all that stands against it.
+
+    Args:
+        machine: which this runs on; the leader says more than another one.
+        wish: the target.
+        data: PostgreSQL's data directory.
+
+    Returns:
+        {"machine", "leads", "backup", "size", "type", "completed_at", "windows", "archived_until",
+        "segments", "missing", "timeline", "free", "needed", "problems": sentences}
+
+    Raises:
+        AgentError: the store gives no answer.
+    """
+    leads = patroni.leads(machine.name)
+    where = _position(machine, data / "pg_wal") if leads else None
+    if wish.kind == "xid" and wish.lsn is None and leads:
+        wish = replace(wish, lsn=_before_transaction(machine, wish.value))
+    said = pgbackrest.info(machine.stanza)
+    audited = wal_audit.look(machine.stanza, where, data / "pg_wal")
+    files = pgbackrest.archived(machine.stanza, said.archive_id) if said.archive_id else {}
+    backup = choose(said.backups, audited.windows, wish)
+    until = max((one.at for one in files.values()), default=None)
+    needed = round(backup.size * SLACK) + SPARE_BYTES if backup else 0
+    free = shutil.disk_usage(data.parent).free
+    return {
+        "machine": machine.name,
+        "leads": leads,
+        "backup": backup.label if backup else None,
+        "type": backup.type if backup else None,
+        "size": backup.size if backup else None,
+        "completed_at": backup.completed_at.isoformat() if backup else None,
+        "windows": [
+            {"since": one.since.isoformat(), "to": one.to.isoformat() if one.to else None}
+            for one in audited.windows
+        ],
+        "archived_until": until.isoformat() if until else None,
+        "segments": audited.figures.get("segments_needed", 0),
+        "missing": audited.figures.get("segments_missing", 0),
+        "timeline": where.writes.timeline if where else wal_audit.newest_timeline(files),
+        "free": free,
+        "needed": needed,
+        "problems": [
+            *problems(wish, backup, audited, where, datetime.now(UTC)),
+            *_room(free, needed),
+        ],
+    }
+
+
+def choose(backups: Sequence[Backup], windows: Sequence[Window], wish: Wish) -> Backup | None:
+    """Return the newest backup that is whole before the target and whose WAL reaches it.
+
+    pgBackRest itself takes the newest of all for a name or a transaction, and ends with 0.
+    """
+    usable = [one for one in backups if any(one.completed_at >= each.since for each in windows)]
+    moment = wish.moment
+    if moment is not None:
+        # Its times are whole seconds: the stop must lie in an earlier one than the target.
+        fitting = [one for one in usable if one.completed_at < moment.replace(microsecond=0)]
+    elif wish.lsn is not None:
+        fitting = [one for one in usable if pgbackrest.position(one.lsn_stop) <= wish.lsn]
+    else:
+        fitting = []
+    return max(fitting, key=lambda one: one.completed_at, default=None)
+
+
+def problems(
+    wish: Wish, backup: Backup | None, audited: Audit, where: Position | None, now: datetime
+) -> Iterator[str]:
+    """Yield what stands against a restore, each as a sentence."""
+    moment = wish.moment
+    end = (where.writes.number + 1) * SEGMENT_BYTES if where else None
+    behind = wish.kind == "lsn" and wish.lsn is not None and end is not None and wish.lsn > end
+    if behind or (moment is not None and moment > now):
+        yield f"{wish.value} has not come yet."
+        return
+    if not audited.windows:
+        yield "Nothing can be restored: no backup in the store has its write-ahead log."
+        return
+    if backup is None:
+        first = audited.windows[0]
+        yield (
+            f"{wish.kind} {wish.value} lies before the first moment that can be restored,"
+            f" {first.since:%Y-%m-%d %H:%M:%S} UTC."
+        )
+        return
+    reach = next(one for one in reversed(audited.windows) if one.since <= backup.completed_at)
+    if moment is not None and reach.to is not None and moment > reach.to:
+        yield (
+            f"The write-ahead log that backup {backup.label} needs is whole up to"
+            f" {reach.to:%Y-%m-%d %H:%M:%S} UTC only; {wish.value} lies behind the hole."
+        )
+
+
+def _room(free: int, needed: int) -> Iterator[str]:
+    if free < needed:
+        yield (
+            f"The restored database needs {needed} bytes beside the old one, which is kept;"
+            f" {free} are free."
+        )
+
+
+def _before_transaction(machine: Machine, transaction: str) -> int | None:
+    """Return a place in the log before which a transaction has not committed, if one is known."""
+    with psycopg.connect(database.local_agent(machine.database), autocommit=True) as connection:
+        row = connection.execute(
+            "SELECT internal.canary_before_transaction(%s::xid8)::text", [transaction]
+        ).fetchone()
+    return pgbackrest.position(row[0]) if row and row[0] else None
+
+
+def _position(machine: Machine, wal: Path) -> Position | None:
+    with suppress(psycopg.Error, AgentError):
+        conninfo = database.local_superuser(machine.database)
+        with Connection.connect(conninfo, autocommit=True) as connection:
+            return wal_audit.position(connection, wal)
+    return None
+
+
+def data_directory() -> Path:
+    """PostgreSQL's data directory on a database machine."""
+    return paths.WAL.parent

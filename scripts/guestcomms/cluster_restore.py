@@ -1,0 +1,380 @@
+"""A restore of the whole cluster, step by step: each is done once, may be done again, and is noted.
+
+    begun     a record in etcd says what is wanted: nobody else begins another one
+    copied    the drill machine has a copy at the target, proven; a person may look at it
+    frozen    nothing is claimed any more, and workers have answered for what they had
+    stopped   Patroni and PostgreSQL are stopped, standbys first: nothing is decided any more
+    aside     the old data directories are moved aside
+    facts     what was decided and sent after the target is read from the old data
+    restored  one machine is restored by Patroni's bootstrap, ended where the copy ended, is frozen
+    told      its schema is the present one, and it knows the facts
+    whole     the standbys are made anew from it
+    done      a full backup of the new timeline is in the store
+
+Until the old data is let go of there is a way back (`undo`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from guestcomms import backups, db, drills, health, hints, migrate, node, run
+from guestcomms.errors import GuestcommsError, UnhealthyError
+from guestcomms.restore_plan import Plan
+from guestcomms.restore_record import Ledger, Record, agent
+from guestcomms.stack import Stack
+
+STOP_SECONDS = 900.0  # a shutdown checkpoint of much memory
+ANSWER_SECONDS = 120.0
+WORKERS_SECONDS = 30.0  # for workers to answer for what they had in hand
+MARGIN = timedelta(hours=1)  # how much earlier than the target facts are taken: a long transaction
+EVER = "1970-01-01 00:00:00+00"
+POLL_SECONDS = 2.0
+
+Tell = Callable[[str], None]
+
+
+def new_record(plan: Plan, machines: Iterable[str]) -> Record:
+    """The record of a restore that is planned and may begin."""
+    return Record(
+        restore_id=f"restore_{datetime.now(UTC):%Y%m%d_%H%M%S}",
+        kind=plan.kind,
+        value=plan.value,
+        inclusive=plan.inclusive,
+        lsn=plan.lsn,
+        label=str(plan.backup),
+        machine=plan.machine,
+        machines=tuple(machines),
+        reached_time=plan.target_time.isoformat() if plan.target_time else None,
+    )
+
+
+class Restore:
+    """The steps of one restore; `tell` hears what goes on within one."""
+
+    def __init__(self, stack: Stack, ledger: Ledger, tell: Tell, timeout_seconds: float) -> None:
+        self._stack = stack
+        self._ledger = ledger
+        self._tell = tell
+        self._timeout = timeout_seconds
+
+    @property
+    def _record(self) -> Record:
+        return self._ledger.get()
+
+    def copy(self) -> None:
+        """Restore beside the cluster and prove the copy; it is kept to be looked at.
+
+        Raises `UnhealthyError` if the copy is not what it must be.
+        """
+        record = self._record
+        to = f"{record.kind}:{self._asked(record)}"
+        with self._ops() as connection:
+            drill = self._drill(connection)
+            if drill is None:
+                drill = drills.request(connection, to, inclusive=record.inclusive, keep=True)
+                self._ledger.save(drill_id=drill.drill_id)
+            drill = drills.wait(
+                connection,
+                drill,
+                stack=self._stack.name,
+                timeout_seconds=self._timeout,
+                report=lambda seen: self._tell(f"{seen.drill_id}: {seen.step}"),
+            )
+        moment = drill.reached_time.isoformat() if drill.reached_time else record.reached_time
+        self._ledger.save(
+            step="copied", copy_lsn=drill.reached_lsn, reached_time=moment, label=drill.label
+        )
+
+    def without_copy(self) -> None:
+        """Go on without one: there is no database that could be asked for it."""
+        self._ledger.save(step="copied")
+
+    def freeze(self) -> None:
+        """Let nothing be claimed any more, and give workers time to answer for what they have."""
+        try:
+            with self._ops() as connection:
+                reason = f"{self._record.restore_id} to {self._record.target}"
+                fresh = db.one_value(connection, "SELECT public.freeze_sending(%s)", [reason])
+                self._ledger.save(was_frozen=not fresh)
+                self._await_workers(connection)
+        except (GuestcommsError, db.DatabaseError) as error:
+            self._tell(f"the old cluster cannot be frozen ({db.first_line(error)}): it is stopped")
+        self._ledger.save(step="frozen")
+
+    def stop(self) -> None:
+        """Stop Patroni, which stops PostgreSQL in order, on the standbys first."""
+        for machine in self._standbys_first():
+            self._tell(f"stopping {machine}")
+            self._systemctl(machine, "stop")
+        self._ledger.save(step="stopped", abandoned_at=datetime.now(UTC).isoformat())
+
+    def aside(self) -> None:
+        """Move the old data directories aside."""
+        for machine in self._record.machines:
+            self._agent(machine, "aside")
+        self._ledger.save(step="aside")
+
+    def facts(self) -> None:
+        """Read what was decided and sent after the target from the old data."""
+        record = self._record
+        since = EVER
+        if record.reached_time:
+            moment = datetime.fromisoformat(record.reached_time).astimezone(UTC) - MARGIN
+            since = f"{moment:%Y-%m-%d %H:%M:%S}+00"
+        self._tell(f"reading protective facts since {since} from the old data")
+        said = self._agent(record.machine, "export", {"since": since}, self._timeout)
+        self._ledger.save(step="facts", facts=said["facts"], abandoned_timeline=said["timeline"])
+
+    def restore(self) -> None:
+        """Let Patroni make the cluster anew, from the backup to the target, on one machine.
+
+        Raises `UnhealthyError` if it ended elsewhere than the copy, or is not frozen.
+        """
+        record = self._record
+        machine = record.machine
+        if self._reached() is None and not self._is_restoring():
+            for each in record.machines:
+                self._systemctl(each, "stop")
+            self._agent(machine, "discard", timeout=STOP_SECONDS)
+            self._agent(machine, "forget", timeout=ANSWER_SECONDS)
+            wish = record.model_dump(include={"kind", "value", "inclusive", "lsn", "label"})
+            self._agent(machine, "order", wish)
+            self._systemctl(machine, "start")
+        said = self._await_reached()
+        if record.copy_lsn and said["lsn"] != record.copy_lsn:
+            raise UnhealthyError(
+                f"Recovery on {machine} ended at {said['lsn']} and not at {record.copy_lsn} as the"
+                f" copy did; nothing is sent. Undo it with {self._hint('--abort')}."
+            )
+        if said["timeline"] <= (record.abandoned_timeline or 0) or not said["frozen"]:
+            raise UnhealthyError(
+                f"{machine} is on timeline {said['timeline']}, frozen: {said['frozen']}; that is no"
+                f" restored cluster. Undo it with {self._hint('--abort')}."
+            )
+        self._agent(machine, "order", {})
+        self._ledger.save(step="restored", reached_lsn=said["lsn"])
+
+    def tell_facts(self) -> None:
+        """Bring the schema up to date, and apply the facts."""
+        record = self._record
+        dsn = self._stack.dsn("migrator", direct=True)
+        db.wait(
+            dsn,
+            application_name="guestcomms restore",
+            timeout_seconds=ANSWER_SECONDS,
+            todo=f"look with {hints.command('status', self._stack.name)}",
+            report=lambda reason: self._tell(f"waiting for the front door: {reason}"),
+        )
+        if pending := migrate.pending_migrations(dsn):
+            self._tell(f"applying {len(pending)} migrations that are younger than the target")
+            migrate.apply(dsn)
+        row = {
+            "restore_id": record.restore_id, "target_type": record.kind, "target": record.value,
+            "inclusive": record.inclusive, "label": record.label,
+            "reached_lsn": record.reached_lsn, "reached_time": record.reached_time,
+            "abandoned_timeline": record.abandoned_timeline, "abandoned_at": record.abandoned_at,
+        }  # fmt: skip
+        said = self._agent(record.machine, "tell", row, self._timeout)
+        self._ledger.save(step="told", facts=said["facts"])
+
+    def standbys(self) -> None:
+        """Start the other machines: they have no data, so Patroni makes it anew from the leader."""
+        for machine in self._record.machines:
+            if machine != self._record.machine:
+                self._systemctl(machine, "start")
+        self._await_healthy()
+        self._ledger.save(step="whole")
+
+    def backup(self) -> None:
+        """Take a full backup of the new timeline."""
+        with self._ops() as connection:
+            backup = backups.request(connection, "full")
+            backups.wait(
+                connection,
+                backup,
+                stack=self._stack.name,
+                timeout_seconds=self._timeout,
+                report=lambda seen: self._tell(f"{seen.backup_id}: {seen.status}"),
+            )
+        self._ledger.save(step="done")
+
+    def undo(self) -> None:
+        """Put the old data back, whatever was done: what the restored cluster took is lost."""
+        record = self._ledger.save(aborting=True)
+        if record.has_done("frozen"):  # Patroni may be stopped on some of them
+            for machine in self._standbys_first():
+                self._tell(f"stopping {machine}")
+                self._systemctl(machine, "stop")
+            for machine in record.machines:
+                self._agent(machine, "back", timeout=self._timeout)
+            if record.has_done("facts"):
+                self._tell("the old data begins a timeline of its own")
+                self._agent(record.machine, "fork", timeout=self._timeout)
+            self._agent(record.machine, "forget", timeout=ANSWER_SECONDS)
+            # The one that goes furthest leads before another one can.
+            self._systemctl(record.machine, "start")
+            self._await(lambda: health.ask(self._stack).leader == record.machine)
+            for machine in record.machines:
+                self._systemctl(machine, "start")
+            self._await_healthy()
+        with suppress(GuestcommsError, db.DatabaseError), self._ops() as connection:
+            if record.has_done("frozen") and not record.was_frozen:
+                connection.execute("SELECT public.thaw_sending()")
+            if record.drill_id:
+                drills.release(connection, record.drill_id)
+        for machine in record.machines:
+            self._agent(machine, "clean")
+        self._ledger.end()
+
+    def release(self) -> None:
+        """Delete the old data and the facts on every machine: there is no way back then."""
+        record = self._record
+        for machine in record.machines:
+            self._agent(machine, "clean", timeout=STOP_SECONDS)
+        if record.drill_id:
+            with suppress(GuestcommsError, db.DatabaseError), self._ops() as connection:
+                drills.release(connection, record.drill_id)
+        self._ledger.end()
+
+    def _drill(self, connection: db.Connection) -> drills.Drill | None:
+        """The copy of an earlier call, unless nothing came of it."""
+        if self._record.drill_id is None:
+            return None
+        drill = drills.find(connection, self._record.drill_id, self._stack.name)
+        return drill if drill.verdict == "proven" or not drill.ended else None
+
+    def _asked(self, record: Record) -> str:
+        """The target as `restore drill --to` takes it: a point goes by its id there."""
+        if record.kind != "name":
+            return record.value
+        with self._ops() as connection:
+            found = db.one_value(
+                connection,
+                "SELECT recovery_point_id FROM public.communication_recovery_points"
+                " WHERE restore_point_name = %s",
+                [record.value],
+            )
+        return str(found)
+
+    def _await_workers(self, connection: db.Connection) -> None:
+        query = "SELECT count(*) FROM public.communication_batch_queue WHERE state = 'leased'"
+        give_up = time.monotonic() + WORKERS_SECONDS
+        while time.monotonic() < give_up:
+            left = int(db.one_value(connection, query))
+            if left == 0:
+                return
+            self._tell(f"{left} chunks are still in the hands of workers")
+            time.sleep(POLL_SECONDS)
+
+    def _await_reached(self) -> dict[str, Any]:
+        give_up = time.monotonic() + self._timeout
+        machine = self._record.machine
+        while (said := self._reached()) is None:
+            self._tell(f"{machine} is being restored")
+            refused = node.capture(
+                self._stack, machine, ["cat", "/var/lib/guestcomms/refused"],
+                todo="", check=False,
+            )  # fmt: skip
+            if refused.exit_code == 0:
+                raise GuestcommsError(
+                    f"{machine} could not be restored: {refused.stdout.strip()} Mend it and go on"
+                    f" with {self._hint('--resume')}, or undo it with {self._hint('--abort')}."
+                )
+            if time.monotonic() > give_up:
+                raise GuestcommsError(
+                    f"{machine} is not restored after {self._timeout:g} s; it goes on: look with"
+                    f" {hints.command(f'logs {machine} --unit patroni', self._stack.name)}, then"
+                    f" {self._hint('--resume')}."
+                )
+            time.sleep(POLL_SECONDS)
+        return said
+
+    def _is_restoring(self) -> bool:
+        """Whether Patroni is at it, from an earlier call of ours, and has not been refused."""
+        at_it = "systemctl -q is-active patroni && test -e {0}/restore.json -a ! -e {0}/refused"
+        command = ["sh", "-c", at_it.format("/var/lib/guestcomms")]
+        asked = node.capture(self._stack, self._record.machine, command, todo="", check=False)
+        return asked.exit_code == 0
+
+    def _reached(self) -> dict[str, Any] | None:
+        """Where recovery ended, once this machine leads a cluster; None before."""
+        try:
+            said = self._agent(self._record.machine, "reached")
+            leads = health.ask(self._stack).leader == self._record.machine
+        except GuestcommsError:
+            return None
+        return said if leads else None
+
+    def _await_healthy(self) -> None:
+        """Wait until one machine leads and all the others stream from it."""
+        give_up = time.monotonic() + self._timeout
+        wanted = len(self._record.machines) - 1
+        seen = "no answer"
+        while time.monotonic() < give_up:
+            with suppress(GuestcommsError):
+                cluster = health.ask(self._stack)
+                streaming = [one for one in cluster.replication if one.state == "streaming"]
+                if cluster.leader and len(streaming) == wanted:
+                    return
+                seen = f"leader {cluster.leader}, {len(streaming)} of {wanted} standbys stream"
+                self._tell(seen)
+            time.sleep(POLL_SECONDS)
+        raise GuestcommsError(
+            f"The cluster is not whole after {self._timeout:g} s ({seen}); look with"
+            f" {hints.command('status', self._stack.name)}, then {self._hint('--resume')}."
+        )
+
+    def _await(self, condition: Callable[[], bool]) -> None:
+        give_up = time.monotonic() + self._timeout
+        while time.monotonic() < give_up:
+            with suppress(GuestcommsError):
+                if condition():
+                    return
+            time.sleep(POLL_SECONDS)
+        raise GuestcommsError(
+            f"{self._record.machine} does not lead after {self._timeout:g} s; look with"
+            f" {hints.command(f'logs {self._record.machine} --unit patroni', self._stack.name)},"
+            f" then {self._hint('--abort')} again."
+        )
+
+    def _standbys_first(self) -> list[str]:
+        others = [one for one in self._record.machines if one != self._record.machine]
+        return [*others, self._record.machine]
+
+    def _systemctl(self, machine: str, verb: str) -> run.Result:
+        return node.capture(
+            self._stack,
+            machine,
+            ["systemctl", verb, "patroni"],
+            todo=f"see {hints.command(f'logs {machine} --unit patroni', self._stack.name)}",
+            timeout_seconds=STOP_SECONDS,
+        )
+
+    def _agent(
+        self,
+        machine: str,
+        action: str,
+        told: dict[str, Any] | None = None,
+        timeout: float = ANSWER_SECONDS,
+    ) -> dict[str, Any]:
+        return agent(
+            self._stack,
+            machine,
+            action,
+            self._record.restore_id,
+            told=told,
+            timeout_seconds=timeout,
+        )
+
+    def _ops(self) -> db.Connection:
+        return db.connect(
+            self._stack.dsn("ops"), application_name="guestcomms restore", autocommit=True
+        )
+
+    def _hint(self, option: str) -> str:
+        return hints.command(f"restore cluster {option}", self._stack.name)

@@ -1,0 +1,275 @@
+"""The whole cluster goes back to a moment, and nobody is written to twice or against their will.
+
+`make restore-cluster`, twenty minutes: one story on a real cluster, its tests in order. What must
+be there and what must not is recorded by the test, outside the database.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from guestcomms import paths
+
+from tests.ops.cluster.harness import GUESTCOMMS, ROOT, Cluster
+from tests.waiting import wait_until
+
+FATES = ("nothing", "unsubscribed", "withdrew", "erased", "sent", "in hand")
+MAKE = (
+    "SELECT id::text FROM create_communication(%s, 'Hello', 'email', 'offers',"
+    " p_subject => 'Hello', p_body => 'Hello', p_lawful_basis => 'consent')"
+)
+CLAIM = (
+    "SELECT batch_id, lease_token::text, recipient_ids::text[], organization_id::text"
+    " FROM claim_batches('story', 100, '5 minutes', 100)"
+)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NAMES = "SELECT name FROM organizations WHERE name LIKE 'Row %'"
+TIMELINE = "SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
+
+
+@dataclass
+class Story:
+    """Who is who, and when what was."""
+
+    organization: str
+    guests: dict[str, str] = field(default_factory=dict)
+    target: datetime = EPOCH
+    restored: str = ""
+
+
+@pytest.fixture(scope="module")
+def story(cluster: Cluster) -> Story:
+    """A message was sent to everybody, another is queued; the target; then it goes on."""
+    made = Story(organization=str(uuid.uuid4()))
+    cluster.query(
+        f"SELECT create_organization('{made.organization}', 'Ours', 'UTC',"
+        " ARRAY[(SELECT rolname FROM pg_roles WHERE rolname LIKE 'wedsync_app%' LIMIT 1)])",
+        "--role", "ops",
+    )  # fmt: skip
+    worker = psycopg.conninfo.conninfo_to_dict(cluster.dsn("--role", "worker"))["user"]
+    cluster.query(f"SELECT set_login_unrestricted('{worker}', true, 'tests')", "--role", "ops")
+    with application(cluster) as app:
+        app.execute("SELECT create_consent_text(%s, '1', 'Yes.')", [made.organization])
+        people = [{"name": fate, "email": address(fate), "external_id": fate} for fate in FATES]
+        found = app.execute(
+            "SELECT place, guest_id::text FROM upsert_guests(%s, %s)",
+            [made.organization, json.dumps(people)],
+        ).fetchall()
+        made.guests = {FATES[place - 1]: guest for place, guest in found}
+        for fate in FATES:
+            consent = "SELECT record_consent(%s, %s, 'email', 'offers', '1', 'form')"
+            app.execute(consent, [made.organization, address(fate)])
+        queue(app, made, [fate for fate in FATES if fate != "in hand"])
+        queue(app, made, ["in hand"])
+    insert(cluster, "Row before")
+    time.sleep(1.1)
+    made.target = datetime.now(UTC)
+    time.sleep(1.1)
+    insert(cluster, "Row behind")
+    live_on(cluster, made)
+    return made
+
+
+def application(cluster: Cluster) -> psycopg.Connection[tuple[Any, ...]]:
+    return psycopg.connect(cluster.dsn("--role", "app"), autocommit=True)
+
+
+def address(fate: str) -> str:
+    return f"{fate.replace(' ', '.')}@example.com"
+
+
+def queue(app: psycopg.Connection[tuple[Any, ...]], story: Story, fates: list[str]) -> None:
+    row = app.execute(MAKE, [story.organization]).fetchone()
+    assert row is not None
+    guests = [story.guests[fate] for fate in fates]
+    send = "SELECT accepted FROM bulk_send(%s, %s, %s::uuid[])"
+    assert app.execute(send, [story.organization, row[0], guests]).fetchone() == (len(fates),)
+
+
+def insert(cluster: Cluster, name: str) -> None:
+    cluster.query(f"SELECT create_organization(gen_random_uuid(), '{name}')", "--role", "ops")
+
+
+def live_on(cluster: Cluster, story: Story) -> None:
+    """What guests and workers do after the target, through the calls they have."""
+    ours = story.organization
+    with (
+        application(cluster) as app,
+        psycopg.connect(cluster.dsn("--role", "worker"), autocommit=True) as worker,
+    ):
+        app.execute(
+            "SELECT withdraw_consent(%s, %s, 'email', 'offers')", [ours, address("withdrew")]
+        )
+        app.execute("SELECT erase_guest(%s, %s)", [ours, story.guests["erased"]])
+        chunks = worker.execute(CLAIM).fetchall()
+        everyone = [one for chunk in chunks for one in chunk[2]]
+        with app.transaction():
+            app.execute("SELECT enter_tenant(%s)", [ours])
+            fates: dict[str, str] = dict(app.execute(
+                "SELECT id::text, recipient_name FROM communication_recipients"
+                " WHERE id = ANY (%s::uuid[])", [everyone],
+            ).fetchall())  # fmt: skip
+        assert set(fates.values()) == {"nothing", "unsubscribed", "sent", "in hand"}
+        for batch, lease, recipients, organization in chunks:
+            if [fates[one] for one in recipients] == ["in hand"]:
+                continue  # its worker has not answered when the cluster is stopped
+            outcome = {"sent": "sent"}
+            results = [
+                {"recipient_id": one, "outcome": outcome.get(fates[one], "not_attempted"),
+                 "provider": "smtp"}
+                for one in recipients
+            ]  # fmt: skip
+            worker.execute(
+                "SELECT complete_batch(%s, %s, %s, %s)",
+                [organization, batch, lease, json.dumps(results)],
+            )
+        (clicked,) = [one for one, fate in fates.items() if fate == "unsubscribed"]
+    token = cluster.on(
+        cluster.leader,
+        "runuser -u postgres -- psql -d wedsync -Atc"
+        f" \"SELECT internal.unsubscribe_token('{ours}', '{clicked}')\"",
+    ).strip()
+    cluster.query(f"SELECT unsubscribe('{token}')", "--role", "worker")
+
+
+def rows(cluster: Cluster) -> set[str]:
+    return {str(row[0]) for row in cluster.query(NAMES, "--role", "ops")}
+
+
+def claimed(cluster: Cluster) -> list[str]:
+    """Whose messages the queue gives out now."""
+    with psycopg.connect(cluster.dsn("--role", "worker"), autocommit=True) as worker:
+        ids = [one for chunk in worker.execute(CLAIM).fetchall() for one in chunk[2]]
+    if not ids:
+        return []
+    wanted = ", ".join(f"'{one}'" for one in ids)
+    query = f"SELECT recipient_name FROM communication_recipients WHERE id IN ({wanted})"
+    return sorted(str(row[0]) for row in cluster.query(query, "--role", "ops"))
+
+
+def refusal(cluster: Cluster, *arguments: str) -> str:
+    done = cluster.run("restore", "cluster", *arguments, "--yes", ok=False)
+    assert done.returncode not in (0, 1), done.stdout + done.stderr
+    return " ".join((done.stdout + done.stderr).split())
+
+
+def going(cluster: Cluster, *arguments: str) -> subprocess.Popen[str]:
+    """A restore that runs beside us."""
+    return subprocess.Popen(
+        [str(GUESTCOMMS), "--stack", cluster.stack, "restore", "cluster", *arguments, "--yes"],
+        env=cluster.environment, cwd=ROOT, stdin=subprocess.DEVNULL, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def interrupted(cluster: Cluster, step: str, *arguments: str) -> None:
+    """Begin or go on, and Ctrl-C once a step is done."""
+    run = going(cluster, *arguments)
+
+    def is_there() -> bool:
+        assert run.poll() is None, run.stdout.read() if run.stdout else ""
+        said = cluster.json("restore", "cluster", "--status")
+        return said is not None and said["step"] == step
+
+    wait_until(is_there, 600, lambda: cluster.json("restore", "cluster", "--status"))
+    run.send_signal(signal.SIGINT)
+    said, _ = run.communicate(timeout=120)
+    assert run.returncode == 130, said
+
+
+def test_the_plan_says_what_would_be_lost(cluster: Cluster, story: Story) -> None:
+    plan = cluster.json("restore", "cluster", "--plan", "--to", f"{story.target:%F %T.%f}+00")
+    assert plan["problems"] == []
+    assert plan["missing"] == 0
+    assert plan["backup"]
+    assert plan["machine"] == cluster.leader
+    assert plan["lost_seconds"] > 0
+    assert cluster.json("restore", "cluster", "--status") is None
+
+
+def test_what_cannot_work_is_refused_before_anything_is_done(
+    cluster: Cluster, story: Story
+) -> None:
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    assert "has not come yet" in refusal(cluster, "--to", f"{soon:%F %T}+00")
+    assert "before the first moment" in refusal(cluster, "--to", "2020-01-01 00:00:00+00")
+    assert "without its zone" in refusal(cluster, "--to", f"{story.target:%F %T}")
+    assert "no recovery point" in refusal(cluster, "--to", "name:never_made")
+    assert "has not come yet" in refusal(cluster, "--to", "FFFF/0")
+    assert "No restore" in refusal(cluster, "--resume")
+    done = cluster.run("restore", "cluster", "--to", f"{story.target:%F %T}+00", ok=False)
+    assert done.returncode == 5  # nobody is there to ask
+    assert cluster.json("restore", "cluster", "--status") is None
+    assert rows(cluster) == {"Row before", "Row behind"}
+
+
+def test_it_can_be_undone_in_the_middle(cluster: Cluster, story: Story) -> None:
+    """Interrupted when the old data is aside and read; undone, nothing is lost."""
+    before = cluster.query(TIMELINE, "--role", "ops")
+    interrupted(cluster, "facts", "--to", f"{story.target:%F %T.%f}+00")
+    assert "under way" in refusal(cluster, "--to", f"{story.target:%F %T.%f}+00")
+    cluster.run("restore", "cluster", "--abort", "--yes")
+    cluster.wait_healthy()
+    assert rows(cluster) == {"Row before", "Row behind"}
+    assert cluster.query(TIMELINE, "--role", "ops") > before
+    assert cluster.json("restore", "cluster", "--status") is None
+    frozen = "SELECT frozen FROM internal.sending_state"
+    assert cluster.query(frozen, "--role", "ops") == [(False,)]
+    insert(cluster, "Row after undoing")
+
+
+def test_the_cluster_goes_back_to_the_target(cluster: Cluster, story: Story) -> None:
+    """A person may look first; interrupted in the middle, it goes on where it stands."""
+    target = f"{story.target:%F %T.%f}+00"
+    began = time.monotonic()
+    looked = cluster.json("restore", "cluster", "--to", target, "--look", "--yes")
+    assert looked["step"] == "copied"
+    assert cluster.on("drill-1", "ls /var/lib/postgresql/drill").strip() == looked["drill_id"]
+    assert rows(cluster) == {"Row before", "Row behind", "Row after undoing"}
+    stopped = time.monotonic()
+    interrupted(cluster, "restored", "--resume")
+    cluster.run("restore", "cluster", "--resume", "--yes")
+    ended = time.monotonic()
+    record = cluster.json("restore", "cluster", "--status")
+    story.restored = record["restore_id"]
+    measured = {"copy_seconds": stopped - began, "switch_seconds": ended - stopped}
+    paths.evidence("restore-cluster").write_text(json.dumps({**measured, "record": record}))
+    assert (record["step"], record["reached_lsn"]) == ("done", record["copy_lsn"])
+    cluster.wait_healthy()
+    assert rows(cluster) == {"Row before"}
+    newest = cluster.query(
+        "SELECT backup_type FROM communication_backups WHERE status = 'completed'"
+        " ORDER BY completed_at DESC LIMIT 1", "--role", "ops",
+    )  # fmt: skip
+    assert newest == [("full",)]
+
+
+def test_nobody_is_written_to_twice_or_against_their_will(cluster: Cluster, story: Story) -> None:
+    assert claimed(cluster) == []  # frozen
+    cluster.run("restore", "thaw")
+    assert claimed(cluster) == ["nothing"]
+    name = f"SELECT name FROM guests WHERE guest_id = '{story.guests['erased']}'"
+    assert cluster.query(name, "--role", "ops") == [(None,)]
+
+
+def test_a_moment_on_the_abandoned_timeline_is_refused(cluster: Cluster, story: Story) -> None:
+    """Between target and switch the cluster has nothing, whatever the archive holds."""
+    cluster.run("restore", "release", story.restored, "--yes")
+    lost = story.target + timedelta(seconds=2)
+    assert "was abandoned" in refusal(cluster, "--to", f"{lost:%F %T.%f}+00")
+
+
+def test_nothing_of_the_old_data_is_left_after_its_release(cluster: Cluster) -> None:
+    for machine in cluster.database_machines:
+        assert cluster.on(machine, "ls /var/lib/postgresql/17").split() == ["wedsync"]
+    assert cluster.json("status")["healthy"] is True
+    assert cluster.json("restore", "drill")["verdict"] == "proven"

@@ -1,0 +1,200 @@
+"""What a restore of the cluster would do is said before, and what cannot work is refused."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.agent import cluster_restore, paths, pgbackrest, restore_plan
+from infra.agent.errors import AgentError
+from infra.agent.pgbackrest import Backup, parse_info
+from infra.agent.restore_plan import Wish
+from infra.agent.wal_audit import Audit, Position, Segment, Window
+
+RESTORE = "restore_20260102_030405"
+
+
+@pytest.fixture
+def backups(info: Any) -> tuple[Backup, ...]:
+    """A full backup and an incremental one, as pgBackRest told of them."""
+    return parse_info(info, "wedsync").backups
+
+
+def at(moment: datetime) -> Wish:
+    return Wish("time", f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}+00", True, None)
+
+
+def open_since(backup: Backup, to: datetime | None = None) -> Audit:
+    return Audit(windows=[Window(backup.completed_at, to, backup.label)])
+
+
+def complaints(wish: Wish, backups: tuple[Backup, ...], audited: Audit) -> list[str]:
+    chosen = restore_plan.choose(backups, audited.windows, wish)
+    where = Position(Segment(1, 9))
+    return list(restore_plan.problems(wish, chosen, audited, where, datetime.now(UTC)))
+
+
+def test_the_newest_backup_before_the_target_is_taken(backups: tuple[Backup, ...]) -> None:
+    full, newer = backups
+    windows = open_since(full).windows
+    same_second = at(newer.completed_at + timedelta(milliseconds=500))
+    assert restore_plan.choose(backups, windows, same_second) == full
+    after = at(newer.completed_at + timedelta(seconds=1))
+    assert restore_plan.choose(backups, windows, after) == newer
+
+
+@pytest.mark.parametrize("kind", ["lsn", "name", "xid"])
+def test_a_place_in_the_log_chooses_by_where_backups_end(
+    backups: tuple[Backup, ...], kind: str
+) -> None:
+    full, newer = backups
+    windows = open_since(full).windows
+    end = pgbackrest.position(newer.lsn_stop)
+    assert restore_plan.choose(backups, windows, Wish(kind, "x", True, end)) == newer
+    assert restore_plan.choose(backups, windows, Wish(kind, "x", True, end - 1)) == full
+    assert restore_plan.choose(backups, windows, Wish(kind, "x", True, None)) is None
+
+
+def test_a_backup_whose_log_is_lost_is_not_taken(backups: tuple[Backup, ...]) -> None:
+    full, newer = backups
+    wish = at(newer.completed_at + timedelta(minutes=1))
+    assert restore_plan.choose(backups, open_since(newer).windows, wish) == newer
+    assert restore_plan.choose((full,), open_since(newer).windows, wish) is None
+
+
+def test_what_can_be_done_has_no_problems(backups: tuple[Backup, ...]) -> None:
+    wish = at(backups[1].completed_at + timedelta(minutes=1))
+    assert complaints(wish, backups, open_since(backups[0])) == []
+
+
+def test_the_future_is_refused(backups: tuple[Backup, ...]) -> None:
+    audited = open_since(backups[0])
+    [said] = complaints(at(datetime.now(UTC) + timedelta(minutes=1)), backups, audited)
+    assert "has not come yet" in said
+    [said] = complaints(Wish("lsn", "0/B000000", True, 0xB000000), backups, audited)
+    assert "has not come yet" in said
+
+
+def test_before_the_first_backup_is_refused_with_the_first_moment(
+    backups: tuple[Backup, ...],
+) -> None:
+    first = backups[0].completed_at
+    [said] = complaints(at(first - timedelta(days=1)), backups, open_since(backups[0]))
+    assert f"{first:%Y-%m-%d %H:%M:%S} UTC" in said
+
+
+def test_behind_a_hole_in_the_log_is_refused(backups: tuple[Backup, ...]) -> None:
+    whole_until = backups[1].completed_at + timedelta(minutes=5)
+    audited = open_since(backups[0], whole_until)
+    assert complaints(at(whole_until), backups, audited) == []
+    [said] = complaints(at(whole_until + timedelta(minutes=1)), backups, audited)
+    assert "behind the hole" in said
+
+
+def test_nothing_is_restored_from_nothing(backups: tuple[Backup, ...]) -> None:
+    [said] = complaints(at(backups[1].completed_at), backups, Audit())
+    assert "Nothing can be restored" in said
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"kind": "time", "value": "2026-01-02 03:04:05"},
+        {"kind": "time", "value": "2026-01-02 03:04:05.000000+01"},
+        {"kind": "lsn", "value": "0/3; rm -rf /"},
+        {"kind": "name", "value": "x\n--type=none"},
+        {"kind": "xid", "value": "-1"},
+        {"kind": "immediate", "value": "x"},
+        {"kind": "lsn", "value": "0/3000000", "lsn": "3000000"},
+    ],
+)
+def test_a_target_that_is_none_reaches_no_command_line(said: dict[str, object]) -> None:
+    with pytest.raises(AgentError):
+        Wish.parse(said)
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data directory with something in it."""
+    directory = tmp_path / "17" / "wedsync"
+    (directory / "pg_wal").mkdir(parents=True)
+    (directory / "PG_VERSION").write_text("17\n")
+    monkeypatch.setattr(paths, "WAL", directory / "pg_wal")
+    monkeypatch.setattr(paths, "RESTORES", tmp_path / "restore")
+    monkeypatch.setattr(paths, "SPOOL", tmp_path / "spool")
+    monkeypatch.setattr(paths, "RESTORE_ORDER", tmp_path / "restore.json")
+    monkeypatch.setattr(paths, "REFUSED", tmp_path / "refused")
+    return directory
+
+
+def test_old_data_goes_aside_and_comes_back(machine: Any, data: Path) -> None:
+    for _ in range(2):
+        cluster_restore.aside(machine, RESTORE)
+        assert not data.exists()
+    data.mkdir()
+    (data / "PG_VERSION").write_text("restored")
+    for _ in range(2):
+        cluster_restore.back(RESTORE)
+        assert (data / "PG_VERSION").read_text() == "17\n"
+
+
+def test_data_that_is_in_use_is_not_touched(machine: Any, data: Path) -> None:
+    (data / "postmaster.pid").write_text("1")
+    with pytest.raises(AgentError, match="PostgreSQL runs"):
+        cluster_restore.aside(machine, RESTORE)
+    assert data.exists()
+
+
+def test_nothing_is_discarded_that_may_be_all_there_is(machine: Any, data: Path) -> None:
+    with pytest.raises(AgentError, match="may be all there is"):
+        cluster_restore.discard(RESTORE)
+    assert data.exists()
+    cluster_restore.aside(machine, RESTORE)
+    (data / "half").mkdir(parents=True)
+    cluster_restore.discard(RESTORE)
+    assert not data.exists()
+    cluster_restore.back(RESTORE)
+    assert (data / "PG_VERSION").exists()
+
+
+def test_after_it_is_clean_there_is_no_way_back(machine: Any, data: Path) -> None:
+    cluster_restore.aside(machine, RESTORE)
+    data.mkdir()
+    assert cluster_restore.clean(RESTORE) == {"cleaned": True, "left": False}
+    cluster_restore.back(RESTORE)
+    assert not (data / "PG_VERSION").exists()
+
+
+def test_facts_are_applied_in_their_order_and_not_too_many_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_restore, "AT_ONCE", 2)
+    file = tmp_path / "facts.jsonl"
+    facts = [("suppression", 1), ("suppression", 2), ("suppression", 3), ("erasure", 4)]
+    file.write_text("".join(f"{json.dumps(fact)}\n" for fact in facts))
+    batches = list(cluster_restore._batches(file))
+    assert batches == [("suppression", [1, 2]), ("suppression", [3]), ("erasure", [4])]
+
+
+def test_no_facts_are_no_reason_to_go_on(tmp_path: Path) -> None:
+    with pytest.raises(AgentError, match="protective facts are not here"):
+        list(cluster_restore._batches(tmp_path / "facts.jsonl"))
+
+
+@pytest.mark.usefixtures("data")
+def test_an_order_that_cannot_be_read_restores_nothing() -> None:
+    assert cluster_restore.ordered() is None
+    paths.RESTORE_ORDER.write_text('{"kind": "time"')
+    with pytest.raises(AgentError):
+        cluster_restore.ordered()
+    paths.RESTORE_ORDER.write_text(
+        '{"kind": "lsn", "value": "0/3000000", "inclusive": false, "label": "20260102-030405F"}'
+    )
+    label, target = cluster_restore.ordered() or ("", None)
+    assert label == "20260102-030405F"
+    assert target is not None
+    assert target.options() == ("--type=lsn", "--target=0/3000000", "--target-exclusive")
