@@ -147,6 +147,7 @@ def _restore_cluster(options: argparse.Namespace) -> int:
         "plan": lambda: restore_plan.plan(
             machine, restore_plan.Wish.parse(told()), restore_plan.data_directory()
         ),
+        "room": lambda: restore_plan.room(restore_plan.data_directory()),
         "record": lambda: cluster_restore.record(machine),
         "write": lambda: cluster_restore.write_record(machine, told()),
         "aside": lambda: cluster_restore.aside(machine, name()),
@@ -246,8 +247,8 @@ def _parser() -> argparse.ArgumentParser:
     stepped.add_argument(
         "action",
         choices=(
-            "plan", "record", "write", "aside", "back", "discard", "fork", "export", "order",
-            "forget", "reached", "tell", "clean",
+            "plan", "room", "record", "write", "aside", "back", "discard", "fork", "export",
+            "order", "forget", "reached", "tell", "clean",
         ),
         help="plan, write, export, order and tell read JSON from standard input",
     )  # fmt: skip

@@ -14,8 +14,10 @@ import logging
 import os
 import re
 import shutil
+import signal
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
@@ -39,6 +41,10 @@ MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9:]{8}(\.[0-9]{1,6})?\+00
 AT_ONCE = 1000  # facts that are applied in one call
 TARGETS = tuple(f"recovery_target{kind}" for kind in ("", "_name", "_time", "_lsn", "_xid"))
 START_PATIENCE = 3600.0  # seconds for the old database's crash recovery
+SHUTDOWN_PATIENCE = 900.0  # seconds for a shutdown checkpoint of much memory
+END_PATIENCE = 60.0
+PAUSE = 0.5
+RUNS = 0  # exit status of `pg_ctl status`
 FREEZE = (
     "UPDATE internal.sending_state SET frozen = true, reason = %s,"
     " changed_at = pg_catalog.clock_timestamp(), changed_by = SESSION_USER WHERE NOT frozen"
@@ -81,11 +87,11 @@ def aside(machine: Machine, restore_id: str) -> Mapping[str, object]:
     """Move the data directory aside; done already is done.
 
     Raises:
-        AgentError: PostgreSQL runs on it.
+        AgentError: PostgreSQL runs on it and does not stop.
     """
     data, kept = data_directory(), _kept(restore_id)
     if not kept.exists() and data.exists():
-        _must_be_stopped(data)
+        _let_go(data)
         data.rename(kept)
         log.info("%s is %s now", data, kept)
     # What pgBackRest fetched or pushed ahead belongs to the timeline that is left.
@@ -98,12 +104,12 @@ def back(restore_id: str) -> Mapping[str, object]:
     """Undo `aside`: what was restored is deleted, the old data directory is in its place again.
 
     Raises:
-        AgentError: PostgreSQL runs, or nothing was moved aside.
+        AgentError: PostgreSQL runs and does not stop.
     """
     data, kept = data_directory(), _kept(restore_id)
     if kept.exists():
         if data.exists():
-            _must_be_stopped(data)
+            _let_go(data)
             shutil.rmtree(data)
         kept.rename(data)
         log.info("%s is back in its place", data)
@@ -115,12 +121,12 @@ def discard(restore_id: str) -> Mapping[str, object]:
     """Delete what an attempt to restore has left, where the old data directory is kept.
 
     Raises:
-        AgentError: PostgreSQL runs, or the old data directory is not kept: it would be lost.
+        AgentError: the old data directory is not kept: it would be lost.
     """
     data = data_directory()
     if not _kept(restore_id).exists():
         raise AgentError(f"{_kept(restore_id)} is not there: {data} may be all there is")
-    _must_be_stopped(data)
+    _let_go(data)
     for left in (data, data.with_name(f"{data.name}.failed")):  # Patroni's name for a bad start
         if left.exists():
             shutil.rmtree(left)
@@ -165,9 +171,11 @@ def export(machine: Machine, restore_id: str, said: Mapping[str, object]) -> Map
         {"facts": how many, by kind, "timeline": of the old cluster}
 
     Raises:
-        AgentError: the old database does not come up, or cannot answer.
+        AgentError: the old database was a standby, does not come up, or cannot answer.
     """
     since = datetime.fromisoformat(checks.text(said.get("since"), "since", MOMENT))
+    if (_kept(restore_id) / "standby.signal").exists():
+        raise AgentError(f"{machine.name} was a standby: its data may lack what the leader's had")
     old = _opened(machine, restore_id, _kept(restore_id))
     # Finished segments stay marked as not archived yet, for the way back.
     old.start(archive_mode="on", archive_command="/bin/false")
@@ -398,9 +406,40 @@ def _batches(file: Path) -> Iterator[tuple[str, list[Any]]]:
                 yield kind, batch
 
 
-def _must_be_stopped(data: Path) -> None:
+def _let_go(data: Path) -> None:
+    """See to it that no program uses a data directory: Patroni is stopped, but not what it began.
+
+    A shutdown may take longer than systemd waits for Patroni, and a restore that Patroni cancelled
+    may still write.
+
+    Raises:
+        AgentError: one does not end.
+    """
+    for pid in _restores_into(data):
+        log.warning("ending the restore %d into %s", pid, data)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    give_up = time.monotonic() + END_PATIENCE
+    while left := list(_restores_into(data)):
+        if time.monotonic() > give_up:
+            raise AgentError(f"the restore {left} into {data} does not end")
+        time.sleep(PAUSE)
     if (data / "postmaster.pid").exists():
-        raise AgentError(f"PostgreSQL runs on {data}: stop Patroni first")
+        control = [str(paths.POSTGRESQL_PROGRAMS / "pg_ctl"), "-D", str(data)]
+        stop = ["stop", "-m", "fast", "-w", "-t", f"{SHUTDOWN_PATIENCE:.0f}"]
+        run([*control, *stop], timeout=SHUTDOWN_PATIENCE + END_PATIENCE)
+        if run([*control, "status"], timeout=END_PATIENCE).status == RUNS:
+            raise AgentError(f"PostgreSQL still runs on {data}")
+
+
+def _restores_into(data: Path) -> Iterator[int]:
+    """Yield the process ids of pgBackRest that restores into a directory."""
+    option = f"--pg1-path={data}".encode()
+    for commands in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = commands.read_bytes().split(b"\0")
+            if option in words and b"restore" in words:
+                yield int(commands.parent.name)
 
 
 def _leader_key(machine: Machine) -> str:

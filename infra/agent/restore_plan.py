@@ -109,6 +109,11 @@ def plan(machine: Machine, wish: Wish, data: Path) -> Mapping[str, object]:
     }
 
 
+def room(data: Path) -> Mapping[str, object]:
+    """Say how many bytes are free where the database lies: {"free"}."""
+    return {"free": shutil.disk_usage(data.parent).free}
+
+
 def choose(backups: Sequence[Backup], windows: Sequence[Window], wish: Wish) -> Backup | None:
     """Return the newest backup that is whole before the target and whose WAL reaches it.
 

@@ -108,6 +108,9 @@ class Restore:
 
     def stop(self) -> None:
         """Stop Patroni, which stops PostgreSQL in order, on the standbys first."""
+        with suppress(GuestcommsError):  # it may be another one by now
+            if leader := health.ask(self._stack).leader:
+                self._ledger.save(machine=leader)
         for machine in self._standbys_first():
             self._tell(f"stopping {machine}")
             self._systemctl(machine, "stop")
@@ -116,7 +119,7 @@ class Restore:
     def aside(self) -> None:
         """Move the old data directories aside."""
         for machine in self._record.machines:
-            self._agent(machine, "aside")
+            self._agent(machine, "aside", timeout=2 * STOP_SECONDS)
         self._ledger.save(step="aside")
 
     def facts(self) -> None:

@@ -101,7 +101,7 @@ def make(stack: Stack, to: str, *, inclusive: bool, leader: str | None) -> Plan:
     problems = [*said["problems"], *known.get("problems", [])]
     for other in stack.machines("database"):
         if other != machine:
-            free[other] = agent(stack, other, "plan", told=wish, timeout_seconds=600)["free"]
+            free[other] = agent(stack, other, "room")["free"]
             if free[other] < said["needed"]:
                 problems.append(
                     f"{other} needs {said['needed']} bytes beside its old data, which is kept;"

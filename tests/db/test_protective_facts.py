@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from guestcomms import db
 
+from infra.agent import cluster_restore, paths
+from infra.agent import database as agent_database
+from infra.agent.facts import Machine
 from tests.db import queue_calls, tenant_rows
 from tests.db.server import NUMBERS, Database
 from tests.db.tenant_rows import Organization
@@ -204,6 +209,11 @@ def claimed(database: Database) -> list[str]:
     return sorted(recipients(database, f"id IN ({wanted})"))
 
 
+def claimed_frozen(database: Database) -> list[queue_calls.Claimed]:
+    with database.connect("wedsync_worker") as worker:
+        return queue_calls.claim(worker, 100)
+
+
 def test_a_bare_restore_writes_to_everybody(restored: Restored) -> None:
     """The control: what the next test forbids is what happens without the facts."""
     assert claimed(restored.copy) == sorted(FATES)
@@ -364,6 +374,39 @@ def test_a_restored_database_is_not_thawed_before_it_was_told(database: Database
     assert database.value(finish, "guestcomms_agent") is False
     assert database.value(record, "guestcomms_agent") is False
     assert database.value("SELECT thaw_sending()", "wedsync_ops") is True
+
+
+@pytest.fixture
+def agent(restored: Restored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """The agent on the machine that was restored, with a file of facts."""
+    dsn = restored.copy.server.dsn
+    monkeypatch.setattr(agent_database, "local_superuser", dsn)
+    monkeypatch.setattr(agent_database, "local_agent", lambda name: dsn(name, "guestcomms_agent"))
+    monkeypatch.setattr(paths, "RESTORES", tmp_path)
+    home = tmp_path / "restore_20260102_030405"
+    home.mkdir()
+    lines = [json.dumps(list(fact)) for fact in restored.facts]
+    (home / "facts.jsonl").write_text("\n".join(lines) + "\n")
+    return Machine("pg-1", "database", "x", "x", restored.copy.name, "new", ("pg-1",), (), ())
+
+
+def test_the_agent_freezes_what_was_restored(restored: Restored, agent: Machine) -> None:
+    restored.copy.execute("SELECT thaw_sending()", "wedsync_ops")
+    assert cluster_restore.freeze(agent)
+    assert claimed_frozen(restored.copy) == []
+    assert not cluster_restore.freeze(replace(agent, database="of_a_new_cluster"))
+
+
+def test_the_agent_tells_what_is_in_the_file(restored: Restored, agent: Machine) -> None:
+    said = cluster_restore.tell(agent, "restore_20260102_030405", json.loads(RESTORE))
+    counts: Any = said["facts"]
+    assert sum(count["given"] for count in counts.values()) == len(restored.facts)
+    assert set(counts) == KINDS
+    ledger = "SELECT facts FROM communication_cluster_restores WHERE facts_applied_at IS NOT NULL"
+    assert restored.copy.value(ledger) == counts
+    again: Any = cluster_restore.tell(agent, "restore_20260102_030405", json.loads(RESTORE))
+    assert {count["applied"] for count in again["facts"].values()} == {0}
+    assert claimed(restored.copy) == STILL_WAIT
 
 
 def test_facts_are_forgone_with_a_reason_that_is_audited(database: Database) -> None:
