@@ -30,6 +30,7 @@ from infra.agent import (
     paths,
     pgbackrest,
     table_restores,
+    wal_audit,
 )
 from infra.agent.copies import Copy, Reached, RecoveryError, RestoreError, Target
 from infra.agent.deadline import Connection
@@ -279,12 +280,14 @@ class Drills:
         claim = attempt.claim
         attempt.beat("choosing a backup")
         said = pgbackrest.info(self._machine.stanza)
+        # A backup of a timeline that was abandoned leads to nothing that the cluster ever was.
+        usable = wal_audit.look(self._machine.stanza, None, paths.WAL).backups
         lsn = claim.lsn if point is None else position(point.lsn)
         if claim.kind == "time":
             moment = datetime.fromisoformat(claim.target).replace(microsecond=0)
-            fitting = [one for one in said.backups if one.completed_at < moment]
+            fitting = [one for one in usable if one.completed_at < moment]
         elif lsn is not None:
-            fitting = [one for one in said.backups if position(one.lsn_stop) <= lsn]
+            fitting = [one for one in usable if position(one.lsn_stop) <= lsn]
         else:
             fitting = []
         if not fitting:

@@ -20,7 +20,7 @@ from infra.agent.deadline import Connection
 from infra.agent.errors import AgentError
 from infra.agent.facts import Machine
 from infra.agent.pgbackrest import Backup
-from infra.agent.wal_audit import Audit, Position, Window
+from infra.agent.wal_audit import Audit, Position
 
 KINDS = ("name", "time", "lsn", "xid")
 SLACK = 1.1  # a database grows by what it replays
@@ -81,7 +81,7 @@ def plan(machine: Machine, wish: Wish, data: Path) -> Mapping[str, object]:
     said = pgbackrest.info(machine.stanza)
     audited = wal_audit.look(machine.stanza, where, data / "pg_wal")
     files = pgbackrest.archived(machine.stanza, said.archive_id) if said.archive_id else {}
-    backup = choose(said.backups, audited.windows, wish)
+    backup = choose([one for one in audited.backups if one not in audited.unusable], wish)
     until = max((one.at for one in files.values()), default=None)
     needed = round(backup.size * SLACK) + SPARE_BYTES if backup else 0
     free = shutil.disk_usage(data.parent).free
@@ -114,18 +114,17 @@ def room(data: Path) -> Mapping[str, object]:
     return {"free": shutil.disk_usage(data.parent).free}
 
 
-def choose(backups: Sequence[Backup], windows: Sequence[Window], wish: Wish) -> Backup | None:
-    """Return the newest backup that is whole before the target and whose WAL reaches it.
+def choose(backups: Sequence[Backup], wish: Wish) -> Backup | None:
+    """Return the newest of `backups` that is whole before the target.
 
     pgBackRest itself takes the newest of all for a name or a transaction, and ends with 0.
     """
-    usable = [one for one in backups if any(one.completed_at >= each.since for each in windows)]
     moment = wish.moment
     if moment is not None:
         # Its times are whole seconds: the stop must lie in an earlier one than the target.
-        fitting = [one for one in usable if one.completed_at < moment.replace(microsecond=0)]
+        fitting = [one for one in backups if one.completed_at < moment.replace(microsecond=0)]
     elif wish.lsn is not None:
-        fitting = [one for one in usable if pgbackrest.position(one.lsn_stop) <= wish.lsn]
+        fitting = [one for one in backups if pgbackrest.position(one.lsn_stop) <= wish.lsn]
     else:
         fitting = []
     return max(fitting, key=lambda one: one.completed_at, default=None)

@@ -108,6 +108,10 @@ class Audit:
     figures: dict[str, float] = field(default_factory=dict)
     windows: list[Window] = field(default_factory=list)
     timelines: list[dict[str, object]] = field(default_factory=list)
+    backups: list[Backup] = field(default_factory=list)
+    """Those that the present timeline descends from: others lead to what was abandoned."""
+    unusable: list[Backup] = field(default_factory=list)
+    """Those of them that lack WAL of their own."""
 
 
 def position(connection: Connection, wal: Path) -> Position:
@@ -192,6 +196,7 @@ def audit(
     broken = sorted(one.number for one in {*missing, *(one for one in line if one in wrong)})
     made.windows, unusable = _windows(own, line, broken, stored)
     made.findings += [_without_wal(one) for one in unusable]
+    made.backups, made.unusable = own, unusable
     made.timelines = [*_timelines(stored, backups, timeline, ends)]
     late = [one for one in line if one in waiting and one not in stored]
     up_to_now = bool(made.windows) and made.windows[-1].to is None

@@ -306,12 +306,11 @@ class Restore:
 
     def _reached(self) -> dict[str, Any] | None:
         """Where recovery ended, once this machine leads a cluster; None before."""
-        try:
-            said = self._agent(self._record.machine, "reached")
-            leads = health.ask(self._stack).leader == self._record.machine
-        except GuestcommsError:
-            return None
-        return said if leads else None
+        with suppress(GuestcommsError):
+            # First the leader: what recovery ended with is not frozen yet before there is one.
+            if health.ask(self._stack).leader == self._record.machine:
+                return self._agent(self._record.machine, "reached")
+        return None
 
     def _await_healthy(self) -> None:
         """Wait until one machine leads and all the others stream from it."""

@@ -33,18 +33,17 @@ def open_since(backup: Backup, to: datetime | None = None) -> Audit:
 
 
 def complaints(wish: Wish, backups: tuple[Backup, ...], audited: Audit) -> list[str]:
-    chosen = restore_plan.choose(backups, audited.windows, wish)
+    chosen = restore_plan.choose(backups, wish)
     where = Position(Segment(1, 9))
     return list(restore_plan.problems(wish, chosen, audited, where, datetime.now(UTC)))
 
 
 def test_the_newest_backup_before_the_target_is_taken(backups: tuple[Backup, ...]) -> None:
     full, newer = backups
-    windows = open_since(full).windows
     same_second = at(newer.completed_at + timedelta(milliseconds=500))
-    assert restore_plan.choose(backups, windows, same_second) == full
+    assert restore_plan.choose(backups, same_second) == full
     after = at(newer.completed_at + timedelta(seconds=1))
-    assert restore_plan.choose(backups, windows, after) == newer
+    assert restore_plan.choose(backups, after) == newer
 
 
 @pytest.mark.parametrize("kind", ["lsn", "name", "xid"])
@@ -52,18 +51,10 @@ def test_a_place_in_the_log_chooses_by_where_backups_end(
     backups: tuple[Backup, ...], kind: str
 ) -> None:
     full, newer = backups
-    windows = open_since(full).windows
     end = pgbackrest.position(newer.lsn_stop)
-    assert restore_plan.choose(backups, windows, Wish(kind, "x", True, end)) == newer
-    assert restore_plan.choose(backups, windows, Wish(kind, "x", True, end - 1)) == full
-    assert restore_plan.choose(backups, windows, Wish(kind, "x", True, None)) is None
-
-
-def test_a_backup_whose_log_is_lost_is_not_taken(backups: tuple[Backup, ...]) -> None:
-    full, newer = backups
-    wish = at(newer.completed_at + timedelta(minutes=1))
-    assert restore_plan.choose(backups, open_since(newer).windows, wish) == newer
-    assert restore_plan.choose((full,), open_since(newer).windows, wish) is None
+    assert restore_plan.choose(backups, Wish(kind, "x", True, end)) == newer
+    assert restore_plan.choose(backups, Wish(kind, "x", True, end - 1)) == full
+    assert restore_plan.choose(backups, Wish(kind, "x", True, None)) is None
 
 
 def test_what_can_be_done_has_no_problems(backups: tuple[Backup, ...]) -> None:

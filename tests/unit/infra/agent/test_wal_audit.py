@@ -96,6 +96,7 @@ def test_a_backup_without_its_own_wal_is_no_backup() -> None:
     made = look(archive(*kept), backup(1, 2, 3), backup(1, 7, 8, "incr"), writes=Segment(1, 10))
     assert kinds(made) == ["gap", "backup_without_wal"]
     assert [(one.since, one.to) for one in made.windows] == [(at(3), at(7))]
+    assert [one.wal_stop for one in made.unusable] == [str(Segment(1, 8))]
 
 
 def test_what_waits_is_no_hole_and_what_waits_long_is_stalled() -> None:
@@ -157,6 +158,7 @@ def test_a_backup_of_an_abandoned_timeline_does_not_count() -> None:
     )  # fmt: skip
     assert kinds(made) == ["no_full_backup"]
     assert made.windows == []
+    assert made.backups == []
 
 
 def test_no_backup_at_all_is_a_finding() -> None:
