@@ -488,6 +488,44 @@ $$;
 
 COMMENT ON FUNCTION internal.apply_delivery_events(p_organization_id uuid, p_events jsonb) IS 'Record what providers report on messages of an organization: record_delivery_events() without asking who calls.';
 
+CREATE FUNCTION internal.apply_protective_facts(p_kind text, p_facts jsonb) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $$
+/* Tell a restored database what protective_facts() found in the one that went on: p_facts is an array of facts of one
+   kind, a thousand at a time; kinds in the order in which they came. Returns how many of them changed something: again
+   they change nothing. What concerns an organization or a guest that this database has never heard of is passed over:
+   nothing is queued for them.
+   Raises GC368 unless sending is frozen, GC369 for another kind or facts that are no array. */
+BEGIN
+    IF NOT (SELECT state.frozen FROM internal.sending_state AS state) THEN
+        RAISE EXCEPTION 'sending is not frozen: what is queued may be sent while facts are applied'
+        USING ERRCODE = 'GC368', HINT = 'SELECT freeze_sending(''restored''); then apply all of them from the first.';
+    ELSIF jsonb_typeof(p_facts) IS DISTINCT FROM 'array' THEN
+        RAISE EXCEPTION 'facts are an array, not %', coalesce(jsonb_typeof(p_facts), 'NULL')
+        USING ERRCODE = 'GC369', HINT = 'Give what protective_facts() returned, as an array.';
+    END IF;
+    CASE p_kind
+        WHEN 'organization' THEN RETURN internal.carry_organizations(p_facts);
+        WHEN 'key' THEN RETURN internal.carry_keys(p_facts);
+        WHEN 'suppression' THEN RETURN internal.carry_suppressions(p_facts);
+        WHEN 'withdrawal' THEN RETURN internal.carry_withdrawals(p_facts);
+        WHEN 'preference' THEN RETURN internal.carry_preferences(p_facts);
+        WHEN 'cancellation' THEN RETURN internal.carry_cancellations(p_facts);
+        WHEN 'communication' THEN RETURN internal.carry_communications(p_facts);
+        WHEN 'message' THEN RETURN internal.carry_messages(p_facts);
+        WHEN 'request' THEN RETURN internal.carry_requests(p_facts);
+        WHEN 'erasure' THEN RETURN internal.carry_erasures(p_facts);
+        ELSE
+            RAISE EXCEPTION 'there is no kind of protective facts "%"', p_kind
+            USING ERRCODE = 'GC369', HINT = 'protective_facts() names the kinds; migrate this database if they are newer.';
+    END CASE;
+END
+$$;
+
+COMMENT ON FUNCTION internal.apply_protective_facts(p_kind text, p_facts jsonb) IS 'Tell a restored database what protective_facts() found in the one that went on; harmless to repeat.';
+
 CREATE FUNCTION internal.archive_communications(p_before timestamp with time zone, p_dry_run boolean, OUT affected bigint, OUT kept bigint, OUT detail text) RETURNS record
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1055,6 +1093,424 @@ END
 $$;
 
 COMMENT ON FUNCTION internal.capped_messages(p_organization_id uuid, p_guest_id uuid, p_channel text, p_since timestamp with time zone) IS 'How many messages were handed to a provider for a guest since a moment.';
+
+CREATE FUNCTION internal.carry_cancellations(p_facts jsonb) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* For apply_protective_facts(): communications that were cancelled. Who is queued becomes cancelled when the chunk is
+   claimed. Returns how many communications changed. */
+DECLARE
+    v_changed bigint;
+BEGIN
+    UPDATE public.guest_communications AS message
+    SET status = 'cancelled', cancelled_at = fact.cancelled_at
+    FROM jsonb_populate_recordset(NULL::public.guest_communications, p_facts) AS fact
+    WHERE
+        message.organization_id = fact.organization_id AND message.id = fact.id
+        AND message.created_at = fact.created_at AND message.status NOT IN ('cancelled', 'sent');
+    GET DIAGNOSTICS v_changed = ROW_COUNT;
+    RETURN v_changed;
+END
+$$;
+
+COMMENT ON FUNCTION internal.carry_cancellations(p_facts jsonb) IS 'Facts for a restored database: communications that are cancelled.';
+
+CREATE FUNCTION internal.carry_communications(p_facts jsonb) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* For apply_protective_facts(): communications that this database has never heard of, but somebody has got. They come so
+   that the links to unsubscribe in them work and providers' reports find them. Whoever was still queued for one is not
+   here, so it is cancelled unless all of it was sent: who wants the rest written to makes a new one. Counters follow
+   from the recipients. Returns how many are new. */
+DECLARE
+    v_changed bigint;
+BEGIN
+    INSERT INTO public.guest_communications (
+        organization_id, id, created_at, message_title, message_type, message_category, purpose, lawful_basis,
+        template_id, template_version, subject, body, body_text, compiled, variables, sender_name, sender_address,
+        reply_to, postal_address, unsubscribe_url, status, scheduled_for, window_from, window_until, priority,
+        created_by, started_at, completed_at, cancelled_at
+    )
+    SELECT
+        fact.organization_id, fact.id, fact.created_at, fact.message_title, fact.message_type, fact.message_category,
+        fact.purpose, fact.lawful_basis, pinned.template_id, pinned.version, fact.subject, fact.body, fact.body_text,
+        fact.compiled, coalesce(fact.variables, '{}'), fact.sender_name, fact.sender_address, fact.reply_to,
+        fact.postal_address, fact.unsubscribe_url, fate.status, fact.scheduled_for, fact.window_from,
+        fact.window_until, fact.priority, fact.created_by, fact.started_at, fact.completed_at,
+        CASE fate.status WHEN 'cancelled' THEN coalesce(fact.cancelled_at, clock_timestamp()) END
+    FROM jsonb_populate_recordset(NULL::public.guest_communications, p_facts) AS fact
+    CROSS JOIN LATERAL (SELECT CASE fact.status WHEN 'sent' THEN 'sent' ELSE 'cancelled' END) AS fate (status)
+    JOIN public.organizations AS organization ON organization.organization_id = fact.organization_id
+    LEFT JOIN public.message_template_versions AS pinned -- it may be newer than this database
+        ON pinned.organization_id = fact.organization_id AND pinned.template_id = fact.template_id
+            AND pinned.version = fact.template_version
+    ORDER BY fact.organization_id, fact.id
+    ON CONFLICT DO NOTHING;
+    GET DIAGNOSTICS v_changed = ROW_COUNT;
+    RETURN v_changed;
+END
+$$;
+
+COMMENT ON FUNCTION internal.carry_communications(p_facts jsonb) IS 'Facts for a restored database: communications made since, somebody of which was written to.';
+
+CREATE FUNCTION internal.carry_erasures(p_facts jsonb) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* For apply_protective_facts(): guests who were erased are erased here, too, with all they have here. A legal hold that
+   was here at the target does not forbid it: it was lifted before the guest was erased. Returns how many were. */
+DECLARE
+    v_changed bigint;
+    v_guest record;
+BEGIN
+    v_changed := 0;
+    FOR v_guest IN
+        SELECT guest.organization_id, guest.guest_id
+        FROM jsonb_populate_recordset(NULL::public.guests, p_facts) AS fact
+        JOIN public.guests AS guest
+            ON guest.organization_id = fact.organization_id AND guest.guest_id = fact.guest_id
+        WHERE guest.erased_at IS NULL
+        ORDER BY guest.organization_id, guest.guest_id
+    LOOP
+        PERFORM internal.lock_messages_to_guest(v_guest.organization_id, v_guest.guest_id);
+        PERFORM internal.erase_person(v_guest.organization_id, v_guest.guest_id);
+        v_changed := v_changed + 1;
+    END LOOP;
+    RETURN v_changed;
+END
+$$;
+
+COMMENT ON FUNCTION internal.carry_erasures(p_facts jsonb) IS 'Facts for a restored database: guests who were erased.';
+
+CREATE FUNCTION internal.carry_keys(p_facts jsonb) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* For apply_protective_facts(): keys that were destroyed are destroyed here, too: a restore does not undo an erasure.
+   Returns how many were. */
+DECLARE
+    v_changed bigint;
+BEGIN
+    UPDATE public.communication_encryption_keys AS key
+    SET
+        state = 'destroyed', encrypted_key = NULL, destroyed_at = fact.destroyed_at,
+        retired_at = coalesce(key.retired_at, fact.retired_at)
+    FROM jsonb_populate_recordset(NULL::public.communication_encryption_keys, p_facts) AS fact
+    WHERE
+        key.organization_id = fact.organization_id AND key.key_id = fact.key_id AND key.key_type = 'data'
+        AND key.state <> 'destroyed';
+    GET DIAGNOSTICS v_changed = ROW_COUNT;
+    RETURN v_changed;
+END
+$$;
+
+COMMENT ON FUNCTION internal.carry_keys(p_facts jsonb) IS 'Facts for a restored database: keys of organizations that are destroyed.';
+
+CREATE FUNCTION internal.carry_messages(p_facts jsonb) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* For apply_protective_facts(): messages that were handed to a worker, and what became of them: none of them is queued any
+   more. What was still in hand may have been sent: it is unknown. A message of which more is known here stays as it is.
+   Those to communications made after the target are new here, with the guest if there is one. Returns how many changed
+   or are new. */
+DECLARE
+    v_changed bigint;
+BEGIN
+    WITH fact AS MATERIALIZED (
+        SELECT
+            given.*, CASE given.status WHEN 'sending' THEN 'unknown' ELSE given.status END AS fate,
+            CASE given.status
+                WHEN 'sending' THEN 'it was in the hands of a worker when the cluster was restored'
+                ELSE given.error_message
+            END AS complaint
+        FROM jsonb_populate_recordset(NULL::public.communication_recipients, p_facts) AS given
+        JOIN public.guest_communications AS message
+            ON message.organization_id = given.organization_id AND message.id = given.communication_id
+                AND message.created_at = given.communication_created_at
+    ),
+    known AS MATERIALIZED (
+        SELECT
+            recipient.organization_id, recipient.id, recipient.communication_created_at,
+            recipient.status AS earlier_status, compared.is_behind
+        FROM public.communication_recipients AS recipient
+        JOIN fact
+            ON recipient.organization_id = fact.organization_id AND recipient.id = fact.id
+                AND recipient.communication_created_at = fact.communication_created_at
+        CROSS JOIN LATERAL (
+            SELECT
+                internal.status_rank(fact.fate) > internal.status_rank(recipient.status)
+                OR coalesce(fact.sending_at > recipient.sending_at, false)
+        ) AS compared (is_behind)
+        WHERE
+            compared.is_behind
+            OR fact.unsubscribed_at IS NOT NULL AND recipient.unsubscribed_at IS NULL
+        ORDER BY recipient.organization_id, recipient.id
+        FOR NO KEY UPDATE OF recipient
+    ),
+    moved AS (
+        UPDATE public.communication_recipients AS recipient
+        SET
+            status = CASE WHEN known.is_behind THEN fact.fate ELSE recipient.status END,
+            attempts = greatest(fact.attempts, recipient.attempts),
+            next_attempt_at = NULL,
+            sending_at = greatest(fact.sending_at, recipient.sending_at),
+            unknown_at = coalesce(
+                fact.unknown_at, recipient.unknown_at, CASE fact.status WHEN 'sending' THEN clock_timestamp() END
+            ),
+            sent_at = coalesce(fact.sent_at, recipient.sent_at),
+            deferred_at = coalesce(fact.deferred_at, recipient.deferred_at),
+            delivered_at = coalesce(fact.delivered_at, recipient.delivered_at),
+            opened_at = coalesce(fact.opened_at, recipient.opened_at),
+            clicked_at = coalesce(fact.clicked_at, recipient.clicked_at),
+            failed_at = coalesce(fact.failed_at, recipient.failed_at),
+            bounced_at = coalesce(fact.bounced_at, recipient.bounced_at),
+            unsubscribed_at = coalesce(fact.unsubscribed_at, recipient.unsubscribed_at),
+            complained_at = coalesce(fact.complained_at, recipient.complained_at),
+            provider = coalesce(fact.provider, recipient.provider),
+            provider_message_id = coalesce(fact.provider_message_id, recipient.provider_message_id),
+            error_code = CASE fact.status WHEN 'sending' THEN 'cluster_restored' ELSE fact.error_code END,
+            error_message = fact.complaint,
+            consent_event_id = coalesce(fact.consent_event_id, recipient.consent_event_id),
+            permitted_at = greatest(fact.permitted_at, recipient.permitted_at)
+        FROM fact
+        JOIN known
+            ON known.organization_id = fact.organization_id AND known.id = fact.id
+                AND known.communication_created_at = fact.communication_created_at
+        WHERE
+            recipient.organization_id = fact.organization_id AND recipient.id = fact.id
+            AND recipient.communication_created_at = fact.communication_created_at
+        RETURNING
+            recipient.organization_id, recipient.communication_id, recipient.id, recipient.status, known.earlier_status,
+            recipient.provider, recipient.provider_message_id
+    ),
+    added AS (
+        INSERT INTO public.communication_recipients (
+            organization_id, id, communication_id, communication_created_at, guest_id, recipient_key, channel,
+            recipient_name, recipient_email, recipient_phone, recipient_device, address_hash, status, attempts,
+            sending_at, unknown_at, sent_at, deferred_at, delivered_at, opened_at, clicked_at, failed_at, bounced_at,
+            unsubscribed_at, complained_at, provider, provider_message_id, error_code, error_message, lawful_basis,
+            consent_event_id, permitted_at, created_at
+        )
+        SELECT
+            fact.organization_id, fact.id, fact.communication_id, fact.communication_created_at, guest.guest_id,
+            fact.recipient_key, fact.channel, fact.recipient_name, fact.recipient_email, fact.recipient_phone,
+            fact.recipient_device, fact.address_hash, fact.fate, fact.attempts, fact.sending_at,
+            CASE fact.status WHEN 'sending' THEN clock_timestamp() ELSE fact.unknown_at END, fact.sent_at,
+            fact.deferred_at, fact.delivered_at, fact.opened_at, fact.clicked_at, fact.failed_at, fact.bounced_at,
+            fact.unsubscribed_at, fact.complained_at, fact.provider, fact.provider_message_id,
+            CASE fact.status WHEN 'sending' THEN 'cluster_restored' ELSE fact.error_code END, fact.complaint,
+            fact.lawful_basis, fact.consent_event_id, fact.permitted_at, fact.created_at
+        FROM fact
+        LEFT JOIN public.guests AS guest
+            ON guest.organization_id = fact.organization_id AND guest.guest_id = fact.guest_id
+        ORDER BY fact.organization_id, fact.id
+        ON CONFLICT DO NOTHING
+        RETURNING organization_id, communication_id, id, status, provider, provider_message_id
+    ),
+    named AS (
+        INSERT INTO internal.provider_messages (organization_id, provider, provider_message_id, recipient_id)
+        SELECT carried.organization_id, carried.provider, carried.provider_message_id, carried.id
+        FROM (
+            SELECT organization_id, provider, provider_message_id, id FROM moved
+            UNION ALL
+            SELECT organization_id, provider, provider_message_id, id FROM added
+        ) AS carried
+        WHERE carried.provider IS NOT NULL AND carried.provider_message_id IS NOT NULL
+        ORDER BY carried.organization_id, carried.provider, carried.provider_message_id
+        ON CONFLICT DO NOTHING
+    ),
+    counted AS (
+        INSERT INTO internal.communication_counter_deltas (organization_id, communication_id, status, delta)
+        SELECT change.organization_id, change.communication_id, change.status, sum(change.delta)
+        FROM (
+            SELECT organization_id, communication_id, status, 1 AS delta FROM moved WHERE status <> earlier_status
+            UNION ALL
+            SELECT organization_id, communication_id, earlier_status, -1 FROM moved WHERE status <> earlier_status
+            UNION ALL
+            SELECT organization_id, communication_id, status, 1 FROM added
+            UNION ALL
+            SELECT organization_id, communication_id, 'total', 1 FROM added
+        ) AS change
+        GROUP BY change.organization_id, change.communication_id, change.status
+        HAVING sum(change.delta) <> 0
+    )
+    SELECT (SELECT count(*) FROM moved) + (SELECT count(*) FROM added) INTO v_changed;
+    RETURN v_changed;
+END
+$$;
+
+COMMENT ON FUNCTION internal.carry_messages(p_facts jsonb) IS 'Facts for a restored database: messages that workers had in hand.';
+
+CREATE FUNCTION internal.carry_organizations(p_facts jsonb) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* For apply_protective_facts(): organizations that are suspended or closed are so here, too. None is opened. Returns how
+   many changed. */
+DECLARE
+    v_changed bigint;
+BEGIN
+    UPDATE public.organizations AS organization
+    SET state = fact.state
+    FROM jsonb_populate_recordset(NULL::public.organizations, p_facts) AS fact
+    WHERE
+        organization.organization_id = fact.organization_id AND organization.state <> fact.state
+        AND organization.state <> 'closed';
+    GET DIAGNOSTICS v_changed = ROW_COUNT;
+    RETURN v_changed;
+END
+$$;
+
+COMMENT ON FUNCTION internal.carry_organizations(p_facts jsonb) IS 'Facts for a restored database: organizations that are suspended or closed.';
+
+CREATE FUNCTION internal.carry_preferences(p_facts jsonb) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* For apply_protective_facts(): wishes of guests that are newer than those known here. Which channel a guest likes best
+   is not among them: it forbids nothing. Returns how many changed. */
+DECLARE
+    v_changed bigint;
+BEGIN
+    INSERT INTO public.communication_preferences AS known (
+        organization_id, guest_id, channel, allowed, quiet_from, quiet_until, max_messages, per_interval, language,
+        updated_at, updated_by
+    )
+    SELECT
+        fact.organization_id, fact.guest_id, fact.channel, fact.allowed, fact.quiet_from, fact.quiet_until,
+        fact.max_messages, fact.per_interval, fact.language, fact.updated_at, fact.updated_by
+    FROM jsonb_populate_recordset(NULL::public.communication_preferences, p_facts) AS fact
+    JOIN public.guests AS guest ON guest.organization_id = fact.organization_id AND guest.guest_id = fact.guest_id
+    WHERE guest.erased_at IS NULL
+    ORDER BY fact.organization_id, fact.guest_id, fact.channel
+    ON CONFLICT (organization_id, guest_id, channel) DO UPDATE
+    SET
+        allowed = excluded.allowed, quiet_from = excluded.quiet_from, quiet_until = excluded.quiet_until,
+        max_messages = excluded.max_messages, per_interval = excluded.per_interval, language = excluded.language,
+        updated_at = excluded.updated_at, updated_by = excluded.updated_by
+    WHERE known.updated_at < excluded.updated_at;
+    GET DIAGNOSTICS v_changed = ROW_COUNT;
+    RETURN v_changed;
+END
+$$;
+
+COMMENT ON FUNCTION internal.carry_preferences(p_facts jsonb) IS 'Facts for a restored database: wishes of guests.';
+
+CREATE FUNCTION internal.carry_requests(p_facts jsonb) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* For apply_protective_facts(): idempotency keys of communications that somebody has got: an application that repeats its
+   request gets that communication again, not a new one. Returns how many are new. */
+DECLARE
+    v_changed bigint;
+BEGIN
+    INSERT INTO public.communication_idempotency (
+        organization_id, idempotency_key, operation, request_hash, response, created_at
+    )
+    SELECT
+        fact.organization_id, fact.idempotency_key, fact.operation, fact.request_hash, fact.response, fact.created_at
+    FROM jsonb_populate_recordset(NULL::public.communication_idempotency, p_facts) AS fact
+    JOIN public.organizations AS organization ON organization.organization_id = fact.organization_id
+    ON CONFLICT DO NOTHING;
+    GET DIAGNOSTICS v_changed = ROW_COUNT;
+    RETURN v_changed;
+END
+$$;
+
+COMMENT ON FUNCTION internal.carry_requests(p_facts jsonb) IS 'Facts for a restored database: idempotency keys that made communications somebody has got.';
+
+CREATE FUNCTION internal.carry_suppressions(p_facts jsonb) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* For apply_protective_facts(): addresses that get nothing more. Of two suppressions of an address the wider and the
+   longer counts. What is queued for them is suppressed when it is claimed. Returns how many are new or wider. */
+DECLARE
+    v_changed bigint;
+BEGIN
+    INSERT INTO public.suppressions AS known (
+        organization_id, channel, address_hash, scope, reason, recipient_id, note, created_at, created_by, expires_at
+    )
+    SELECT
+        fact.organization_id, fact.channel, fact.address_hash, fact.scope, fact.reason, fact.recipient_id, fact.note,
+        fact.created_at, fact.created_by, fact.expires_at
+    FROM jsonb_populate_recordset(NULL::public.suppressions, p_facts) AS fact
+    JOIN public.organizations AS organization ON organization.organization_id = fact.organization_id
+    ORDER BY fact.organization_id, fact.channel, fact.address_hash
+    ON CONFLICT ON CONSTRAINT suppressions_pkey DO UPDATE
+    SET
+        scope = CASE excluded.scope WHEN 'all' THEN 'all' ELSE known.scope END,
+        expires_at = CASE
+            WHEN num_nonnulls(known.expires_at, excluded.expires_at) = 2
+                THEN greatest(known.expires_at, excluded.expires_at)
+        END
+    WHERE
+        known.scope <> 'all' AND excluded.scope = 'all'
+        OR known.expires_at < coalesce(excluded.expires_at, 'infinity');
+    GET DIAGNOSTICS v_changed = ROW_COUNT;
+    RETURN v_changed;
+END
+$$;
+
+COMMENT ON FUNCTION internal.carry_suppressions(p_facts jsonb) IS 'Facts for a restored database: addresses that get nothing more.';
+
+CREATE FUNCTION internal.carry_withdrawals(p_facts jsonb) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* For apply_protective_facts(): consent that ended, or was refused, with the event that proves it. A consent that was
+   given here later stays: nobody gives one to a database while it is behind. Returns how many ended or were refused. */
+DECLARE
+    v_changed bigint;
+BEGIN
+    WITH fact AS MATERIALIZED (
+        SELECT consent.*
+        FROM jsonb_array_elements(p_facts) AS given (fact)
+        CROSS JOIN LATERAL jsonb_populate_record(NULL::public.communication_gdpr_consent, given.fact -> 'state') AS consent
+        JOIN public.organizations AS organization ON organization.organization_id = consent.organization_id
+    ),
+    proven AS (
+        INSERT INTO public.communication_gdpr_consent_events (
+            organization_id, event_id, address_hash, channel, purpose, event, guest_id, consent_version, method, source,
+            ip_address, user_agent, actor, occurred_at, recorded_at, recorded_by
+        )
+        SELECT
+            event.organization_id, event.event_id, event.address_hash, event.channel, event.purpose, event.event,
+            event.guest_id, consented.version, event.method, event.source, event.ip_address, event.user_agent,
+            event.actor, event.occurred_at, event.recorded_at, event.recorded_by
+        FROM jsonb_array_elements(p_facts) AS given (fact)
+        CROSS JOIN LATERAL jsonb_populate_record(
+            NULL::public.communication_gdpr_consent_events, given.fact -> 'event'
+        ) AS event
+        JOIN public.organizations AS organization ON organization.organization_id = event.organization_id
+        LEFT JOIN public.consent_texts AS consented -- it may be newer than this database
+            ON consented.organization_id = event.organization_id AND consented.version = event.consent_version
+        ON CONFLICT DO NOTHING
+    )
+    INSERT INTO public.communication_gdpr_consent AS known (
+        organization_id, address_hash, channel, purpose, consent_event_id, guest_id, guest_email, consent_given,
+        consent_version, given_at, withdrawn_at, updated_at
+    )
+    SELECT
+        fact.organization_id, fact.address_hash, fact.channel, fact.purpose, fact.consent_event_id, fact.guest_id,
+        fact.guest_email, false, fact.consent_version, fact.given_at, fact.withdrawn_at, fact.updated_at
+    FROM fact
+    ORDER BY fact.organization_id, fact.address_hash, fact.channel, fact.purpose
+    ON CONFLICT (organization_id, address_hash, channel, purpose) DO UPDATE
+    SET
+        consent_event_id = excluded.consent_event_id, consent_given = false, withdrawn_at = excluded.withdrawn_at,
+        updated_at = excluded.updated_at
+    WHERE known.consent_given AND known.updated_at < excluded.updated_at;
+    GET DIAGNOSTICS v_changed = ROW_COUNT;
+    RETURN v_changed;
+END
+$$;
+
+COMMENT ON FUNCTION internal.carry_withdrawals(p_facts jsonb) IS 'Facts for a restored database: consent that ended, with its proof.';
 
 CREATE FUNCTION internal.check_communication(p_new public.guest_communications, p_priority integer) RETURNS void
     LANGUAGE plpgsql STABLE
@@ -1720,6 +2176,51 @@ $$;
 
 COMMENT ON FUNCTION internal.claim_drill(p_node text, p_lease interval) IS 'The next drill for the agent of this machine, at most one, under a lease.';
 
+CREATE FUNCTION internal.close_side_table(p_drill_id text, p_node text, p_attempt bigint, p_row_count bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Close the table of a running drill when all its rows are there: the agent's right to it ends, and only
+   comms_maintenance, which compares and copies back, reads it. Also makes its key and its statistics.
+   Raises GC103 if this attempt does not have the drill, GC163 if it holds another number of rows than p_row_count. */
+DECLARE
+    v_key jsonb;
+    v_rows bigint;
+BEGIN
+    SELECT mine.definition -> 'key' INTO v_key
+    FROM public.communication_table_restores AS mine
+    JOIN public.communication_restore_drills AS drill ON drill.drill_id = mine.drill_id
+    WHERE mine.drill_id = p_drill_id AND drill.node = p_node AND drill.attempts = p_attempt
+        AND drill.status = 'running'
+    FOR UPDATE OF mine;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'attempt % of drill % is not running on %', p_attempt, p_drill_id, p_node
+        USING ERRCODE = 'GC103', HINT = 'Its lease ended and another attempt followed.';
+    END IF;
+    EXECUTE format('SELECT count(*) FROM restored.%I', p_drill_id) INTO v_rows;
+    IF v_rows IS DISTINCT FROM p_row_count THEN
+        RAISE EXCEPTION 'restored.% has % rows instead of %', p_drill_id, v_rows, p_row_count
+        USING ERRCODE = 'GC163', HINT = 'Carry them over again.';
+    END IF;
+    EXECUTE format('ALTER TABLE restored.%I ADD PRIMARY KEY (%s)', p_drill_id, (
+        SELECT string_agg(quote_ident(key.name), ', ' ORDER BY key.position)
+        FROM jsonb_array_elements_text(v_key) WITH ORDINALITY AS key (name, position)
+    ));
+    EXECUTE format('REVOKE ALL ON restored.%I FROM comms_agent', p_drill_id);
+    EXECUTE format('GRANT SELECT ON restored.%I TO comms_maintenance', p_drill_id);
+    EXECUTE format(
+        'CREATE POLICY maintenance ON restored.%I TO comms_maintenance USING (true) WITH CHECK (true)', p_drill_id
+    );
+    EXECUTE format('ALTER TABLE restored.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', p_drill_id);
+    EXECUTE format('ANALYZE restored.%I', p_drill_id);
+    UPDATE public.communication_table_restores AS mine
+    SET row_count = v_rows, carried_at = clock_timestamp()
+    WHERE mine.drill_id = p_drill_id;
+END
+$$;
+
+COMMENT ON FUNCTION internal.close_side_table(p_drill_id text, p_node text, p_attempt bigint, p_row_count bigint) IS 'Close the table into which a running drill has carried its rows: from then on it is read, by few.';
+
 CREATE FUNCTION internal.communication(p_organization_id uuid, p_communication_id uuid, p_lock boolean DEFAULT false) RETURNS public.guest_communications
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2060,7 +2561,8 @@ CREATE FUNCTION internal.complete_drill(p_drill_id text, p_node text, p_attempt 
 /* Record what a drill found, and return the verdict: proven if every finding passed, refuted otherwise. Keys of
    p_result: label, findings (array of {check, passed, detail}), reached_lsn, reached_time, archived_seconds,
    restore_seconds, recovery_seconds, total_seconds, restored_bytes; what was not reached is null.
-   What is proven makes its backup verified and its recovery point consistent: nothing else does.
+   What is proven makes its backup verified and its recovery point consistent: nothing else does. A restore of one
+   table does neither: it does not look at every page.
    Raises GC103 if this attempt does not have the drill, GC152 if the values are not usable. */
 DECLARE
     v_drill public.communication_restore_drills;
@@ -2094,7 +2596,10 @@ BEGIN
         RAISE EXCEPTION 'attempt % of drill % is not running on %', p_attempt, p_drill_id, p_node
         USING ERRCODE = 'GC103', HINT = 'Its lease ended and another attempt followed; this result is dropped.';
     END IF;
-    IF v_drill.verdict = 'proven' THEN
+    IF v_drill.verdict = 'proven' AND NOT EXISTS (
+        SELECT FROM public.communication_table_restores AS carried WHERE carried.drill_id = v_drill.drill_id
+    )
+    THEN
         UPDATE public.communication_backups AS proven
         SET verified_at = v_drill.completed_at, verified_by = v_drill.drill_id
         WHERE proven.backup_id = v_drill.backup_id;
@@ -2970,6 +3475,115 @@ $$;
 
 COMMENT ON FUNCTION internal.enqueue(p_communication public.guest_communications, p_recipient_keys uuid[], p_guest_ids uuid[], p_names text[], p_addresses text[], p_address_hashes bytea[], p_personalisations text[], OUT accepted bigint, OUT suppressed jsonb, OUT chunks bigint) IS 'Add recipients to a communication: gates, suppressed ones as evidence, chunks in the queue, counters.';
 
+CREATE FUNCTION internal.erase_person(p_organization_id uuid, p_guest_id uuid, OUT messages_suppressed bigint, OUT messages_anonymised bigint, OUT consents_ended bigint) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* What erase_guest() does to a guest, after it has asked whether that is allowed; also done again to a database that
+   was restored to before it. The caller has locked the messages and the guest. Returns what erase_guest() does. */
+DECLARE
+    v_channels text[];
+    v_hashes bytea[];
+BEGIN
+    SELECT
+        array_agg(mine.channel ORDER BY mine.channel, mine.address_hash),
+        array_agg(mine.address_hash ORDER BY mine.channel, mine.address_hash)
+    INTO v_channels, v_hashes
+    FROM internal.addresses_of_guest(p_organization_id, p_guest_id) AS mine;
+
+    WITH locked AS MATERIALIZED (
+        SELECT recipient.id, recipient.communication_created_at, recipient.status
+        FROM public.communication_recipients AS recipient
+        JOIN (
+            SELECT named.id, named.communication_created_at
+            FROM public.communication_recipients AS named
+            WHERE named.organization_id = p_organization_id AND named.guest_id = p_guest_id
+            UNION ALL
+            SELECT unnamed.id, unnamed.communication_created_at
+            FROM public.communication_recipients AS unnamed
+            WHERE
+                unnamed.organization_id = p_organization_id AND unnamed.guest_id IS NULL
+                AND unnamed.address_hash = ANY (v_hashes)
+        ) AS mine ON recipient.id = mine.id AND recipient.communication_created_at = mine.communication_created_at
+        WHERE
+            recipient.organization_id = p_organization_id
+            AND (recipient.status = 'queued' OR internal.is_personal(recipient))
+        ORDER BY recipient.id
+        FOR UPDATE OF recipient
+    ),
+    erased AS (
+        UPDATE public.communication_recipients AS recipient
+        SET
+            status = CASE recipient.status WHEN 'queued' THEN 'suppressed' ELSE recipient.status END,
+            suppression_reason
+            = CASE recipient.status WHEN 'queued' THEN 'guest_erased' ELSE recipient.suppression_reason END,
+            suppressed_at
+            = CASE recipient.status WHEN 'queued' THEN clock_timestamp() ELSE recipient.suppressed_at END,
+            recipient_key = gen_random_uuid(), recipient_name = NULL, recipient_email = NULL, recipient_phone = NULL,
+            recipient_device = NULL, address_hash = NULL, personalisation = NULL, personalisation_key_version = NULL,
+            error_message = NULL
+        FROM locked
+        WHERE
+            recipient.organization_id = p_organization_id AND recipient.id = locked.id
+            AND recipient.communication_created_at = locked.communication_created_at
+        RETURNING recipient.communication_id, recipient.id, locked.status AS earlier_status
+    ),
+    counted AS (
+        INSERT INTO internal.communication_counter_deltas (organization_id, communication_id, status, delta)
+        SELECT p_organization_id, erased.communication_id, change.status, change.sign * count(*)
+        FROM erased CROSS JOIN (VALUES ('queued', -1), ('suppressed', 1)) AS change (status, sign)
+        WHERE erased.earlier_status = 'queued'
+        GROUP BY erased.communication_id, change.status, change.sign
+    ),
+    reported AS (
+        UPDATE public.delivery_status AS report
+        SET error_message = NULL
+        FROM erased
+        WHERE
+            report.organization_id = p_organization_id AND report.recipient_id = erased.id
+            AND report.error_message IS NOT NULL
+    )
+    SELECT count(*) FILTER (WHERE erased.earlier_status = 'queued'), count(*)
+    INTO messages_suppressed, messages_anonymised
+    FROM erased;
+
+    SELECT coalesce(sum(
+        internal.end_consent(
+            p_organization_id, mine.channel, mine.address_hash, NULL, '{"method": "request", "source": "erase_guest"}'
+        )
+    ), 0)
+    INTO consents_ended
+    FROM unnest(v_channels, v_hashes) AS mine (channel, address_hash);
+    UPDATE public.communication_gdpr_consent AS consent
+    SET guest_email = NULL, guest_id = NULL
+    WHERE
+        consent.organization_id = p_organization_id AND consent.address_hash = ANY (v_hashes)
+        AND num_nonnulls(consent.guest_email, consent.guest_id) > 0;
+    INSERT INTO public.suppressions AS known (organization_id, channel, address_hash, reason)
+    SELECT p_organization_id, mine.channel, mine.address_hash, 'erased'
+    FROM unnest(v_channels, v_hashes) AS mine (channel, address_hash)
+    ORDER BY mine.channel, mine.address_hash
+    ON CONFLICT (organization_id, channel, address_hash) DO UPDATE
+    SET scope = 'all', expires_at = NULL
+    WHERE known.scope <> 'all' OR known.expires_at IS NOT NULL;
+
+    DELETE FROM public.communication_preferences AS wishes
+    WHERE wishes.organization_id = p_organization_id AND wishes.guest_id = p_guest_id;
+    UPDATE public.guests AS guest
+    SET
+        external_id = NULL, name = NULL, email = NULL, phone = NULL, push_token = NULL, email_hash = NULL,
+        phone_hash = NULL, push_hash = NULL, language = NULL, time_zone = NULL, updated_at = clock_timestamp(),
+        erased_at = clock_timestamp()
+    WHERE
+        guest.organization_id = p_organization_id AND guest.guest_id = p_guest_id AND guest.erased_at IS NULL;
+    PERFORM internal.record_security_event(
+        p_organization_id, 'guest_erased', p_details => jsonb_build_object('guest_id', p_guest_id)
+    );
+END
+$$;
+
+COMMENT ON FUNCTION internal.erase_person(p_organization_id uuid, p_guest_id uuid, OUT messages_suppressed bigint, OUT messages_anonymised bigint, OUT consents_ended bigint) IS 'What erase_guest() does to a guest once it is allowed.';
+
 CREATE FUNCTION internal.escape_html(p_text text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN replace(replace(replace(replace(replace(p_text, '&'::text, '&amp;'::text), '<'::text, '&lt;'::text), '>'::text, '&gt;'::text), '"'::text, '&quot;'::text), ''''::text, '&#39;'::text);
@@ -3261,6 +3875,33 @@ END
 $_$;
 
 COMMENT ON FUNCTION internal.find_broken(p_check text, p_since timestamp with time zone, OUT count bigint, OUT sample jsonb) IS 'What an integrity check finds: how many, and a sample.';
+
+CREATE FUNCTION internal.finish_cluster_restore(p_restore_id text, p_facts jsonb) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Write down that all protective facts of a restore are applied: thaw_sending() may be called from now on. p_facts says
+   by kind how many were given and how many changed something. Returns false if they were applied before.
+   Raises GC146 if there is no such restore. */
+BEGIN
+    UPDATE public.communication_cluster_restores AS done
+    SET facts = p_facts, facts_applied_at = clock_timestamp()
+    WHERE done.restore_id = p_restore_id AND done.facts_applied_at IS NULL;
+    IF NOT FOUND THEN
+        IF NOT EXISTS (
+            SELECT FROM public.communication_cluster_restores AS known WHERE known.restore_id = p_restore_id
+        ) THEN
+            RAISE EXCEPTION 'this database does not come from restore "%"', p_restore_id
+            USING ERRCODE = 'GC146', HINT = 'guestcomms restore cluster --status names the one that is under way.';
+        END IF;
+        RETURN false;
+    END IF;
+    UPDATE internal.sending_state AS state SET facts_due = false;
+    RETURN true;
+END
+$$;
+
+COMMENT ON FUNCTION internal.finish_cluster_restore(p_restore_id text, p_facts jsonb) IS 'Write down that all protective facts of a restore are applied.';
 
 CREATE FUNCTION internal.finish_idempotent(p_organization_id uuid, p_key text, p_response jsonb) RETURNS void
     LANGUAGE plpgsql
@@ -5537,6 +6178,52 @@ CREATE FUNCTION internal.normalise_address(p_channel text, p_address text) RETUR
 
 COMMENT ON FUNCTION internal.normalise_address(p_channel text, p_address text) IS 'One spelling of an address, so that equal addresses have equal hashes.';
 
+CREATE FUNCTION internal.open_side_table(p_drill_id text, p_node text, p_attempt bigint, p_definition jsonb) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Make the table in schema `restored` that takes the rows of a running drill, empty, and return its name. Until
+   close_side_table() the agent may add rows and nobody may read them; what an attempt before left is dropped.
+   p_definition: how the table was: columns (array of {name, type}), key (array of names), and what else
+   the ledger is to remember of it. Types that are not there any more become text.
+   Raises GC103 if this attempt does not have the drill, GC163 if the definition is not usable. */
+DECLARE
+    v_column record;
+    v_problem text;
+BEGIN
+    UPDATE public.communication_table_restores AS mine
+    SET definition = p_definition, row_count = NULL, carried_at = NULL
+    FROM public.communication_restore_drills AS drill
+    WHERE mine.drill_id = p_drill_id AND drill.drill_id = p_drill_id AND drill.node = p_node
+        AND drill.attempts = p_attempt AND drill.status = 'running';
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'attempt % of drill % is not running on %', p_attempt, p_drill_id, p_node
+        USING ERRCODE = 'GC103', HINT = 'Its lease ended and another attempt followed.';
+    END IF;
+    EXECUTE format('DROP TABLE IF EXISTS restored.%I, restored.%I', p_drill_id, p_drill_id || '_difference');
+    EXECUTE format('CREATE TABLE restored.%I ()', p_drill_id);
+    FOR v_column IN
+        SELECT was.name, coalesce(to_regtype(was.type), 'text'::regtype) AS type
+        FROM ROWS FROM (
+            jsonb_to_recordset(p_definition -> 'columns') AS (name text, type text)
+        ) WITH ORDINALITY AS was (name, type, position)
+        ORDER BY was.position
+    LOOP
+        EXECUTE format('ALTER TABLE restored.%I ADD COLUMN %I %s', p_drill_id, v_column.name, v_column.type);
+    END LOOP;
+    EXECUTE format('REVOKE ALL ON restored.%I FROM PUBLIC', p_drill_id);
+    EXECUTE format('GRANT INSERT ON restored.%I TO comms_agent', p_drill_id);
+    RETURN format('restored.%I', p_drill_id);
+EXCEPTION
+    WHEN syntax_error_or_access_rule_violation OR data_exception OR check_violation OR null_value_not_allowed THEN
+        GET STACKED DIAGNOSTICS v_problem = MESSAGE_TEXT;
+        RAISE EXCEPTION 'the definition of the table of drill % is not usable: %', p_drill_id, v_problem
+        USING ERRCODE = 'GC163', HINT = 'It names columns with their types, and the primary key.';
+END
+$$;
+
+COMMENT ON FUNCTION internal.open_side_table(p_drill_id text, p_node text, p_attempt bigint, p_definition jsonb) IS 'Make the empty table that takes the rows which a running drill carries over.';
+
 CREATE FUNCTION internal.partition_months() RETURNS TABLE(parent text, partitions bigint, ends_at timestamp with time zone, holes bigint, has_default boolean)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -5570,6 +6257,109 @@ CREATE FUNCTION internal.partition_months() RETURNS TABLE(parent text, partition
 $$;
 
 COMMENT ON FUNCTION internal.partition_months() IS 'Every table partitioned by time: where its last partition ends, holes, and whether it has a default partition.';
+
+CREATE FUNCTION internal.protective_facts(p_since timestamp with time zone) RETURNS TABLE(kind text, fact jsonb)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $$
+    /* What a database that was restored to p_since or a later moment has to be told, so that nobody is written to twice
+       or against their will; asked of the database that went on. A row for each fact, in the order in which
+       apply_protective_facts() wants the kinds:
+         organization: it is suspended or closed;          key: it is destroyed;
+         suppression: an address that gets nothing more;   withdrawal: consent that ended, with its proof;
+         preference: wishes of a guest;                    cancellation: a communication that is cancelled;
+         communication: one made since, somebody of which was written to;
+         message: a recipient who was handed to a worker since, whatever became of it;
+         request: an idempotency key that made such a communication;
+         erasure: a guest who was erased.
+       Suppressions are all there are: one that is widened keeps its date. The others go by the moment at which they
+       were written, which is earlier than their commit: take p_since earlier than the target by more than your longest
+       transaction. */
+    SELECT
+        'organization',
+        jsonb_build_object('organization_id', organization.organization_id, 'state', organization.state)
+    FROM public.organizations AS organization
+    WHERE organization.state <> 'active'
+    UNION ALL
+    SELECT 'key', to_jsonb(key)
+    FROM public.communication_encryption_keys AS key
+    WHERE key.key_type = 'data' AND key.state = 'destroyed'
+    UNION ALL
+    SELECT 'suppression', jsonb_strip_nulls(to_jsonb(suppression))
+    FROM public.suppressions AS suppression
+    WHERE suppression.expires_at IS NULL OR suppression.expires_at > statement_timestamp()
+    UNION ALL
+    SELECT 'withdrawal', jsonb_build_object('state', to_jsonb(consent), 'event', to_jsonb(proof))
+    FROM public.communication_gdpr_consent AS consent
+    JOIN public.communication_gdpr_consent_events AS proof
+        ON proof.organization_id = consent.organization_id AND proof.event_id = consent.consent_event_id
+    WHERE NOT consent.consent_given AND consent.updated_at >= p_since
+    UNION ALL
+    SELECT 'preference', jsonb_strip_nulls(to_jsonb(wish))
+    FROM public.communication_preferences AS wish
+    WHERE wish.updated_at >= p_since
+    UNION ALL
+    SELECT
+        'cancellation',
+        jsonb_build_object(
+            'organization_id', message.organization_id, 'id', message.id, 'created_at', message.created_at,
+            'cancelled_at', message.cancelled_at
+        )
+    FROM public.guest_communications AS message
+    WHERE message.cancelled_at >= p_since
+    UNION ALL
+    SELECT 'communication', jsonb_strip_nulls(to_jsonb(message))
+    FROM public.guest_communications AS message
+    WHERE
+        message.created_at >= p_since
+        AND EXISTS (
+            SELECT FROM public.communication_recipients AS recipient
+            WHERE
+                recipient.organization_id = message.organization_id AND recipient.communication_id = message.id
+                AND recipient.communication_created_at = message.created_at
+                AND internal.status_rank(recipient.status) >= internal.status_rank('sending')
+        )
+    UNION ALL
+    SELECT
+        'message', jsonb_strip_nulls(to_jsonb(recipient) - '{personalisation,personalisation_key_version}'::text[])
+    FROM public.communication_recipients AS recipient
+    WHERE
+        internal.status_rank(recipient.status) >= internal.status_rank('sending')
+        AND (
+            greatest(
+                recipient.sending_at, recipient.unknown_at, recipient.sent_at, recipient.deferred_at,
+                recipient.delivered_at, recipient.opened_at, recipient.clicked_at, recipient.failed_at,
+                recipient.bounced_at, recipient.unsubscribed_at, recipient.complained_at
+            ) >= p_since
+            -- The times above are the provider's for what it reported: that may be long ago.
+            OR (recipient.organization_id, recipient.id) IN (
+                SELECT report.organization_id, report.recipient_id
+                FROM public.delivery_status AS report
+                WHERE report.created_at >= p_since
+            )
+        )
+    UNION ALL
+    SELECT 'request', to_jsonb(request)
+    FROM public.communication_idempotency AS request
+    WHERE
+        request.operation = 'create_communication' AND request.created_at >= p_since
+        AND EXISTS (
+            SELECT FROM public.communication_recipients AS recipient
+            WHERE
+                recipient.organization_id = request.organization_id
+                AND recipient.communication_id = (request.response ->> 'communication_id')::uuid
+                AND recipient.communication_created_at
+                = internal.uuid_v7_time((request.response ->> 'communication_id')::uuid)
+                AND internal.status_rank(recipient.status) >= internal.status_rank('sending')
+        )
+    UNION ALL
+    SELECT 'erasure', jsonb_build_object('organization_id', guest.organization_id, 'guest_id', guest.guest_id)
+    FROM public.guests AS guest
+    WHERE guest.erased_at >= p_since
+$$;
+
+COMMENT ON FUNCTION internal.protective_facts(p_since timestamp with time zone) IS 'What a restored database has to be told, so that nobody is written to twice or against their will.';
 
 CREATE TABLE public.message_template_versions (
     organization_id uuid NOT NULL,
@@ -6436,6 +7226,36 @@ END
 $$;
 
 COMMENT ON FUNCTION internal.reap_leases(p_max integer) IS 'Take back leases that ended without an answer: what was handed out is unknown, the rest ready or a dead letter.';
+
+CREATE FUNCTION internal.record_cluster_restore(p_restore jsonb) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Write down in a restored database that it is one, and that facts are due: thaw_sending() refuses until
+   finish_cluster_restore(). Keys of p_restore are columns of communication_cluster_restores. Returns false, and changes
+   nothing, if it is written down already. Raises GC368 unless sending is frozen, as it is from the first moment. */
+BEGIN
+    IF NOT (SELECT state.frozen FROM internal.sending_state AS state) THEN
+        RAISE EXCEPTION 'sending is not frozen: this is no database that was just restored'
+        USING ERRCODE = 'GC368', HINT = 'Somebody has thawed it; SELECT freeze_sending(''restored'') and look what was sent.';
+    END IF;
+    INSERT INTO public.communication_cluster_restores (
+        restore_id, target_type, target, inclusive, label, reached_lsn, reached_time, abandoned_timeline, abandoned_at
+    )
+    SELECT
+        given.restore_id, given.target_type, given.target, given.inclusive, given.label, given.reached_lsn,
+        given.reached_time, given.abandoned_timeline, given.abandoned_at
+    FROM jsonb_populate_record(NULL::public.communication_cluster_restores, p_restore) AS given
+    ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    UPDATE internal.sending_state AS state SET facts_due = true;
+    RETURN true;
+END
+$$;
+
+COMMENT ON FUNCTION internal.record_cluster_restore(p_restore jsonb) IS 'Write down in a restored database that it is one, and that protective facts are due.';
 
 CREATE TABLE public.communication_security_audit (
     organization_id uuid DEFAULT '00000000-0000-0000-0000-000000000000'::uuid NOT NULL,
@@ -7671,6 +8491,17 @@ END
 $$;
 
 COMMENT ON FUNCTION internal.suppress_queued(p_organization_id uuid, p_channel text, p_address_hash bytea, p_reason text, p_guest_id uuid, p_consented_purpose text, p_lock uuid) IS 'Take queued messages to an address out of the queue, and count them.';
+
+CREATE FUNCTION internal.table_restore_wanted(p_drill_id text, OUT table_name text, OUT row_predicate text) RETURNS SETOF record
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    /* The table whose rows a drill is to carry over, and which of them; no row if it is a drill only. */
+    SELECT wanted.table_name, wanted.row_predicate FROM public.communication_table_restores AS wanted
+    WHERE wanted.drill_id = p_drill_id
+$$;
+
+COMMENT ON FUNCTION internal.table_restore_wanted(p_drill_id text, OUT table_name text, OUT row_predicate text) IS 'The table whose rows a drill is to carry over, if any.';
 
 CREATE FUNCTION internal.template_problem(p_channel text, p_subject text, p_body text, p_body_text text, p_compiled jsonb) RETURNS text
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -9794,6 +10625,31 @@ $$;
 
 COMMENT ON FUNCTION public.destroy_organization_keys(p_organization_id uuid, p_name text) IS 'Destroy all keys of an organization and close it: what was encrypted is never read again. There is no way back.';
 
+CREATE FUNCTION public.drop_restored_table(p_drill_id text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Throw away the rows that a restore brought into schema `restored`; the live table is not touched. False if there
+   were none (any more). They are personal data that no erasure reaches: do it as soon as they are not needed.
+   Raises GC146 if there is no such restore of a table. */
+DECLARE
+    v_was_there boolean;
+BEGIN
+    UPDATE public.communication_table_restores AS mine
+    SET dropped_at = coalesce(mine.dropped_at, clock_timestamp())
+    WHERE mine.drill_id = p_drill_id
+    RETURNING to_regclass(format('restored.%I', p_drill_id)) IS NOT NULL INTO v_was_there;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no restore "%" of a table', p_drill_id
+        USING ERRCODE = 'GC146', HINT = 'SELECT drill_id, table_name FROM communication_table_restores.';
+    END IF;
+    EXECUTE format('DROP TABLE IF EXISTS restored.%I, restored.%I', p_drill_id, p_drill_id || '_difference');
+    RETURN v_was_there;
+END
+$$;
+
+COMMENT ON FUNCTION public.drop_restored_table(p_drill_id text) IS 'Throw away the rows that a restore of a table brought.';
+
 CREATE FUNCTION public.encrypt_key(p_key bytea) RETURNS bytea
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -9902,8 +10758,6 @@ CREATE FUNCTION public.erase_guest(p_organization_id uuid, p_guest_id uuid, OUT 
    Raises GC300 for NULL, GC410 for an unknown guest, GC426 while a legal hold is on the guest, on a message to the
    guest or on all of the organization. */
 DECLARE
-    v_channels text[];
-    v_hashes bytea[];
     v_hold uuid;
 BEGIN
     PERFORM public.enter_tenant(p_organization_id);
@@ -9914,102 +10768,10 @@ BEGIN
         RAISE EXCEPTION 'legal hold % forbids to erase guest %', v_hold, p_guest_id
         USING ERRCODE = 'GC426', HINT = 'Refuse the request for now (Art 17(3)(e)), or lift the hold.';
     END IF;
-
-    SELECT
-        array_agg(mine.channel ORDER BY mine.channel, mine.address_hash),
-        array_agg(mine.address_hash ORDER BY mine.channel, mine.address_hash)
-    INTO v_channels, v_hashes
-    FROM internal.addresses_of_guest(p_organization_id, p_guest_id) AS mine;
-
-    WITH locked AS MATERIALIZED (
-        SELECT recipient.id, recipient.communication_created_at, recipient.status
-        FROM public.communication_recipients AS recipient
-        JOIN (
-            SELECT named.id, named.communication_created_at
-            FROM public.communication_recipients AS named
-            WHERE named.organization_id = p_organization_id AND named.guest_id = p_guest_id
-            UNION ALL
-            SELECT unnamed.id, unnamed.communication_created_at
-            FROM public.communication_recipients AS unnamed
-            WHERE
-                unnamed.organization_id = p_organization_id AND unnamed.guest_id IS NULL
-                AND unnamed.address_hash = ANY (v_hashes)
-        ) AS mine ON recipient.id = mine.id AND recipient.communication_created_at = mine.communication_created_at
-        WHERE
-            recipient.organization_id = p_organization_id
-            AND (recipient.status = 'queued' OR internal.is_personal(recipient))
-        ORDER BY recipient.id
-        FOR UPDATE OF recipient
-    ),
-    erased AS (
-        UPDATE public.communication_recipients AS recipient
-        SET
-            status = CASE recipient.status WHEN 'queued' THEN 'suppressed' ELSE recipient.status END,
-            suppression_reason
-            = CASE recipient.status WHEN 'queued' THEN 'guest_erased' ELSE recipient.suppression_reason END,
-            suppressed_at
-            = CASE recipient.status WHEN 'queued' THEN clock_timestamp() ELSE recipient.suppressed_at END,
-            recipient_key = gen_random_uuid(), recipient_name = NULL, recipient_email = NULL, recipient_phone = NULL,
-            recipient_device = NULL, address_hash = NULL, personalisation = NULL, personalisation_key_version = NULL,
-            error_message = NULL
-        FROM locked
-        WHERE
-            recipient.organization_id = p_organization_id AND recipient.id = locked.id
-            AND recipient.communication_created_at = locked.communication_created_at
-        RETURNING recipient.communication_id, recipient.id, locked.status AS earlier_status
-    ),
-    counted AS (
-        INSERT INTO internal.communication_counter_deltas (organization_id, communication_id, status, delta)
-        SELECT p_organization_id, erased.communication_id, change.status, change.sign * count(*)
-        FROM erased CROSS JOIN (VALUES ('queued', -1), ('suppressed', 1)) AS change (status, sign)
-        WHERE erased.earlier_status = 'queued'
-        GROUP BY erased.communication_id, change.status, change.sign
-    ),
-    reported AS (
-        UPDATE public.delivery_status AS report
-        SET error_message = NULL
-        FROM erased
-        WHERE
-            report.organization_id = p_organization_id AND report.recipient_id = erased.id
-            AND report.error_message IS NOT NULL
-    )
-    SELECT count(*) FILTER (WHERE erased.earlier_status = 'queued'), count(*)
-    INTO messages_suppressed, messages_anonymised
-    FROM erased;
-
-    SELECT coalesce(sum(
-        internal.end_consent(
-            p_organization_id, mine.channel, mine.address_hash, NULL, '{"method": "request", "source": "erase_guest"}'
-        )
-    ), 0)
-    INTO consents_ended
-    FROM unnest(v_channels, v_hashes) AS mine (channel, address_hash);
-    UPDATE public.communication_gdpr_consent AS consent
-    SET guest_email = NULL, guest_id = NULL
-    WHERE
-        consent.organization_id = p_organization_id AND consent.address_hash = ANY (v_hashes)
-        AND num_nonnulls(consent.guest_email, consent.guest_id) > 0;
-    INSERT INTO public.suppressions AS known (organization_id, channel, address_hash, reason)
-    SELECT p_organization_id, mine.channel, mine.address_hash, 'erased'
-    FROM unnest(v_channels, v_hashes) AS mine (channel, address_hash)
-    ORDER BY mine.channel, mine.address_hash
-    ON CONFLICT (organization_id, channel, address_hash) DO UPDATE
-    SET scope = 'all', expires_at = NULL
-    WHERE known.scope <> 'all' OR known.expires_at IS NOT NULL;
-
-    DELETE FROM public.communication_preferences AS wishes
-    WHERE wishes.organization_id = p_organization_id AND wishes.guest_id = p_guest_id;
-    UPDATE public.guests AS guest
-    SET
-        external_id = NULL, name = NULL, email = NULL, phone = NULL, push_token = NULL, email_hash = NULL,
-        phone_hash = NULL, push_hash = NULL, language = NULL, time_zone = NULL, updated_at = clock_timestamp(),
-        erased_at = clock_timestamp()
-    WHERE
-        guest.organization_id = p_organization_id AND guest.guest_id = p_guest_id AND guest.erased_at IS NULL;
-    PERFORM internal.record_security_event(
-        p_organization_id, 'guest_erased', p_details => jsonb_build_object('guest_id', p_guest_id)
-    );
-    -- The log outlives a restore to an earlier moment, after which this has to be done again.
+    SELECT erased.messages_suppressed, erased.messages_anonymised, erased.consents_ended
+    INTO messages_suppressed, messages_anonymised, consents_ended
+    FROM internal.erase_person(p_organization_id, p_guest_id) AS erased;
+    -- The log outlives the loss of all, after which this may have to be done again by hand.
     RAISE LOG 'erased guest % of organization %', p_guest_id, p_organization_id;
 END
 $$;
@@ -10309,6 +11071,35 @@ END
 $$;
 
 COMMENT ON FUNCTION public.fail_batch(p_organization_id uuid, p_batch_id text, p_lease_token uuid, p_reason text, p_retry boolean) IS 'Give a leased chunk back of which nothing was sent: to be tried again later, or as a dead letter.';
+
+CREATE FUNCTION public.forgo_protective_facts(p_reason text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Let thaw_sending() work in a restored database although what was decided and sent after the target is not applied:
+   guests who unsubscribed or were erased since will be written to, and some twice. Only where nothing of it is left
+   anywhere. Sending stays frozen; who did it and why is in the audit. Returns false if nothing was due.
+   Raises GC366 without a reason of 1 to 500 characters. */
+BEGIN
+    IF p_reason IS NULL OR length(btrim(p_reason)) NOT BETWEEN 1 AND 500 THEN
+        RAISE EXCEPTION 'protective facts cannot be forgone for the reason "%"', left(p_reason, 100)
+        USING ERRCODE = 'GC366', HINT = 'Say in 1 to 500 characters why: somebody will have to answer for it.';
+    END IF;
+    UPDATE internal.sending_state AS state
+    SET facts_due = false, reason = left(p_reason, 500), changed_at = clock_timestamp(), changed_by = SESSION_USER
+    WHERE state.facts_due;
+    IF FOUND THEN
+        PERFORM internal.record_security_event(
+            '00000000-0000-0000-0000-000000000000', 'protective_facts_forgone', SESSION_USER, NULL, true,
+            jsonb_build_object('reason', p_reason)
+        );
+        RETURN true;
+    END IF;
+    RETURN false;
+END
+$$;
+
+COMMENT ON FUNCTION public.forgo_protective_facts(p_reason text) IS 'After a restore: go without what was decided and sent since, where nothing of it is left anywhere.';
 
 CREATE FUNCTION public.freeze_sending(p_reason text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -11596,6 +12387,110 @@ $_$;
 
 COMMENT ON FUNCTION public.request_restore_drill(p_target_type text, p_target text, p_inclusive boolean, p_keep boolean) IS 'Ask for a restore beside the running cluster; the drill machine''s agent does it and completes the row returned.';
 
+CREATE TABLE public.communication_table_restores (
+    drill_id text NOT NULL,
+    table_name text NOT NULL,
+    row_predicate text,
+    requested_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    requested_by name DEFAULT SESSION_USER NOT NULL,
+    definition jsonb,
+    row_count bigint,
+    carried_at timestamp with time zone,
+    compared_at timestamp with time zone,
+    differences jsonb,
+    applied_at timestamp with time zone,
+    applied_by name,
+    dropped_at timestamp with time zone,
+    CONSTRAINT communication_table_restores_applied CHECK (((applied_at IS NULL) = (applied_by IS NULL))),
+    CONSTRAINT communication_table_restores_carried CHECK ((((carried_at IS NULL) = (row_count IS NULL)) AND ((carried_at IS NULL) OR (definition IS NOT NULL)))),
+    CONSTRAINT communication_table_restores_compared CHECK (((compared_at IS NULL) = (differences IS NULL))),
+    CONSTRAINT communication_table_restores_definition_check CHECK ((jsonb_typeof(definition) = 'object'::text)),
+    CONSTRAINT communication_table_restores_differences_check CHECK ((jsonb_typeof(differences) = 'object'::text)),
+    CONSTRAINT communication_table_restores_row_count_check CHECK ((row_count >= 0)),
+    CONSTRAINT communication_table_restores_row_predicate_check CHECK (((length(row_predicate) >= 1) AND (length(row_predicate) <= 10000))),
+    CONSTRAINT communication_table_restores_table_name_check CHECK ((table_name ~ '^(public|internal)[.][a-z_][a-z0-9_]{0,62}$'::text))
+);
+
+COMMENT ON TABLE public.communication_table_restores IS 'Tables brought back as they were into schema `restored`, to be compared and copied back by a person.';
+
+COMMENT ON COLUMN public.communication_table_restores.drill_id IS 'The restore beside the cluster that it is part of; the rows are in restored.<drill_id> until they are dropped.';
+
+COMMENT ON COLUMN public.communication_table_restores.table_name IS 'Schema and name; it may be there no more.';
+
+COMMENT ON COLUMN public.communication_table_restores.row_predicate IS 'Which rows were wanted, as in WHERE; NULL: all.';
+
+COMMENT ON COLUMN public.communication_table_restores.requested_at IS 'When it was asked for.';
+
+COMMENT ON COLUMN public.communication_table_restores.requested_by IS 'The login that asked.';
+
+COMMENT ON COLUMN public.communication_table_restores.definition IS 'The table as it was: columns, primary key, foreign keys that led to it, and the SQL that makes it.';
+
+COMMENT ON COLUMN public.communication_table_restores.row_count IS 'Rows that were carried over.';
+
+COMMENT ON COLUMN public.communication_table_restores.carried_at IS 'When the last of them was.';
+
+COMMENT ON COLUMN public.communication_table_restores.compared_at IS 'When they were compared with the live table.';
+
+COMMENT ON COLUMN public.communication_table_restores.differences IS 'Rows by kind (missing, changed, extra, protected) at the last comparison, and what became of them since.';
+
+COMMENT ON COLUMN public.communication_table_restores.applied_at IS 'When the reviewed SQL had run to its end.';
+
+COMMENT ON COLUMN public.communication_table_restores.applied_by IS 'The login that ran it.';
+
+COMMENT ON COLUMN public.communication_table_restores.dropped_at IS 'When the rows were thrown away.';
+
+CREATE FUNCTION public.request_table_restore(p_table text, p_target_type text, p_target text, p_inclusive boolean DEFAULT true, p_rows text DEFAULT NULL::text) RETURNS public.communication_table_restores
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+/* Ask for the rows that a table had at a target (as for request_restore_drill(): name, time, lsn or xid), in schema
+   `restored`, where no tenant and no application sees them; the live table is not touched. p_rows: only those that
+   fulfil this condition, as in WHERE; it is evaluated in the restored copy. The table may have been dropped since.
+   While an equal request waits, asking again returns that one. Returns the row of the request.
+   Raises GC141 to GC145 as request_restore_drill() does, GC161 for a table that is none of ours, GC162 while a restore
+   to the same target waits for another table. */
+DECLARE
+    v_table constant text := CASE WHEN strpos(p_table, '.') = 0 THEN 'public.' ELSE '' END || p_table;
+    v_drill public.communication_restore_drills;
+    v_restore public.communication_table_restores;
+BEGIN
+    IF v_table !~ '^(public|internal)[.][a-z_][a-z0-9_]{0,62}$' OR p_table IS NULL
+        OR (
+            to_regclass(v_table) IS NOT NULL
+            AND NOT EXISTS (SELECT FROM internal.content_tables() AS ours (name) WHERE ours.name = v_table)
+        )
+    THEN
+        RAISE EXCEPTION 'rows of "%" cannot be restored', p_table
+        USING ERRCODE = 'GC161',
+            HINT = 'Give one of our tables, a partitioned one as a whole; those that keep the books of backups, drills'
+                ' and migrations are not among them.';
+    END IF;
+    IF p_target_type IS NULL OR p_target_type = 'point' THEN
+        RAISE EXCEPTION 'nothing can be restored to % "%"', p_target_type, p_target
+        USING ERRCODE = 'GC141', HINT = 'Give name, time, lsn or xid: how the table was now, it shows itself.';
+    END IF;
+    v_drill := public.request_restore_drill(p_target_type, p_target, p_inclusive, false);
+    INSERT INTO public.communication_table_restores (drill_id, table_name, row_predicate)
+    VALUES (v_drill.drill_id, v_table, nullif(btrim(p_rows), ''))
+    ON CONFLICT (drill_id) DO NOTHING
+    RETURNING * INTO v_restore;
+    IF FOUND THEN
+        RETURN v_restore;
+    END IF;
+    SELECT waiting.* INTO v_restore
+    FROM public.communication_table_restores AS waiting
+    WHERE waiting.drill_id = v_drill.drill_id AND waiting.table_name = v_table
+        AND waiting.row_predicate IS NOT DISTINCT FROM nullif(btrim(p_rows), '');
+    IF NOT FOUND THEN
+        RAISE EXCEPTION '% waits to restore to the same target for another table or other rows', v_drill.drill_id
+        USING ERRCODE = 'GC162', HINT = 'Ask again when it has begun: within seconds, if no other restore runs.';
+    END IF;
+    RETURN v_restore;
+END
+$_$;
+
+COMMENT ON FUNCTION public.request_table_restore(p_table text, p_target_type text, p_target text, p_inclusive boolean, p_rows text) IS 'Ask for the rows that a table had at a moment, in a schema beside; the drill machine''s agent brings them.';
+
 CREATE FUNCTION public.resolve_unknown(p_organization_id uuid, p_communication_id uuid, p_action text, p_note text) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -12224,8 +13119,14 @@ CREATE FUNCTION public.thaw_sending() RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-/* Let chunks be claimed again after freeze_sending(). Returns false if sending was not frozen. */
+/* Let chunks be claimed again after freeze_sending(). Returns false if sending was not frozen.
+   Raises GC370 in a restored database that does not know yet who unsubscribed, was erased or was written to since. */
 BEGIN
+    IF (SELECT state.facts_due FROM internal.sending_state AS state) THEN
+        RAISE EXCEPTION 'this database was restored, and what was decided and sent since is not applied yet'
+        USING ERRCODE = 'GC370',
+            HINT = 'guestcomms restore cluster --resume applies it. Where nothing of it is left: forgo_protective_facts().';
+    END IF;
     UPDATE internal.sending_state AS state
     SET frozen = false, reason = NULL, changed_at = clock_timestamp(), changed_by = SESSION_USER
     WHERE state.frozen;
@@ -12896,6 +13797,8 @@ CREATE TABLE internal.sending_state (
     reason text,
     changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     changed_by name DEFAULT SESSION_USER NOT NULL,
+    facts_due boolean DEFAULT false NOT NULL,
+    CONSTRAINT sending_state_facts_due CHECK (((NOT facts_due) OR frozen)),
     CONSTRAINT sending_state_only_row_check CHECK (only_row),
     CONSTRAINT sending_state_reason CHECK (((NOT frozen) OR (reason IS NOT NULL))),
     CONSTRAINT sending_state_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500)))
@@ -12912,6 +13815,8 @@ COMMENT ON COLUMN internal.sending_state.reason IS 'Why it is frozen.';
 COMMENT ON COLUMN internal.sending_state.changed_at IS 'Since when.';
 
 COMMENT ON COLUMN internal.sending_state.changed_by IS 'By whom.';
+
+COMMENT ON COLUMN internal.sending_state.facts_due IS 'true: restored, and what was decided and sent after the target is not applied yet: thaw_sending() refuses.';
 
 CREATE TABLE internal.statement_totals (
     taker text NOT NULL,
@@ -12995,6 +13900,54 @@ COMMENT ON COLUMN internal.unrestricted_logins.reason IS 'Why it is not bound to
 COMMENT ON COLUMN internal.unrestricted_logins.bound_at IS 'When it was given.';
 
 COMMENT ON COLUMN internal.unrestricted_logins.bound_by IS 'The login that gave it.';
+
+CREATE TABLE public.communication_cluster_restores (
+    restore_id text NOT NULL,
+    target_type text NOT NULL,
+    target text NOT NULL,
+    inclusive boolean NOT NULL,
+    label text NOT NULL,
+    reached_lsn pg_lsn NOT NULL,
+    reached_time timestamp with time zone,
+    abandoned_timeline bigint NOT NULL,
+    abandoned_at timestamp with time zone NOT NULL,
+    restored_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    facts jsonb,
+    facts_applied_at timestamp with time zone,
+    CONSTRAINT communication_cluster_restores_abandoned_timeline_check CHECK ((abandoned_timeline >= 1)),
+    CONSTRAINT communication_cluster_restores_facts CHECK (((facts IS NULL) = (facts_applied_at IS NULL))),
+    CONSTRAINT communication_cluster_restores_facts_check CHECK ((jsonb_typeof(facts) = 'object'::text)),
+    CONSTRAINT communication_cluster_restores_label_check CHECK ((label ~ '^[0-9]{8}-[0-9]{6}F(_[0-9]{8}-[0-9]{6}[DI])?$'::text)),
+    CONSTRAINT communication_cluster_restores_restore_id_check CHECK ((restore_id ~ '^restore_[0-9]{8}_[0-9]{6}$'::text)),
+    CONSTRAINT communication_cluster_restores_target_check CHECK (((length(target) >= 1) AND (length(target) <= 200))),
+    CONSTRAINT communication_cluster_restores_target_type_check CHECK ((target_type = ANY (ARRAY['name'::text, 'time'::text, 'lsn'::text, 'xid'::text])))
+);
+
+COMMENT ON TABLE public.communication_cluster_restores IS 'Every time the whole cluster was brought back to a moment: between target and switch the old timeline is abandoned.';
+
+COMMENT ON COLUMN public.communication_cluster_restores.restore_id IS 'restore_<date>_<time> of the order, UTC.';
+
+COMMENT ON COLUMN public.communication_cluster_restores.target_type IS 'name, time, lsn, xid: what `target` is.';
+
+COMMENT ON COLUMN public.communication_cluster_restores.target IS 'What the cluster was restored to.';
+
+COMMENT ON COLUMN public.communication_cluster_restores.inclusive IS 'Whether what lies exactly at the target was restored too.';
+
+COMMENT ON COLUMN public.communication_cluster_restores.label IS 'pgBackRest''s name of the backup that was restored.';
+
+COMMENT ON COLUMN public.communication_cluster_restores.reached_lsn IS 'Where recovery ended: what the abandoned timeline has behind it is not in this database.';
+
+COMMENT ON COLUMN public.communication_cluster_restores.reached_time IS 'Commit of the last transaction it has.';
+
+COMMENT ON COLUMN public.communication_cluster_restores.abandoned_timeline IS 'The timeline that was left.';
+
+COMMENT ON COLUMN public.communication_cluster_restores.abandoned_at IS 'When the old cluster was stopped: what it committed from reached_time to here is lost but for the protective facts.';
+
+COMMENT ON COLUMN public.communication_cluster_restores.restored_at IS 'When this row was written.';
+
+COMMENT ON COLUMN public.communication_cluster_restores.facts IS 'How many protective facts were given, and how many of them changed something, by kind.';
+
+COMMENT ON COLUMN public.communication_cluster_restores.facts_applied_at IS 'When all of them were applied.';
 
 CREATE TABLE public.communication_data_retention (
     rule text NOT NULL,
@@ -13539,6 +14492,9 @@ ALTER TABLE ONLY public.communication_batch_queue
 ALTER TABLE ONLY public.communication_canspam_compliance
     ADD CONSTRAINT communication_canspam_compliance_pkey PRIMARY KEY (organization_id, validation_id);
 
+ALTER TABLE ONLY public.communication_cluster_restores
+    ADD CONSTRAINT communication_cluster_restores_pkey PRIMARY KEY (restore_id);
+
 ALTER TABLE ONLY public.communication_data_retention
     ADD CONSTRAINT communication_data_retention_data_class_action_key UNIQUE (data_class, action);
 
@@ -13595,6 +14551,9 @@ ALTER TABLE ONLY public.communication_restore_drills
 
 ALTER TABLE ONLY public.communication_security_audit
     ADD CONSTRAINT communication_security_audit_pkey PRIMARY KEY (organization_id, created_at, audit_id);
+
+ALTER TABLE ONLY public.communication_table_restores
+    ADD CONSTRAINT communication_table_restores_pkey PRIMARY KEY (drill_id);
 
 ALTER TABLE ONLY public.consent_texts
     ADD CONSTRAINT consent_texts_pkey PRIMARY KEY (organization_id, version);
@@ -13800,6 +14759,9 @@ ALTER TABLE ONLY public.communication_restore_drills
 
 ALTER TABLE ONLY public.communication_restore_drills
     ADD CONSTRAINT communication_restore_drills_recovery_point_id_fkey FOREIGN KEY (recovery_point_id) REFERENCES public.communication_recovery_points(recovery_point_id);
+
+ALTER TABLE ONLY public.communication_table_restores
+    ADD CONSTRAINT communication_table_restores_drill_id_fkey FOREIGN KEY (drill_id) REFERENCES public.communication_restore_drills(drill_id);
 
 ALTER TABLE ONLY public.consent_texts
     ADD CONSTRAINT consent_texts_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(organization_id);
@@ -14072,6 +15034,7 @@ REVOKE ALL ON FUNCTION internal.address_hash_pads(p_organization_id uuid) FROM P
 GRANT ALL ON FUNCTION internal.address_hash_pads(p_organization_id uuid) TO comms_maintenance;
 
 REVOKE ALL ON FUNCTION internal.addresses_of_guest(p_organization_id uuid, p_guest_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.addresses_of_guest(p_organization_id uuid, p_guest_id uuid) TO comms_maintenance;
 
 REVOKE ALL ON FUNCTION internal.adopt_backups(p_stored jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.adopt_backups(p_stored jsonb) TO comms_agent;
@@ -14093,6 +15056,9 @@ GRANT ALL ON FUNCTION internal.anonymise_recipients(p_before timestamp with time
 REVOKE ALL ON FUNCTION internal.apply_delivery_events(p_organization_id uuid, p_events jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.apply_delivery_events(p_organization_id uuid, p_events jsonb) TO comms_owner;
 
+REVOKE ALL ON FUNCTION internal.apply_protective_facts(p_kind text, p_facts jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.apply_protective_facts(p_kind text, p_facts jsonb) TO comms_agent;
+
 REVOKE ALL ON FUNCTION internal.archive_communications(p_before timestamp with time zone, p_dry_run boolean, OUT affected bigint, OUT kept bigint, OUT detail text) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.archive_communications(p_before timestamp with time zone, p_dry_run boolean, OUT affected bigint, OUT kept bigint, OUT detail text) TO comms_maintenance;
 
@@ -14106,7 +15072,7 @@ GRANT ALL ON FUNCTION internal.uuid_v7_time(p_id uuid) TO comms_auditor;
 GRANT SELECT ON TABLE public.guest_communications TO comms_app;
 GRANT SELECT ON TABLE public.guest_communications TO comms_ops;
 GRANT SELECT ON TABLE public.guest_communications TO comms_auditor;
-GRANT SELECT,UPDATE ON TABLE public.guest_communications TO comms_maintenance;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.guest_communications TO comms_maintenance;
 
 REVOKE ALL ON FUNCTION internal.ask_gates(p_communication public.guest_communications, p_guest_ids uuid[], p_address_hashes bytea[], OUT reasons text[], OUT consent_event_ids uuid[]) FROM PUBLIC;
 
@@ -14177,6 +15143,26 @@ GRANT ALL ON FUNCTION internal.canary_before_transaction(p_transaction_id xid8) 
 REVOKE ALL ON FUNCTION internal.capped_messages(p_organization_id uuid, p_guest_id uuid, p_channel text, p_since timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.capped_messages(p_organization_id uuid, p_guest_id uuid, p_channel text, p_since timestamp with time zone) TO comms_maintenance;
 
+REVOKE ALL ON FUNCTION internal.carry_cancellations(p_facts jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.carry_communications(p_facts jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.carry_erasures(p_facts jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.carry_keys(p_facts jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.carry_messages(p_facts jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.carry_organizations(p_facts jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.carry_preferences(p_facts jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.carry_requests(p_facts jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.carry_suppressions(p_facts jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.carry_withdrawals(p_facts jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION internal.check_communication(p_new public.guest_communications, p_priority integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION internal.check_consent_subject(p_address text, p_channel text, p_purpose text) FROM PUBLIC;
@@ -14208,6 +15194,9 @@ GRANT ALL ON FUNCTION internal.claim_backup_check(p_kind text, p_node text, p_le
 REVOKE ALL ON FUNCTION internal.claim_drill(p_node text, p_lease interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.claim_drill(p_node text, p_lease interval) TO comms_agent;
 
+REVOKE ALL ON FUNCTION internal.close_side_table(p_drill_id text, p_node text, p_attempt bigint, p_row_count bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.close_side_table(p_drill_id text, p_node text, p_attempt bigint, p_row_count bigint) TO comms_agent;
+
 REVOKE ALL ON FUNCTION internal.communication(p_organization_id uuid, p_communication_id uuid, p_lock boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION internal.compile_message(p_channel text, p_subject text, p_body text, p_body_text text) FROM PUBLIC;
@@ -14237,7 +15226,7 @@ GRANT SELECT,INSERT,UPDATE ON TABLE public.communication_gdpr_consent TO comms_m
 
 GRANT SELECT ON TABLE public.communication_preferences TO comms_app;
 GRANT SELECT ON TABLE public.communication_preferences TO comms_ops;
-GRANT SELECT,DELETE ON TABLE public.communication_preferences TO comms_maintenance;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.communication_preferences TO comms_maintenance;
 
 GRANT SELECT ON TABLE public.guests TO comms_app;
 GRANT SELECT ON TABLE public.guests TO comms_ops;
@@ -14261,6 +15250,7 @@ GRANT ALL ON FUNCTION internal.content_hashes(p_table text) TO comms_agent;
 
 REVOKE ALL ON FUNCTION internal.content_tables() FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.content_tables() TO comms_agent;
+GRANT ALL ON FUNCTION internal.content_tables() TO comms_owner;
 
 REVOKE ALL ON FUNCTION internal.current_organization() FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.current_organization() TO comms_app;
@@ -14292,6 +15282,9 @@ REVOKE ALL ON FUNCTION internal.end_consent(p_organization_id uuid, p_channel te
 GRANT ALL ON FUNCTION internal.end_consent(p_organization_id uuid, p_channel text, p_address_hash bytea, p_purpose text, p_proof jsonb) TO comms_maintenance;
 
 REVOKE ALL ON FUNCTION internal.enqueue(p_communication public.guest_communications, p_recipient_keys uuid[], p_guest_ids uuid[], p_names text[], p_addresses text[], p_address_hashes bytea[], p_personalisations text[], OUT accepted bigint, OUT suppressed jsonb, OUT chunks bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.erase_person(p_organization_id uuid, p_guest_id uuid, OUT messages_suppressed bigint, OUT messages_anonymised bigint, OUT consents_ended bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.erase_person(p_organization_id uuid, p_guest_id uuid, OUT messages_suppressed bigint, OUT messages_anonymised bigint, OUT consents_ended bigint) TO comms_maintenance;
 
 REVOKE ALL ON FUNCTION internal.escape_html(p_text text) FROM PUBLIC;
 
@@ -14331,6 +15324,9 @@ REVOKE ALL ON FUNCTION internal.field_key_of(p_organization_id uuid, p_key_versi
 GRANT ALL ON FUNCTION internal.field_key_of(p_organization_id uuid, p_key_version integer) TO comms_maintenance;
 
 REVOKE ALL ON FUNCTION internal.find_broken(p_check text, p_since timestamp with time zone, OUT count bigint, OUT sample jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION internal.finish_cluster_restore(p_restore_id text, p_facts jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.finish_cluster_restore(p_restore_id text, p_facts jsonb) TO comms_agent;
 
 REVOKE ALL ON FUNCTION internal.finish_idempotent(p_organization_id uuid, p_key text, p_response jsonb) FROM PUBLIC;
 
@@ -14529,6 +15525,7 @@ REVOKE ALL ON FUNCTION internal.live_rows() FROM PUBLIC;
 REVOKE ALL ON FUNCTION internal.lock_chunk(p_batch public.communication_batch_queue, p_queued boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION internal.lock_messages_to_guest(p_organization_id uuid, p_guest_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.lock_messages_to_guest(p_organization_id uuid, p_guest_id uuid) TO comms_maintenance;
 
 REVOKE ALL ON FUNCTION internal.lock_month(p_parent regclass, p_from timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.lock_month(p_parent regclass, p_from timestamp with time zone) TO comms_maintenance;
@@ -14599,10 +15596,16 @@ GRANT ALL ON FUNCTION internal.next_allowed_at(p_now timestamp with time zone, p
 REVOKE ALL ON FUNCTION internal.normalise_address(p_channel text, p_address text) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.normalise_address(p_channel text, p_address text) TO comms_maintenance;
 
+REVOKE ALL ON FUNCTION internal.open_side_table(p_drill_id text, p_node text, p_attempt bigint, p_definition jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.open_side_table(p_drill_id text, p_node text, p_attempt bigint, p_definition jsonb) TO comms_agent;
+
 REVOKE ALL ON FUNCTION internal.partition_months() FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.partition_months() TO comms_ops;
 GRANT ALL ON FUNCTION internal.partition_months() TO comms_monitor;
 GRANT ALL ON FUNCTION internal.partition_months() TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.protective_facts(p_since timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.protective_facts(p_since timestamp with time zone) TO comms_agent;
 
 GRANT SELECT ON TABLE public.message_template_versions TO comms_app;
 GRANT SELECT ON TABLE public.message_template_versions TO comms_ops;
@@ -14713,6 +15716,9 @@ GRANT ALL ON FUNCTION internal.readiness_wal_audited(OUT status text, OUT value 
 
 REVOKE ALL ON FUNCTION internal.reap_leases(p_max integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION internal.record_cluster_restore(p_restore jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.record_cluster_restore(p_restore jsonb) TO comms_agent;
+
 GRANT SELECT ON TABLE public.communication_security_audit TO comms_auditor;
 GRANT SELECT ON TABLE public.communication_security_audit TO comms_ops;
 GRANT SELECT,INSERT ON TABLE public.communication_security_audit TO comms_maintenance;
@@ -14804,6 +15810,9 @@ GRANT ALL ON FUNCTION internal.status_rank(p_status text) TO comms_maintenance;
 
 REVOKE ALL ON FUNCTION internal.suppress_queued(p_organization_id uuid, p_channel text, p_address_hash bytea, p_reason text, p_guest_id uuid, p_consented_purpose text, p_lock uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.suppress_queued(p_organization_id uuid, p_channel text, p_address_hash bytea, p_reason text, p_guest_id uuid, p_consented_purpose text, p_lock uuid) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.table_restore_wanted(p_drill_id text, OUT table_name text, OUT row_predicate text) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.table_restore_wanted(p_drill_id text, OUT table_name text, OUT row_predicate text) TO comms_agent;
 
 REVOKE ALL ON FUNCTION internal.template_problem(p_channel text, p_subject text, p_body text, p_body_text text, p_compiled jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.template_problem(p_channel text, p_subject text, p_body text, p_body_text text, p_compiled jsonb) TO comms_maintenance;
@@ -14952,6 +15961,9 @@ GRANT ALL ON FUNCTION public.create_template(p_organization_id uuid, p_name text
 REVOKE ALL ON FUNCTION public.destroy_organization_keys(p_organization_id uuid, p_name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.destroy_organization_keys(p_organization_id uuid, p_name text) TO comms_ops;
 
+REVOKE ALL ON FUNCTION public.drop_restored_table(p_drill_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.drop_restored_table(p_drill_id text) TO comms_ops;
+
 REVOKE ALL ON FUNCTION public.encrypt_key(p_key bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.encrypt_key(p_key bytea) TO comms_ops;
 GRANT ALL ON FUNCTION public.encrypt_key(p_key bytea) TO comms_maintenance;
@@ -14984,6 +15996,9 @@ GRANT ALL ON FUNCTION public.extend_lease(p_organization_id uuid, p_batch_id tex
 
 REVOKE ALL ON FUNCTION public.fail_batch(p_organization_id uuid, p_batch_id text, p_lease_token uuid, p_reason text, p_retry boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.fail_batch(p_organization_id uuid, p_batch_id text, p_lease_token uuid, p_reason text, p_retry boolean) TO comms_worker;
+
+REVOKE ALL ON FUNCTION public.forgo_protective_facts(p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.forgo_protective_facts(p_reason text) TO comms_ops;
 
 REVOKE ALL ON FUNCTION public.freeze_sending(p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.freeze_sending(p_reason text) TO comms_ops;
@@ -15076,6 +16091,13 @@ GRANT SELECT ON TABLE public.communication_restore_drills TO comms_auditor;
 REVOKE ALL ON FUNCTION public.request_restore_drill(p_target_type text, p_target text, p_inclusive boolean, p_keep boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.request_restore_drill(p_target_type text, p_target text, p_inclusive boolean, p_keep boolean) TO comms_ops;
 GRANT ALL ON FUNCTION public.request_restore_drill(p_target_type text, p_target text, p_inclusive boolean, p_keep boolean) TO comms_maintenance;
+
+GRANT SELECT ON TABLE public.communication_table_restores TO comms_ops;
+GRANT SELECT ON TABLE public.communication_table_restores TO comms_monitor;
+GRANT SELECT ON TABLE public.communication_table_restores TO comms_auditor;
+
+REVOKE ALL ON FUNCTION public.request_table_restore(p_table text, p_target_type text, p_target text, p_inclusive boolean, p_rows text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.request_table_restore(p_table text, p_target_type text, p_target text, p_inclusive boolean, p_rows text) TO comms_ops;
 
 REVOKE ALL ON FUNCTION public.resolve_unknown(p_organization_id uuid, p_communication_id uuid, p_action text, p_note text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.resolve_unknown(p_organization_id uuid, p_communication_id uuid, p_action text, p_note text) TO comms_ops;
@@ -15196,6 +16218,10 @@ GRANT UPDATE(unmatched_id) ON TABLE internal.unmatched_delivery_events TO comms_
 GRANT SELECT ON TABLE internal.unrestricted_logins TO comms_ops;
 GRANT SELECT ON TABLE internal.unrestricted_logins TO comms_monitor;
 
+GRANT SELECT ON TABLE public.communication_cluster_restores TO comms_ops;
+GRANT SELECT ON TABLE public.communication_cluster_restores TO comms_monitor;
+GRANT SELECT ON TABLE public.communication_cluster_restores TO comms_auditor;
+
 GRANT SELECT ON TABLE public.communication_data_retention TO comms_ops;
 GRANT SELECT ON TABLE public.communication_data_retention TO comms_auditor;
 GRANT SELECT ON TABLE public.communication_data_retention TO comms_maintenance;
@@ -15300,6 +16326,8 @@ GRANT SELECT ON TABLE public.dashboard_communications TO comms_ops;
 GRANT SELECT ON TABLE public.delivery_status TO comms_app;
 GRANT SELECT ON TABLE public.delivery_status TO comms_ops;
 GRANT SELECT,INSERT ON TABLE public.delivery_status TO comms_maintenance;
+
+GRANT UPDATE(error_message) ON TABLE public.delivery_status TO comms_maintenance;
 
 GRANT SELECT ON TABLE public.dashboard_deliverability TO comms_report;
 GRANT SELECT ON TABLE public.dashboard_deliverability TO comms_ops;
