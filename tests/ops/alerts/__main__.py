@@ -177,8 +177,8 @@ def write(outcomes: list[Outcome]) -> None:
     text = PAGE.read_text(encoding="utf-8")
     before, after = text.split(BEGIN)[0], text.split(END)[1]
     day = (
-        f"Measured {datetime.now(UTC):%Y-%m-%d} by `make alerts` on {os.cpu_count()} cores, with"
-        f" `{json.dumps(SETTINGS | POSTGRES | BACKUP)}`.\n\n"
+        f"By `make alerts` on {os.cpu_count()} cores, the last run of each until"
+        f" {datetime.now(UTC):%Y-%m-%d}, with `{json.dumps(SETTINGS | POSTGRES | BACKUP)}`.\n\n"
     )
     missing = sorted(rules() - {each.alert for each in outcomes})
     rest = f"\nNot shown by a real cause: {', '.join(missing)}.\n" if missing else ""
