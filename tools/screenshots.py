@@ -36,7 +36,6 @@ PICTURES = ROOT / "docs" / "images"
 LOAD_MINUTES = 8
 READERS = 6
 CAMPAIGN = 500
-FAILOVER_PAGES = ("overview", "database", "pooler", "alerts")
 COLOURS = 128
 
 
@@ -58,14 +57,15 @@ def main(arguments: list[str]) -> int:
     with browser(prometheus.host, prometheus.port, ca) as window, load(stack):
         _tell(f"load for {given.minutes:g} minutes")
         time.sleep(60 * given.minutes)
-        for page in pages(ClusterSpec(stack=stack.name)):
-            take(window, page.name, f"load-{page.name}")
+        names = [page.name for page in pages(ClusterSpec(stack=stack.name))]
+        for name in names:
+            take(window, name, f"load-{name}")
         window.dark(on=True)
         take(window, "overview", "dark-overview")
         window.dark(on=False)
         with killed(str(ask(stack).leader), stack):
             time.sleep(75)
-            for name in FAILOVER_PAGES:
+            for name in names:
                 take(window, name, f"failover-{name}")
     return 0
 
