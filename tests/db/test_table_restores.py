@@ -206,6 +206,7 @@ def test_a_wrong_update_is_brought_back_while_a_writer_goes_on(
         compare(live, look(live, was.drill_id), file)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_copy_back_that_was_interrupted_goes_on_where_it_was(
     live: Database, guests: Organization, tmp_path: Path
 ) -> None:

@@ -129,9 +129,8 @@ def test_a_starved_generator_is_named(target: Target, tenants: data.Data) -> Non
     assert found.causes[0].startswith("generator short of CPU"), found.generator
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupted_run_keeps_what_was_measured(target: Target, tenants: data.Data) -> None:
-    # A shell's background job ignores Ctrl-C, and so would this process.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     scenario = plan.scaled(plan.catalogue().scenario("sustained-clients"), clients=20, seconds=90)
 
     said: list[str] = []
@@ -142,10 +141,7 @@ def test_an_interrupted_run_keeps_what_was_measured(target: Target, tenants: dat
             os.kill(os.getpid(), signal.SIGINT)
 
     run = runner.Run("sustained-clients", scenario, CATALOGUE)
-    try:
-        found = runner.perform(target, run, tenants, interrupt)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    found = runner.perform(target, run, tenants, interrupt)
     assert found.interrupted
     assert not found.met
     assert found.series["calls/s status_update"]
