@@ -70,13 +70,15 @@ def summary(runs: Sequence[Evidence]) -> str:
         key: sum(one.get("damage", {}).get(key, 0) for one in real)
         for key in ("lost", "doubled", "primaries", "late", "diverged")
     }
-    last = max(runs, key=lambda one: str(one["began"]))
+    in_order = sorted(runs, key=lambda one: str(one["began"]))
+    last = in_order[-1]
+    commits = ", ".join(dict.fromkeys(str(one["commit"]) for one in in_order))
     return (
         f"**{len(real)} faults of {len({one['fault'] for one in real})} kinds,"
         f" {sum(one.get('acknowledged', 0) for one in real):,} acknowledged writes:"
         f" {damage['lost']} lost, {damage['doubled']} doubled,"
         f" {damage['primaries'] + damage['late']} by a second primary.** {last['cores']} cores,"
-        f" {last['memory_gib']} GiB, kernel {last['kernel']}, commit {last['commit']},"
+        f" {last['memory_gib']} GiB, kernel {last['kernel']}, commits {commits},"
         f" {last['began'][:10]}; load of the machine when runs began"
         f" {min(one['load'] for one in runs)} to {max(one['load'] for one in runs)}.\n"
     )
