@@ -282,21 +282,16 @@ class Drills:
         said = pgbackrest.info(self._machine.stanza)
         # A backup of a timeline that was abandoned leads to nothing that the cluster ever was.
         usable = wal_audit.look(self._machine.stanza, None, paths.WAL).backups
+        moment = datetime.fromisoformat(claim.target) if claim.kind == "time" else None
         lsn = claim.lsn if point is None else position(point.lsn)
-        if claim.kind == "time":
-            moment = datetime.fromisoformat(claim.target).replace(microsecond=0)
-            fitting = [one for one in usable if one.completed_at < moment]
-        elif lsn is not None:
-            fitting = [one for one in usable if position(one.lsn_stop) <= lsn]
-        else:
-            fitting = []
-        if not fitting:
+        backup = pgbackrest.newest_before(usable, moment, lsn)
+        if backup is None:
             raise _FailedError(
                 f"no backup in the store is whole before {claim.kind} {claim.target}"
                 f" ({len(said.backups)} backups, {said.message})",
                 again=said.code not in (pgbackrest.STATUS_OK, pgbackrest.STATUS_NO_BACKUP),
             )
-        return max(fitting, key=lambda one: one.completed_at)
+        return backup
 
     def _expected_canaries(self, point: Point | None, reached: Reached) -> dict[int, bool]:
         """Each canary that was ever written, and whether a copy that ends there must have it."""

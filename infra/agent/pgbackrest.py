@@ -122,6 +122,23 @@ def position(lsn: str) -> int:
     return (int(high, 16) << 32) + int(low, 16)
 
 
+def newest_before(
+    backups: Sequence[Backup], moment: datetime | None, lsn: int | None
+) -> Backup | None:
+    """Return the newest of `backups` that is whole before a moment, or else before a position.
+
+    pgBackRest itself takes the newest of all for a name or a transaction, and ends with 0.
+    """
+    if moment is not None:
+        # Its times are whole seconds: the stop must lie in an earlier one than the target.
+        fitting = [one for one in backups if one.completed_at < moment.replace(microsecond=0)]
+    elif lsn is not None:
+        fitting = [one for one in backups if position(one.lsn_stop) <= lsn]
+    else:
+        fitting = []
+    return max(fitting, key=lambda one: one.completed_at, default=None)
+
+
 def command(verb: str, stanza: str, *options: str) -> list[str]:
     """Return the argument list of a pgBackRest command on `stanza`; complaints go to stderr."""
     return ["pgbackrest", f"--stanza={stanza}", *_COMMON, *options, verb]

@@ -115,19 +115,8 @@ def room(data: Path) -> Mapping[str, object]:
 
 
 def choose(backups: Sequence[Backup], wish: Wish) -> Backup | None:
-    """Return the newest of `backups` that is whole before the target.
-
-    pgBackRest itself takes the newest of all for a name or a transaction, and ends with 0.
-    """
-    moment = wish.moment
-    if moment is not None:
-        # Its times are whole seconds: the stop must lie in an earlier one than the target.
-        fitting = [one for one in backups if one.completed_at < moment.replace(microsecond=0)]
-    elif wish.lsn is not None:
-        fitting = [one for one in backups if pgbackrest.position(one.lsn_stop) <= wish.lsn]
-    else:
-        fitting = []
-    return max(fitting, key=lambda one: one.completed_at, default=None)
+    """Return the newest of `backups` that is whole before the target."""
+    return pgbackrest.newest_before(backups, wish.moment, wish.lsn)
 
 
 def problems(
