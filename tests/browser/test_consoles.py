@@ -18,8 +18,8 @@ NETWORK_CHANGED = "ERR_NETWORK_CHANGED"
 """Chromium breaks requests off when a container of the host starts; the page asks again."""
 SETTLE_SECONDS = 360
 """Until the slowest figures are there: the exporter asks for readiness every five minutes."""
-MAY_BE_EMPTY = {"Chunks", "Alerts over time", "Calls of sending"}
-"""Nothing is sent in this test, and nothing is wrong."""
+MAY_BE_EMPTY = {"Chunks", "Alerts over time"}
+"""What is sent here has left the queue before it is counted, and nothing is wrong."""
 CARDS = """[...document.querySelectorAll("section.panel")].map((panel) => ({
     title: panel.querySelector("h3").textContent,
     drawn: panel.querySelectorAll("path[d], rect, td, .value").length,
@@ -31,6 +31,7 @@ CARDS = """[...document.querySelectorAll("section.panel")].map((panel) => ({
 @pytest.fixture(scope="module")
 def window(cluster: Cluster) -> Iterator[Browser]:
     cluster.run("backup", "run", "full")
+    cluster.run("demo")  # nothing is measured of a database without organizations
     ca = (ROOT / ".state" / "stacks" / cluster.stack / "ca.crt").read_text()
     with browser("127.0.0.1", cluster.ports["prometheus"], ca) as opened:
         yield opened
