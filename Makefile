@@ -70,7 +70,7 @@ restore-cluster: ## Take a cluster of its own back to a moment, interrupted, und
 .PHONY: aws
 aws: ## Live through the stacks on AWS with the real engine on the simulated AWS: docs/guardrails.md
 	@$(BOOTSTRAP) venv pulumi weed docker image
-	@$(BIN)/pytest tests/cloud
+	@$(BIN)/pytest -s --durations=0 tests/cloud
 
 .PHONY: scaling
 scaling: ## Change a cluster of its own under writers: rotation, restart, image, 3 to 5 nodes (ONLY="grow" some, KEEP=1)

@@ -13,7 +13,7 @@ from infra.aws import image
 from infra.aws.backups import BackupStore
 from infra.aws.delivery import Box, Delivery
 from infra.aws.flows import FRONT_DOOR, FRONT_DOOR_PORTS, HTTPS, Flows
-from infra.aws.front_door import FrontDoor, front_door_name
+from infra.aws.front_door import FrontDoor, Target, front_door_name
 from infra.aws.identity import Identity, Statement
 from infra.aws.keys import Keys
 from infra.aws.layout import site
@@ -210,10 +210,14 @@ class AwsCluster(ComponentResource):
             vpc_id=self._network.vpc.id,
             subnet_ids=[subnet.id for subnet in self._network.subnets.values()],
             group_id=self._flows.groups[FRONT_DOOR].id,
-            proxies={name: self._addresses[name] for name in self._spec.proxy_names},
+            proxies={name: self._target(name) for name in self._spec.proxy_names},
             opts=self._child,
         )
         self._watch.watch_balancer(self._front_door.balancer, self._front_door.groups)
+
+    def _target(self, proxy: str) -> Target:
+        body = self.machines[proxy].body
+        return Target(body.address, body.interface)
 
     def _make_outputs(self) -> dict[str, Any]:
         region, stack = self._place.region, self._spec.stack

@@ -6,14 +6,25 @@ machines.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import pulumi_aws as aws
-from pulumi import ComponentResource, Input, ResourceOptions
+from pulumi import ComponentResource, Input, Resource, ResourceOptions
 
 from infra.aws.flows import FRONT_DOOR_PORTS
 from infra.spec import AwsPlace
 
 IDLE_SECONDS = 1900
 """Longer than HAProxy's own 30 minutes, so that it is HAProxy which ends an idle connection."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where connections go: an address, once the interface that has it is there."""
+
+    address: str
+    interface: Resource
 
 
 class FrontDoor(ComponentResource):
@@ -27,10 +38,10 @@ class FrontDoor(ComponentResource):
         vpc_id: Input[str],
         subnet_ids: list[Input[str]],
         group_id: Input[str],
-        proxies: dict[str, str],
+        proxies: Mapping[str, Target],
         opts: ResourceOptions,
     ) -> None:
-        """Parameters: `proxies`, their names and addresses."""
+        """Parameters: `proxies` by their names."""
         super().__init__("guestcomms:aws:FrontDoor", "front-door", None, opts)
         self._child, self._vpc_id, self._proxies = ResourceOptions(parent=self), vpc_id, proxies
         self.balancer = aws.lb.LoadBalancer(
@@ -81,13 +92,13 @@ class FrontDoor(ComponentResource):
             tags={"Name": f"guestcomms-{name}"},
             opts=self._child,
         )
-        for proxy, address in self._proxies.items():
+        for proxy, target in self._proxies.items():
             aws.lb.TargetGroupAttachment(
                 f"{name}-{proxy}",
                 target_group_arn=group.arn,
-                target_id=address,
+                target_id=target.address,
                 port=port,
-                opts=self._child,
+                opts=ResourceOptions(parent=self, depends_on=[target.interface]),
             )
         aws.lb.Listener(
             name,

@@ -91,7 +91,7 @@ class Machine(ComponentResource):
     ) -> None:
         """Parameters: `boot_tags`, from which the instance knows what to fetch at boot."""
         super().__init__("guestcomms:aws:Machine", item.name, None, opts)
-        self.address = body.address
+        self.body = body
         self.instance = aws.ec2.Instance(
             item.name,
             ami=args.image_id,

@@ -24,6 +24,7 @@ from tests.fake_aws.world import Item, World
 from tests.waiting import wait_until
 
 REGION, NETWORK, ADDRESS = "eu-central-1", "10.214.0.0/20", "10.214.1.11"
+BUCKETS = ("delivery", "backups")
 KEY_ARN, SECRET_ARN = "arn:aws:kms:key", "arn:aws:secretsmanager:secret"
 AGENT = b"#!/bin/sh\n"
 PIN = hashlib.sha256(AGENT).hexdigest()
@@ -42,9 +43,17 @@ runcmd: [[/usr/local/sbin/guestcomms-start]]
 PLACE = {"volumes": {"/var/lib/etcd": "vol-0abc"}}
 ALLOWED = [
     (["s3:GetObject"], ["arn:aws:s3:::delivery/machines/pg-1/*", "arn:aws:s3:::delivery/agent/*"]),
+    (["s3:ListBucket"], ["arn:aws:s3:::backups"]),
+    (["s3:GetObject", "s3:PutObject"], ["arn:aws:s3:::backups/wedsync/*"]),
     (["secretsmanager:GetSecretValue"], [SECRET_ARN]),
-    (["kms:Decrypt"], [KEY_ARN]),
+    (["kms:Decrypt", "kms:GenerateDataKey"], [KEY_ARN]),
 ]
+PGBACKREST = (
+    f"pgbackrest --repo1-type=s3 --repo1-path=/wedsync --repo1-s3-bucket=backups"
+    f" --repo1-s3-endpoint=s3.{REGION}.amazonaws.com --repo1-s3-region={REGION}"
+    " --repo1-s3-uri-style=host --repo1-s3-key-type=auto --log-level-file=off"
+)
+"""As the agent writes it into pgbackrest.conf on AWS."""
 
 
 def setting(kind: str, ident: str, inputs: dict[str, Any], **outputs: Any) -> Item:
@@ -79,8 +88,8 @@ def hosts(machine_image: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     encryption = token("s3", "BucketServerSideEncryptionConfiguration")
     with World.changing(folder) as world:
         for item in (
-            setting(BUCKET, "delivery", {"bucket": "delivery"}),
-            setting(encryption, "delivery", {"bucket": "delivery", "rules": [rule]}),
+            *(setting(BUCKET, name, {"bucket": name}) for name in BUCKETS),
+            *(setting(encryption, name, {"bucket": name, "rules": [rule]}) for name in BUCKETS),
             setting(INSTANCE_PROFILE, "pg-1", {"name": "pg-1", "role": "pg-1"}),
             setting(
                 token("iam", "RolePolicy"), "pg-1", {"role": "pg-1", "policy": json.dumps(policy)}
@@ -160,6 +169,20 @@ def test_an_instance_boots_and_its_volume_outlives_it(hosts: Hosts) -> None:
         world.remove(instance("i-0aaa"))
     second = booted(hosts, "i-0bbb")
     assert on(second, "cat /var/lib/etcd/file") == (0, "kept")
+
+
+def test_pgbackrest_gets_the_roles_credentials_by_imdsv2(hosts: Hosts) -> None:
+    # The metadata service tells nothing to a program that shows no token: the test below.
+    machine = hosts.container("i-0bbb")
+    assert machine is not None
+    assert on(machine, f"printf kept | {PGBACKREST} repo-put file") == (0, "")
+    assert on(machine, f"{PGBACKREST} repo-get file") == (0, "kept")
+    file = "arn:aws:s3:::backups/wedsync/file"
+    calls = {(line["action"], line["resource"]) for line in lines(hosts, "machine-calls")}
+    assert {("s3:PutObject", file), ("s3:GetObject", file)} <= calls
+    code, said = on(machine, f"printf x | {PGBACKREST} --repo1-path=/others repo-put file")
+    assert code != 0
+    assert "may not s3:PutObject on arn:aws:s3:::backups/others/file" in said
 
 
 def test_what_the_role_does_not_allow_is_refused(hosts: Hosts) -> None:

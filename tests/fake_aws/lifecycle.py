@@ -89,7 +89,7 @@ def create(world: World, kind: Kind, inputs: Props, where: Where, *, preview: bo
         companion.owner = item.id
         world.add(companion)
     for name, params in calls:
-        world.log(name, where.name, params)
+        world.log(name, item, params)
     return item
 
 
@@ -116,7 +116,7 @@ def update(world: World, kind: Kind, ident: str, inputs: Props, where: Where) ->
         raise Refused("InvalidOperation", f"{kind.token}: {', '.join(others)} cannot be changed")
     if others and kind.update:
         operation(kind.update)
-        world.log(kind.update, where.name, {name: inputs.get(name) for name in others})
+        world.log(kind.update, item, {name: inputs.get(name) for name in others})
     return item
 
 
@@ -140,11 +140,11 @@ def delete(world: World, kind: Kind, ident: str, props: Props) -> None:
         for each in world.of(OBJECT):
             if each.get("bucket") == ident:
                 world.remove(each)
-                world.log("s3:DeleteObjectVersion", each.id, {})
+                world.log("s3:DeleteObjectVersion", each, {})
     world.remove(item)
     if kind.delete:
         operation(kind.delete)
-        world.log(kind.delete, ident, {})
+        world.log(kind.delete, item, {})
 
 
 def _draft(kind: Kind, inputs: Props, where: Where) -> Item:

@@ -32,6 +32,11 @@ LONGEST = 24_000
 Source: https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetCommandInvocation.html"""
 
 
+def name_of(instance: Item) -> str:
+    """The name of a machine, which its tags tell."""
+    return str((instance.get("tagsAll") or {}).get("guestcomms:machine"))
+
+
 class Machines:
     """Instances that answer as healthy machines do, and remember who leads and who is marked.
 
@@ -44,16 +49,13 @@ class Machines:
         self.leader = "pg-1"
         self.sick: set[str] = set()
 
-    def names(self) -> dict[str, Item]:
-        """The world's machines by the names that their tags give them."""
-        instances = World(self.folder).of(INSTANCE)
-        return {
-            str((each.get("tagsAll") or {}).get("guestcomms:machine")): each for each in instances
-        }
+    def all(self) -> dict[str, Item]:
+        """The world's instances by their ids."""
+        return {each.id: each for each in World(self.folder).of(INSTANCE)}
 
     def run(self, ident: str, command: list[str]) -> Answer:
         """What a command on an instance ends with and prints."""
-        name = next(name for name, item in self.names().items() if item.id == ident)
+        name = name_of(self.all()[ident])
         with (self.folder / COMMANDS).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"machine": name, "command": command}) + "\n")
         return self._answer(name, ident, command)
@@ -87,7 +89,8 @@ class Machines:
         return code, json.dumps(printed), ""
 
     def _databases(self) -> list[str]:
-        return sorted(name for name in self.names() if name.startswith("pg-"))
+        names = {name_of(item) for item in self.all().values()}
+        return sorted(name for name in names if name.startswith("pg-"))
 
     def _health(self) -> dict[str, Any]:
         there = self._databases()
@@ -156,14 +159,14 @@ class _Server(ThreadingHTTPServer):
     def _list(self, wanted: list[list[str]]) -> list[dict[str, Any]]:
         return [
             {"InstanceId": item.id, "PingStatus": "Online", "IPAddress": item.get("privateIp")}
-            for item in self.machines.names().values()
+            for item in self.machines.all().values()
             if self.machines.is_online(item)
             and all((item.get("tagsAll") or {}).get("stack") in values for values in wanted)
         ]
 
     def _send(self, given: dict[str, Any]) -> dict[str, Any]:
         (ident,) = given["InstanceIds"]
-        if all(item.id != ident for item in self.machines.names().values()):
+        if ident not in self.machines.all():
             raise Refused("InvalidInstanceId", f"there is no instance {ident}")
         command, words = str(uuid.uuid4()), shlex.split(given["Parameters"]["commands"][0])
         common = {"CommandId": command, "InstanceId": ident}

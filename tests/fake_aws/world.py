@@ -172,11 +172,29 @@ class World:
                 f"{item.token.rpartition(':')[2]} {item.id} is in use by {', '.join(users)}",
             )
 
-    def log(self, operation: str, about: str, params: Any) -> None:
-        """Remember a call that was accepted."""
-        line = {"at": time.time(), "call": operation, "about": about, "parameters": params}
+    def log(self, operation: str, item: Item, params: Props) -> None:
+        """Remember a call that was accepted: what it did, to what, and whose that is."""
+        line = {
+            "at": time.time(),
+            "call": operation,
+            "about": item.urn.rpartition("::")[2] or item.id,
+            "resource": self._resource(item),
+            "tags": item.get("tagsAll") or {},
+            "parameters": params,
+        }
         with (self.folder / "calls.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, default=repr) + "\n")
+
+    def _resource(self, item: Item) -> str:
+        """The ARN that IAM judges a call about a thing by; a setting is its owner's."""
+        if found := item.get("arn"):
+            return str(found)
+        if bucket := item.get("bucket"):
+            return f"arn:{PARTITION}:s3:::{bucket}"
+        for role in self.items.values():
+            if item.get("role") and role.get("name") == item.get("role"):
+                return str(role.get("arn"))
+        return ""
 
 
 def values_at(value: Any, path: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ known by the key and the session token that the metadata service has given to it
 from __future__ import annotations
 
 import fnmatch
+import functools
 import hashlib
 import http.client
 import json
@@ -113,6 +114,15 @@ def allow(instance: Item, wants: list[Want]) -> None:
         note(CALLS if allowed else DENIED, machine=name, action=action, resource=resource)
         if not allowed:
             raise DeniedError(f"{name} may not {action} on {resource}")
+
+
+@functools.cache
+def make_bucket(bucket: str) -> None:
+    """Make a bucket of the world in SeaweedFS as well; one that is there stays."""
+    behind = http.client.HTTPConnection(WEED, timeout=120)
+    behind.request("PUT", f"/{bucket}")
+    behind.getresponse().read()
+    behind.close()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -267,6 +277,7 @@ class Services(Handler):
 
     def _pass_on(self, bucket: str, body: bytes) -> None:
         """Let SeaweedFS do it, which asks nobody who they are."""
+        make_bucket(bucket)
         hop = {"host", "authorization", "x-amz-security-token", "connection", "content-length"}
         headers = {k: v for k, v in self.headers.items() if k.lower() not in hop}
         behind = http.client.HTTPConnection(WEED, timeout=120)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,12 @@ class Aws:
         ident = item if isinstance(item, str) else item.id
         token = token or getattr(item, "token", "")
         lifecycle.delete(self.world, KINDS[token], ident, {})
+
+    @property
+    def calls(self) -> list[dict[str, Any]]:
+        """The accepted calls."""
+        lines = (self.world.folder / "calls.jsonl").read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
 
     def where(self, token: str) -> lifecycle.Where:
         """A resource that nobody has had before."""
