@@ -211,8 +211,16 @@ def archived(stanza: str, archive_id: str) -> dict[str, Stored]:
     Raises:
         AgentError: the store cannot be reached, or its answer is not understood.
     """
-    listing = _listing(f"archive/{stanza}/{archive_id}", "--recurse", timeout=LIST_TIMEOUT)
-    return parse_listing(listing)
+    return files(f"archive/{stanza}/{archive_id}")
+
+
+def files(path: str) -> dict[str, Stored]:
+    """List the files in a folder of the repository and those below it, by path below it.
+
+    Raises:
+        AgentError: the store cannot be reached, or its answer is not understood.
+    """
+    return parse_listing(_listing(path, "--recurse", timeout=LIST_TIMEOUT))
 
 
 def parse_listing(listing: Mapping[str, object]) -> dict[str, Stored]:
@@ -221,13 +229,13 @@ def parse_listing(listing: Mapping[str, object]) -> dict[str, Stored]:
     Raises:
         AgentError: a part is missing or has an unexpected form.
     """
-    files = {}
+    found = {}
     for path, entry in listing.items():
         facts = checks.mapping(entry, "repo-ls")
         if facts.get("type") == "file":
             size = checks.number(facts.get("size"), f"size of {path}", 0, 2**62)
-            files[path] = Stored(size, _time(facts, "time"))
-    return files
+            found[path] = Stored(size, _time(facts, "time"))
+    return found
 
 
 def content(path: str) -> str:

@@ -128,9 +128,7 @@ def test_a_sound_repository_is_found_sound(
 
 def test_a_flipped_byte_in_a_backup(database: Database, table: list[dict[str, object]]) -> None:
     server = database.server
-    largest = server.run(
-        "sh", "-c", f"ls -S $(find {REPOSITORY}/backup -name '*F' -type d)/bundle/* | head -1"
-    ).strip()
+    largest = largest_bundle(server)
     flip = (
         f"p = {largest!r}; b = bytearray(open(p, 'rb').read());"
         " b[len(b) // 2] ^= 1; open(p, 'wb').write(b)"
@@ -144,6 +142,25 @@ def test_a_flipped_byte_in_a_backup(database: Database, table: list[dict[str, ob
         assert "damaged" in kinds(seen)
         assert seen["tool"]["exit_status"] == 0
     assert judge(database, "verification")["verification"]["verdict"] == "sound"
+
+
+def largest_bundle(server: Server) -> str:
+    bundles = f"$(find {REPOSITORY}/backup -name '*F' -type d)/bundle/*"
+    return server.run("sh", "-c", f"ls -S {bundles} | head -1").strip()
+
+
+def test_a_bundle_cut_short(database: Database, table: list[dict[str, object]]) -> None:
+    """Found by its size alone: in an S3 store pgBackRest's own look would not come to an end."""
+    server = database.server
+    cut = largest_bundle(server)
+    with kept_copy(server, cut):
+        server.run("truncate", "-s", "-1", cut)
+        assert note(table, "a bundle of a backup cut short", database) == {"BackupDamaged"}
+        seen = judge(database, "verification")["verification"]
+        (finding,) = seen["findings"]
+        assert finding["path"] == "/".join(cut.split("/")[-3:])
+        assert seen["figures"]["backups_damaged"] == 1
+        assert "not asked" in seen["tool"]["said"]
 
 
 def test_a_missing_file_of_a_backup(database: Database, table: list[dict[str, object]]) -> None:
@@ -162,13 +179,14 @@ def moved_copy_too(server: Server, manifest: str) -> Iterator[None]:
         server.run("mv", "/tmp/away2", f"{manifest}.copy")
 
 
-@pytest.mark.parametrize(("place", "alert"), [(-8, "WalGapInPast"), (-2, "WalGap")])
+@pytest.mark.parametrize(("when", "alert"), [("before", "WalGapInPast"), ("after", "WalGap")])
 def test_a_deleted_segment(
-    database: Database, table: list[dict[str, object]], place: int, alert: str
+    database: Database, table: list[dict[str, object]], when: str, alert: str
 ) -> None:
     """Before the newest backup some moments are lost, after it the present."""
-    lost = segments(database.server)[place]
-    when = "before" if alert == "WalGapInPast" else "after"
+    begins = database.value("SELECT max(wal_start) FROM communication_backups", "wedsync_ops")
+    earlier = [one for one in segments(database.server) if one.rpartition("/")[2] < str(begins)]
+    lost = earlier[-1] if when == "before" else segments(database.server)[-2]
     with moved_away(database.server, lost):
         assert note(table, f"a WAL segment deleted, {when} the newest backup", database) == {alert}
         seen = judge(database, "wal_audit")["wal_audit"]

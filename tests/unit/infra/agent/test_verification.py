@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import UTC, datetime
 
 import pytest
 
-from infra.agent.pgbackrest import Backup
-from infra.agent.verification import parse
+from infra.agent.errors import AgentError
+from infra.agent.pgbackrest import Backup, Stored
+from infra.agent.verification import parse, short_bundles
 from tests.unit.infra.agent.test_wal_audit import backup
 
 FULL = backup(1, 2, 3)
@@ -81,3 +83,46 @@ def test_damaged_files_are_named() -> None:
 @pytest.mark.parametrize("errors", [True, None])
 def test_damaged_or_unchecked_pages_are_found(*, errors: bool | None) -> None:
     assert kinds(SOUND, "", dataclasses.replace(FULL, page_errors=errors)) == ["pages"]
+
+
+MANIFEST = f"""[backrest]
+backrest-format=5
+
+[target:file]
+pg_data/PG_VERSION={{"bni":1,"bno":1232,"checksum":"ad","repo-size":24,"size":3,"timestamp":1}}
+pg_data/base/1/112={{"bni":1,"bno":57520,"repo-size":72,"size":8192,"timestamp":1}}
+pg_data/base/1/113={{"bni":2,"checksum":"1c","size":8192,"timestamp":1}}
+pg_data/base/1/114={{"bni":3,"bno":9000,"reference":"20250101-000000F","repo-size":72,"size":8192}}
+pg_data/base/1/115={{"checksum-page":true,"size":0,"timestamp":1}}
+pg_data/a=b={{"bni":2,"bno":8192,"reference":"{FULL.label}","repo-size":8,"size":9,"timestamp":1}}
+
+[target:file:default]
+group="postgres"
+"""
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def short(**sizes: int) -> dict[str, str]:
+    stored = {name.removeprefix("b"): Stored(size, NOW) for name, size in sizes.items()}
+    found = list(short_bundles(FULL.label, MANIFEST, stored))
+    return {str(one.facts["path"]).rpartition("/")[2]: one.what for one in found}
+
+
+def test_a_bundle_ends_where_its_last_file_does() -> None:
+    assert short(b1=57592, b2=8200) == {}
+    assert short(b1=57593, b2=9000) == {}  # longer is not what this is about
+    assert list(short(b1=57591, b2=8200)) == ["1"]
+    assert list(short(b1=57592, b2=8199)) == ["2"]
+    assert "0 bytes instead of 57592" in short(b1=0)["1"]
+
+
+def test_a_bundle_that_is_not_there_is_for_pgbackrest_to_tell() -> None:
+    assert short() == {}
+    assert short(b3=1) == {}  # a file of an earlier backup, whose bundle has this number there
+
+
+def test_a_manifest_that_is_none_is_no_pass() -> None:
+    with pytest.raises(AgentError):
+        list(short_bundles(FULL.label, '\n[target:file]\npg_data/x={"bni":1,\n\n', {}))
+    with pytest.raises(AgentError):
+        list(short_bundles(FULL.label, '\n[target:file]\npg_data/x={"bni":"1"}\n\n', {}))
