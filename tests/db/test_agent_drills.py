@@ -252,12 +252,12 @@ def test_backups_are_readable_with_the_keys_from_escrow_only(live: Database) -> 
 
 @contextmanager
 def running(
-    server: Server, data: str, *, stops: bool = True
+    server: Server, data: str, *settings: str, stops: bool = True
 ) -> Iterator[Callable[[str, str], str]]:
     """A second PostgreSQL beside the server, on its own socket; how to ask it."""
-    options = ["port=5433", "archive_mode=off", "shared_preload_libraries="]
+    options = ["port=5433", "archive_mode=off", "shared_preload_libraries=", *settings]
     control = ("/usr/lib/postgresql/17/bin/pg_ctl", "-w", "-D", data, "-l", "/tmp/second.log")
-    given = " ".join(f"-c {one}" for one in options)
+    given = " ".join(f'-c "{one}"' for one in options)
     server.run("env", *ENVIRONMENT, *control, "-o", given, "start")
     try:
         yield lambda name, query: server.run(
