@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 
+from infra.agent.paths import ALERTMANAGER
 from infra.guardrails.rules import violations
 from tests.fake_aws.kinds.names import (
+    INGRESS_RULE,
     INSTANCE,
+    LOAD_BALANCER,
+    METRIC_ALARM,
     NETWORK_INTERFACE,
+    OBJECT,
     SECURITY_GROUP,
     SUBNET,
+    TOPIC,
     VOLUME,
 )
 from tests.fake_aws.policies import not_allowed
 from tests.fake_aws.systems_manager import COMMANDS, Machines
 from tests.fake_aws.world import World
-from tests.ops.aws.project import Project, PulumiError, opened
+from tests.ops.aws.project import Project, PulumiError, counted, opened
 from tests.ops.cluster.harness import PORTS, free_ports
 from tools.command import ROOT
 
@@ -164,6 +172,59 @@ def test_an_image_that_nobody_baked_is_named_by_the_preview(
     project.configure("aws-prod", image="ami-0123456789abcdef0")
     with pytest.raises(PulumiError, match=r"InvalidAMIID\.NotFound"):
         project.planned("aws-prod")
+
+
+def test_a_refresh_finds_what_hands_have_changed_and_up_mends_it(
+    cloud: tuple[Project, Machines],
+) -> None:
+    project, _ = cloud
+    stack = "aws-staging"
+    project.up(stack)
+    assert set(refreshed(project, stack)) == {"unchanged"}
+    rule = "database-from-proxy-5432"
+    with World.changing(project.folder / "world") as world:
+        (item,) = (each for each in world.of(INGRESS_RULE) if each.urn.endswith(f"::{rule}"))
+        world.remove(item)
+        (door,) = world.of(LOAD_BALANCER)
+        door.inputs["enableDeletionProtection"] = False
+    changes = refreshed(project, stack)
+    assert changes.pop("unchanged")
+    assert changes == {"deleted": 1, "updated": 1}
+    mended = project.up(stack)
+    assert mended.pop("unchanged")
+    assert mended == {"created": 1, "updated": 1}
+    assert set(refreshed(project, stack)) == {"unchanged"}
+
+
+def refreshed(project: Project, stack: str) -> dict[str, int]:
+    """`pulumi refresh`: how many resources are others than the state says."""
+    return counted(project.pulumi(stack, "refresh", "--yes", "--skip-preview"))
+
+
+def test_the_alarm_outside_hears_what_the_monitor_says(cloud: tuple[Project, Machines]) -> None:
+    project, _ = cloud
+    project.up("aws-staging")
+    state = project.state("aws-staging")
+    (alarm,) = (each for each in state.of(METRIC_ALARM) if each.name == "monitor-silent")
+    topic = alarm.get("dimensions.TopicName")
+    assert {each.get("name") for each in state.of(TOPIC)} >= {topic}
+    # Nothing said is as bad as too little.
+    assert alarm.get("treatMissingData") == "breaching"
+    (place,) = (each for each in state.of(OBJECT) if each.name == "monitor-1-place")
+    config = yaml.safe_load(json.loads(place.get("content"))["files"][str(ALERTMANAGER)])
+    (receiver,) = (
+        each
+        for each in config["receivers"]
+        for sns in each.get("sns_configs", [])
+        if sns["topic_arn"].endswith(f":{topic}")
+    )
+    (route,) = (r for r in config["route"]["routes"] if r["receiver"] == receiver["name"])
+    assert seconds(route["repeat_interval"]) < alarm.get("period")
+
+
+def seconds(duration: str) -> int:
+    """Prometheus' way to write a time, in seconds."""
+    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600}[duration[-1]]
 
 
 def test_a_machine_stays_while_another_one_is_sick(cloud: tuple[Project, Machines]) -> None:

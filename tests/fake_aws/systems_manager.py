@@ -19,7 +19,7 @@ from typing import Any, cast
 from docker.errors import APIError
 
 from tests.fake_aws.hosts.machines import Hosts
-from tests.fake_aws.kinds.names import INSTANCE
+from tests.fake_aws.kinds.names import INSTANCE, OBJECT
 from tests.fake_aws.service import Refused, validate
 from tests.fake_aws.world import Item, World
 
@@ -80,13 +80,21 @@ class Machines:
             case [_, "handover"]:
                 healthy = [each for each in self._databases() if each not in {name, *self.sick}]
                 self.leader = healthy[0]
-            case [_, "settings", *_]:
+            case [_, "settings"]:
+                printed = self._settings(name)
+            case [_, "settings", "--apply"]:
                 printed = {"restarted": []}
             case ["/usr/local/sbin/guestcomms-fetch"] | [_, "prepare"]:
                 printed = {"changed": []}
             case _:
                 code = 127
         return code, json.dumps(printed), ""
+
+    def _settings(self, name: str) -> dict[str, Any]:
+        """Those that the machine's place file gives it."""
+        key = f"machines/{name}/place.json"
+        found = World(self.folder).find((OBJECT,), "key", key)
+        return dict(json.loads(str(found.get("content")))["settings"]) if found else {}
 
     def _databases(self) -> list[str]:
         names = {name_of(item) for item in self.all().values()}

@@ -22,7 +22,7 @@ from tests.fake_aws.world import World
 from tests.ops.aws.engine import environment, read_calls
 from tools.command import ROOT
 
-SUMMARY = re.compile(r"^ +(?:[+~-]|\+-|) ?(\d+) (\w+)", re.MULTILINE)
+SUMMARY = re.compile(r"^ +(?:[+~-]|\+-|) ?(?:\d+ changes\. )?(\d+) (\w+)", re.MULTILINE)
 
 
 class PulumiError(Exception):
