@@ -11,7 +11,10 @@ import pytest
 import yaml
 
 from infra.agent.paths import ALERTMANAGER
+from infra.aws.bake import content_hash
+from infra.aws.image import IMAGE_TAG
 from infra.guardrails.rules import violations
+from tests.cloud.figures import told
 from tests.fake_aws.kinds.names import (
     INGRESS_RULE,
     INSTANCE,
@@ -24,6 +27,7 @@ from tests.fake_aws.kinds.names import (
     TOPIC,
     VOLUME,
 )
+from tests.fake_aws.lookups import add_image
 from tests.fake_aws.policies import not_allowed
 from tests.fake_aws.systems_manager import COMMANDS, Machines
 from tests.fake_aws.world import World
@@ -56,11 +60,6 @@ def created_and_deleted(project: Project, begin: int) -> list[tuple[str, str]]:
         for call in project.calls[begin:]
         if call["call"] in verbs
     ]
-
-
-def told(words: str) -> None:
-    """Say a figure to whoever runs the tests."""
-    print(f"\n{words}")  # noqa: T201 - `make aws` shows it
 
 
 @contextmanager
@@ -165,11 +164,45 @@ def test_what_the_world_lacks_is_named_by_the_preview(
         project.configure_section(stack, "machines", proxies=2)
 
 
+INTEL = {
+    "database": "r7i.xlarge", "proxy": "c7i.large", "monitor": "m7i.large", "drill": "r7i.large",
+}  # fmt: skip
+
+
+def test_the_processor_is_the_configurations_choice(cloud: tuple[Project, Machines]) -> None:
+    project, _ = cloud
+    stack = "aws-prod"
+    project.configure(stack, instance_types=INTEL)
+    with pytest.raises(PulumiError, match=r"no machine image \w+ for x86_64 in eu-central-1"):
+        project.planned(stack)
+    tags = {IMAGE_TAG: content_hash("")}
+    image = add_image(project.world, "guestcomms", "x86_64", "eu-central-1", tags)
+    instances = project.planned(stack).of(INSTANCE)
+    assert {each.get("ami") for each in instances} == {image["id"]}
+    assert {each.get("instanceType") for each in instances} == set(INTEL.values())
+
+
+@pytest.mark.parametrize(
+    ("types", "words"),
+    [
+        ({"proxy": "c7g.medium"}, "all need the same architecture; .*c7g.medium is arm64"),
+        ({"database": "r7i.large"}, "wants 32768 MiB and 4 cores, but r7i.large has 16384 MiB"),
+    ],
+)
+def test_instance_types_that_do_not_fit_are_named(
+    cloud: tuple[Project, Machines], types: dict[str, str], words: str
+) -> None:
+    project, _ = cloud
+    project.configure("aws-prod", instance_types=INTEL | types)
+    with pytest.raises(PulumiError, match=words):
+        project.planned("aws-prod")
+
+
 def test_an_image_that_nobody_baked_is_named_by_the_preview(
     cloud: tuple[Project, Machines],
 ) -> None:
     project, _ = cloud
-    project.configure("aws-prod", image="ami-0123456789abcdef0")
+    project.configure("aws-prod", image="ami-0123456789abcdef0", instance_types=INTEL)
     with pytest.raises(PulumiError, match=r"InvalidAMIID\.NotFound"):
         project.planned("aws-prod")
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import fnmatch
 import functools
 import hashlib
+import html
 import http.client
 import json
 import re
@@ -45,8 +46,14 @@ class NotThereError(Exception):
 
 def items(*names: str) -> list[Item]:
     """The things of the world of some types, by the last part of their tokens."""
-    world = json.loads((FOLDER / "world.json").read_text())["items"].values()
-    return [item for item in world if item["token"].rpartition(":")[2] in names]
+    changed = (FOLDER / "world.json").stat().st_mtime_ns
+    return [item for item in everything(changed) if item["token"].rpartition(":")[2] in names]
+
+
+@functools.lru_cache(maxsize=1)
+def everything(_changed: int) -> list[Item]:
+    """The world as it was written last: each call asks for it several times."""
+    return list(json.loads((FOLDER / "world.json").read_text())["items"].values())
 
 
 def get(item: Item, name: str) -> Any:
@@ -242,7 +249,8 @@ class Services(Handler):
         key, asked = urllib.parse.unquote(path.lstrip("/")), urllib.parse.parse_qs(query, True)
         arn = f"arn:aws:s3:::{bucket}"
         action = self._s3_action(key, asked)
-        wants = [(action, f"{arn}/{key or '*'}" if action in OF_OBJECTS else arn)]
+        keys = deleted_keys(body) if self.command == "POST" and "delete" in asked else [key]
+        wants = [(action, f"{arn}/{each}" if action in OF_OBJECTS else arn) for each in keys]
         key_arn = self._key_of(bucket)
         if key_arn and action == "s3:GetObject":
             wants.append(("kms:Decrypt", key_arn))
@@ -329,6 +337,14 @@ class Services(Handler):
             f"<RequestId>{uuid.uuid4()}</RequestId></ResponseMetadata></PublishResponse>",
             Content_Type="text/xml",
         )
+
+
+def deleted_keys(body: bytes) -> list[str]:
+    """The objects that a call deletes together.
+
+    Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
+    """
+    return [html.unescape(each) for each in re.findall("<Key>(.*?)</Key>", body.decode())]
 
 
 OF_OBJECTS = {
