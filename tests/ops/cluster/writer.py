@@ -34,18 +34,24 @@ GRANT SELECT, INSERT ON {TABLE} TO comms_app;
 """
 DROP = f"SET ROLE comms_owner; DROP TABLE IF EXISTS {TABLE}"
 TIMELINE = "pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8)"
+POSITION = "(pg_catalog.pg_current_wal_insert_lsn() - '0/0'::pg_catalog.pg_lsn)::bigint"
 
 Key = tuple[int, int]
 
 
 class Ack(NamedTuple):
-    """An acknowledged write: when it was sent and confirmed (Unix time), and on which timeline."""
+    """An acknowledged write: when it was sent and confirmed (Unix time), and on which timeline.
+
+    `lsn` is a position of the write-ahead log (bytes) before its commit, and behind those of all
+    earlier writes of the same writer.
+    """
 
     writer: int
     number: int
     sent: float
     at: float
     timeline: int
+    lsn: int = 0
 
     @property
     def key(self) -> Key:
@@ -121,11 +127,7 @@ class Journal:
                 while not self._queue.empty():
                     noted.append(self._queue.get())
                 last = None in noted
-                file.writelines(
-                    f"{ack.writer},{ack.number},{ack.sent!r},{ack.at!r},{ack.timeline}\n"
-                    for ack in noted
-                    if ack is not None
-                )
+                file.writelines(",".join(map(repr, ack)) + "\n" for ack in noted if ack is not None)
                 file.flush()
                 os.fsync(file.fileno())
 
@@ -136,8 +138,8 @@ def read_journal(path: Path) -> list[Ack]:
     found = []
     for line in lines:
         if line.endswith("\n"):
-            writer, number, sent, at, timeline = line.split(",")
-            found.append(Ack(int(writer), int(number), float(sent), float(at), int(timeline)))
+            writer, number, sent, at, *place = line.split(",")
+            found.append(Ack(int(writer), int(number), float(sent), float(at), *map(int, place)))
     return found
 
 
@@ -145,14 +147,21 @@ class Writers:
     """Threads that insert through the front door until they are stopped."""
 
     def __init__(
-        self, dsn: str, count: int, journal: Path | None = None, *, first: int = 1
+        self,
+        dsn: str,
+        count: int,
+        journal: Path | None = None,
+        *,
+        first: int = 1,
+        pause: float = PAUSE_SECONDS,
     ) -> None:
         """`dsn` is a connection string of an application's login; `count` the threads, numbered
-        from `first`.
+        from `first`; `pause` the seconds from each one's write to its next.
 
         With `journal` acknowledgements are written there as well, one fsync for a handful.
         """
         self._dsn = dsn
+        self._pause = pause
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._journal = Journal(journal) if journal else None
@@ -212,7 +221,7 @@ class Writers:
                     while not self._stop.is_set():
                         number += 1
                         self._insert(connection, writer, number, warnings)
-                        self._stop.wait(PAUSE_SECONDS)
+                        self._stop.wait(self._pause)
             except psycopg.Error:
                 with self._lock:
                     self.record.errors += 1
@@ -224,14 +233,15 @@ class Writers:
         warnings.clear()
         sent = time.time()
         row = connection.execute(
-            f"INSERT INTO {TABLE} VALUES (%s, %s) RETURNING {TIMELINE}", (writer, number)
+            f"INSERT INTO {TABLE} VALUES (%s, %s) RETURNING {TIMELINE}, {POSITION}",
+            (writer, number),
         ).fetchone()
         at = time.time()
         with self._lock:
             if row is None or any(CANCELLED_WAIT in warning for warning in warnings):
                 self.record.cancelled += 1
                 return
-            ack = Ack(writer, number, sent, at, int(row[0], 16))
+            ack = Ack(writer, number, sent, at, int(row[0], 16), int(row[1]))
             self.record.acked[ack.key] = ack
             if self._journal:
                 self._journal.note(ack)

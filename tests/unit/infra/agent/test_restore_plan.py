@@ -91,6 +91,12 @@ def test_nothing_is_restored_from_nothing(backups: tuple[Backup, ...]) -> None:
     assert "Nothing can be restored" in said
 
 
+def test_too_little_room_beside_the_old_data_is_refused() -> None:
+    assert list(restore_plan._room(1000, 1000)) == []
+    [said] = restore_plan._room(999, 1000)
+    assert "needs 1000 bytes beside the old one, which is kept; 999 are free" in said
+
+
 @pytest.mark.parametrize(
     "said",
     [

@@ -1,7 +1,7 @@
 """The whole cluster goes back to a moment, and nobody is written to twice or against their will.
 
-`make restore-cluster`, twenty minutes: one story on a real cluster, its tests in order. What must
-be there and what must not is recorded by the test, outside the database.
+One story on a real cluster, its tests in order. What must be there and what must not is recorded by
+the test, outside the database.
 """
 
 from __future__ import annotations
@@ -13,27 +13,25 @@ import time
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import psycopg
 import pytest
 from guestcomms import paths
 
 from tests.ops.cluster.harness import GUESTCOMMS, ROOT, Cluster
+from tests.restores.people import CLAIM, address, application, claimed, found, invite, queue
 from tests.waiting import wait_until
 
 FATES = ("nothing", "unsubscribed", "withdrew", "erased", "sent", "in hand")
-MAKE = (
-    "SELECT id::text FROM create_communication(%s, 'Hello', 'email', 'offers',"
-    " p_subject => 'Hello', p_body => 'Hello', p_lawful_basis => 'consent')"
-)
-CLAIM = (
-    "SELECT batch_id, lease_token::text, recipient_ids::text[], organization_id::text"
-    " FROM claim_batches('story', 100, '5 minutes', 100)"
-)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ROW = f"Row {uuid.uuid4().hex[:6]}"
 NAMES = f"SELECT replace(name, '{ROW} ', '') FROM organizations WHERE name LIKE '{ROW} %'"
+WITHIN = (
+    "Freeze sending", "Stop the cluster", "Move the old data aside", "Read what was decided",
+    "Restore", "is being restored", "Tell the restored database", "Make the standbys anew",
+    "Take a full backup",
+)  # fmt: skip
+"""What a restore says at the begin of each step, and in the middle of the longest."""
 TIMELINE = "SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
 
 
@@ -50,27 +48,11 @@ class Story:
 @pytest.fixture(scope="module")
 def story(cluster: Cluster) -> Story:
     """A message was sent to everybody, another is queued; the target; then it goes on."""
-    made = Story(organization=str(uuid.uuid4()))
-    cluster.query(
-        f"SELECT create_organization('{made.organization}', 'Ours', 'UTC',"
-        " ARRAY[(SELECT rolname FROM pg_roles WHERE rolname LIKE 'wedsync_app%' LIMIT 1)])",
-        "--role", "ops",
-    )  # fmt: skip
-    worker = psycopg.conninfo.conninfo_to_dict(cluster.dsn("--role", "worker"))["user"]
-    cluster.query(f"SELECT set_login_unrestricted('{worker}', true, 'tests')", "--role", "ops")
+    made = Story(organization=found(cluster))
     with application(cluster) as app:
-        app.execute("SELECT create_consent_text(%s, '1', 'Yes.')", [made.organization])
-        people = [{"name": fate, "email": address(fate), "external_id": fate} for fate in FATES]
-        found = app.execute(
-            "SELECT place, guest_id::text FROM upsert_guests(%s, %s)",
-            [made.organization, json.dumps(people)],
-        ).fetchall()
-        made.guests = {FATES[place - 1]: guest for place, guest in found}
-        for fate in FATES:
-            consent = "SELECT record_consent(%s, %s, 'email', 'offers', '1', 'form')"
-            app.execute(consent, [made.organization, address(fate)])
-        queue(app, made, [fate for fate in FATES if fate != "in hand"])
-        queue(app, made, ["in hand"])
+        made.guests = invite(app, made.organization, FATES)
+        queue(app, made.organization, [made.guests[fate] for fate in FATES if fate != "in hand"])
+        queue(app, made.organization, [made.guests["in hand"]])
     insert(cluster, "before")
     time.sleep(1.1)
     made.target = datetime.now(UTC)
@@ -78,22 +60,6 @@ def story(cluster: Cluster) -> Story:
     insert(cluster, "behind")
     live_on(cluster, made)
     return made
-
-
-def application(cluster: Cluster) -> psycopg.Connection[tuple[Any, ...]]:
-    return psycopg.connect(cluster.dsn("--role", "app"), autocommit=True)
-
-
-def address(fate: str) -> str:
-    return f"{fate.replace(' ', '.')}@example.com"
-
-
-def queue(app: psycopg.Connection[tuple[Any, ...]], story: Story, fates: list[str]) -> None:
-    row = app.execute(MAKE, [story.organization]).fetchone()
-    assert row is not None
-    guests = [story.guests[fate] for fate in fates]
-    send = "SELECT accepted FROM bulk_send(%s, %s, %s::uuid[])"
-    assert app.execute(send, [story.organization, row[0], guests]).fetchone() == (len(fates),)
 
 
 def insert(cluster: Cluster, name: str) -> None:
@@ -146,17 +112,6 @@ def rows(cluster: Cluster) -> set[str]:
     return {str(row[0]) for row in cluster.query(NAMES, "--role", "ops")}
 
 
-def claimed(cluster: Cluster) -> list[str]:
-    """Whose messages the queue gives out now."""
-    with psycopg.connect(cluster.dsn("--role", "worker"), autocommit=True) as worker:
-        ids = [one for chunk in worker.execute(CLAIM).fetchall() for one in chunk[2]]
-    if not ids:
-        return []
-    wanted = ", ".join(f"'{one}'" for one in ids)
-    query = f"SELECT recipient_name FROM communication_recipients WHERE id IN ({wanted})"
-    return sorted(str(row[0]) for row in cluster.query(query, "--role", "ops"))
-
-
 def refusal(cluster: Cluster, *arguments: str) -> str:
     done = cluster.run("restore", "cluster", *arguments, "--yes", ok=False)
     assert done.returncode not in (0, 1), done.stdout + done.stderr
@@ -187,6 +142,22 @@ def interrupted(cluster: Cluster, step: str, *arguments: str) -> None:
     run.send_signal(signal.SIGINT)
     said, _ = run.communicate(timeout=120)
     assert run.returncode == 130, said
+
+
+def interrupted_within(cluster: Cluster, words: str, *arguments: str) -> None:
+    """Go on, and Ctrl-C as soon as these words are said."""
+    run = going(cluster, *arguments)
+    assert run.stdout is not None
+    said = []
+    for line in run.stdout:
+        said.append(line)
+        if words in line:
+            break
+    else:
+        raise AssertionError(f"it never said {words!r}: {said}")
+    run.send_signal(signal.SIGINT)
+    rest, _ = run.communicate(timeout=120)
+    assert run.returncode == 130, "".join([*said, rest])
 
 
 def test_the_plan_says_what_would_be_lost(cluster: Cluster, story: Story) -> None:
@@ -231,7 +202,7 @@ def test_it_can_be_undone_in_the_middle(cluster: Cluster, story: Story) -> None:
 
 
 def test_the_cluster_goes_back_to_the_target(cluster: Cluster, story: Story) -> None:
-    """A person may look first; interrupted in the middle, it goes on where it stands."""
+    """A person may look first; interrupted within each step, it goes on where it stands."""
     target = f"{story.target:%F %T.%f}+00"
     began = time.monotonic()
     looked = cluster.json("restore", "cluster", "--to", target, "--look", "--yes")
@@ -239,12 +210,17 @@ def test_the_cluster_goes_back_to_the_target(cluster: Cluster, story: Story) -> 
     assert cluster.on("drill-1", "ls /var/lib/postgresql/drill").strip() == looked["drill_id"]
     assert rows(cluster) == {"before", "behind", "after undoing"}
     stopped = time.monotonic()
-    interrupted(cluster, "restored", "--resume")
+    for words in WITHIN:
+        interrupted_within(cluster, words, "--resume")
     cluster.run("restore", "cluster", "--resume", "--yes")
     ended = time.monotonic()
     record = cluster.json("restore", "cluster", "--status")
     story.restored = record["restore_id"]
-    measured = {"copy_seconds": stopped - began, "switch_seconds": ended - stopped}
+    measured = {
+        "copy_seconds": stopped - began,
+        "switch_seconds": ended - stopped,
+        "interrupted": len(WITHIN),
+    }
     paths.evidence("restore-cluster").write_text(json.dumps({**measured, "record": record}))
     assert (record["step"], record["reached_lsn"]) == ("done", record["copy_lsn"])
     cluster.wait_healthy()

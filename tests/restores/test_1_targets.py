@@ -1,0 +1,123 @@
+"""A restore ends exactly where it was told to, on both sides of a failover, and soon.
+
+Which rows must be there and which must not is known outside the database, from when they were
+committed: before a moment, behind it, on the old leader's timeline, on the new one's.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from guestcomms import paths
+
+from tests.ops.alerts.causes.common import superuser
+from tests.ops.cluster.harness import Cluster
+from tests.restores.points import Moment, between, names
+from tests.waiting import wait_until
+
+FIRST, SECOND, THIRD, FOURTH = (f"{name} {time.time_ns()}" for name in "ABCD")
+GUESTS = 300_000
+"""Rows of the drill that is measured: a database of tens of megabytes measures its own start."""
+FILL = (
+    "INSERT INTO public.guests (organization_id, external_id, name, email, email_hash)"
+    " SELECT '{}', n::text, 'Guest ' || n, 'g' || n || '@example.org', sha256(n::text::bytea)"
+    f" FROM generate_series(1, {GUESTS}) AS n"
+)
+SECONDS = ("archived_seconds", "restore_seconds", "recovery_seconds", "total_seconds")
+RATIO = 1.5
+
+
+@pytest.fixture(scope="module")
+def moments(cluster: Cluster) -> tuple[Moment, Moment]:
+    """One between two commits of the first leader, one between two of its successor."""
+    # A transaction is found by the canaries that the clock writes, every minute.
+    canary = "SELECT count(*) FROM internal.canaries"
+    wait_until(lambda: int(superuser(cluster, cluster.leader, canary)) > 0, 120, poll_seconds=1)
+    before = between(cluster, FIRST, SECOND)
+    old = cluster.leader
+    container = cluster.container(old)
+    container.kill()
+    try:
+        wait_until(lambda: leads(cluster) not in (None, old), 90, poll_seconds=0.5)
+        wait_until(lambda: answers(cluster), 60, poll_seconds=0.5)
+        behind = between(cluster, THIRD, FOURTH)
+    finally:
+        container.start()
+    cluster.wait_healthy(300)
+    return before, behind
+
+
+def leads(cluster: Cluster) -> str | None:
+    found = cluster.health()["leader"]
+    return str(found) if found else None
+
+
+def answers(cluster: Cluster) -> bool:
+    return cluster.run("psql", "--role", "ops", "--", "-c", "SELECT 1", ok=False).returncode == 0
+
+
+CASES = [
+    # side, kind, inclusive, and the rows that must be there
+    ("before", "name", True, {FIRST}),
+    ("before", "time", True, {FIRST}),
+    ("before", "lsn", False, {FIRST}),
+    ("before", "xid", True, {FIRST}),
+    ("before", "xid", False, set[str]()),
+    ("behind", "name", True, {FIRST, SECOND, THIRD}),
+    ("behind", "time", True, {FIRST, SECOND, THIRD}),
+    ("behind", "time", False, {FIRST, SECOND, THIRD}),
+    ("behind", "lsn", True, {FIRST, SECOND, THIRD}),
+    ("behind", "lsn", False, {FIRST, SECOND, THIRD}),
+    ("behind", "xid", True, {FIRST, SECOND, THIRD}),
+    ("behind", "xid", False, {FIRST, SECOND}),
+]
+
+
+@pytest.mark.parametrize(
+    ("side", "kind", "inclusive", "expected"),
+    CASES,
+    ids=[
+        f"{side}-{kind}-{'inclusive' if with_it else 'exclusive'}"
+        for side, kind, with_it, _ in CASES
+    ],
+)
+def test_a_drill_ends_at_its_target_across_a_failover(
+    cluster: Cluster, moments: tuple[Moment, Moment], side: str, kind: str, inclusive: bool,
+    expected: set[str],
+) -> None:  # fmt: skip
+    """From a backup of the first timeline: there is no other."""
+    moment = moments[side == "behind"]
+    exclusive = () if inclusive else ("--exclusive",)
+    done = cluster.json("restore", "drill", "--keep", "--to", moment.target(kind), *exclusive)
+    try:
+        assert done["verdict"] == "proven", done["findings"]
+        first_log = f"SELECT wal_start FROM communication_backups WHERE label = '{done['label']}'"
+        assert superuser(cluster, cluster.leader, first_log).startswith("00000001")
+        assert names(cluster, done["drill_id"]) & {FIRST, SECOND, THIRD, FOURTH} == expected
+    finally:
+        cluster.run("restore", "release", done["drill_id"])
+
+
+def test_a_drill_takes_little_longer_than_its_restore(cluster: Cluster) -> None:
+    """Until the copy is open at its target, of a database that is no toy; the rest is told."""
+    leader = cluster.leader
+    organization = superuser(cluster, leader, "SELECT organization_id FROM organizations LIMIT 1")
+    superuser(cluster, leader, FILL.format(organization))
+    taken = cluster.json("backup", "run", "full", "--wait")
+    drills = [cluster.json("restore", "drill") for _ in range(3)]
+    assert {one["verdict"] for one in drills} == {"proven"}
+    assert {one["label"] for one in drills} == {taken["label"]}
+    open_at_target = [one["recovery_seconds"] / one["restore_seconds"] for one in drills]
+    whole = [
+        (one["total_seconds"] - one["archived_seconds"]) / one["restore_seconds"] for one in drills
+    ]
+    measured = {
+        "bytes": drills[0]["restored_bytes"],
+        "drills": [{name: one[name] for name in SECONDS} for one in drills],
+        "open_at_target_to_restore_alone": open_at_target,
+        "with_every_comparison_to_restore_alone": whole,
+    }
+    paths.evidence("drill-ratio").write_text(json.dumps(measured, indent=1) + "\n")
+    assert min(open_at_target) <= RATIO, measured
