@@ -13,7 +13,7 @@ ACKS = [
     for writer in (1, 2)
     for number, at in ((1, 10.0), (2, 20.0), (3, 30.0), (4, 40.0))
 ]
-WHOLE = [(1, 4, 0, []), (2, 4, 0, [])]
+WHOLE: list[tuple[int, int, int, list[int]]] = [(1, 4, 0, []), (2, 4, 0, [])]
 
 
 def test_what_is_newer_than_the_newest_row_is_lost() -> None:

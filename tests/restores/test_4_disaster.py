@@ -98,7 +98,7 @@ def burn(cluster: Cluster, leader: str) -> float:
     with ThreadPoolExecutor(len(machines)) as pool:
         list(pool.map(lambda one: one.kill(), machines))
     for machine in machines:
-        machine.remove(force=True)
+        machine.remove(force=True, v=True)
     for volume in cluster.docker.volumes.list(filters=label):
         if volume.name != store_volume(cluster):
             volume.remove()
