@@ -25,18 +25,20 @@ FILL = (
     " SELECT '{}', n::text, 'Guest ' || n, 'g' || n || '@example.org', sha256(n::text::bytea)"
     f" FROM generate_series(1, {GUESTS}) AS n"
 )
+TIMELINE = "SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
 SECONDS = ("archived_seconds", "restore_seconds", "recovery_seconds", "total_seconds")
 RATIO = 1.5
 
 
 @pytest.fixture(scope="module")
-def moments(cluster: Cluster) -> tuple[Moment, Moment]:
-    """One between two commits of the first leader, one between two of its successor."""
+def moments(cluster: Cluster) -> tuple[str, Moment, Moment]:
+    """A timeline; a moment between two commits on it, and one between two of the next leader's."""
     # A transaction is found by the canaries that the clock writes, every minute.
     canary = "SELECT count(*) FROM internal.canaries"
     wait_until(lambda: int(superuser(cluster, cluster.leader, canary)) > 0, 120, poll_seconds=1)
     before = between(cluster, FIRST, SECOND)
     old = cluster.leader
+    timeline = superuser(cluster, old, TIMELINE)
     container = cluster.container(old)
     container.kill()
     try:
@@ -46,7 +48,8 @@ def moments(cluster: Cluster) -> tuple[Moment, Moment]:
     finally:
         container.start()
     cluster.wait_healthy(300)
-    return before, behind
+    assert superuser(cluster, cluster.leader, TIMELINE) > timeline
+    return timeline, before, behind
 
 
 def leads(cluster: Cluster) -> str | None:
@@ -84,17 +87,18 @@ CASES = [
     ],
 )
 def test_a_drill_ends_at_its_target_across_a_failover(
-    cluster: Cluster, moments: tuple[Moment, Moment], side: str, kind: str, inclusive: bool,
+    cluster: Cluster, moments: tuple[str, Moment, Moment], side: str, kind: str, inclusive: bool,
     expected: set[str],
 ) -> None:  # fmt: skip
-    """From a backup of the first timeline: there is no other."""
-    moment = moments[side == "behind"]
+    """From a backup of the timeline before it: there is no other."""
+    timeline, *sides = moments
+    moment = sides[side == "behind"]
     exclusive = () if inclusive else ("--exclusive",)
     done = cluster.json("restore", "drill", "--keep", "--to", moment.target(kind), *exclusive)
     try:
         assert done["verdict"] == "proven", done["findings"]
         first_log = f"SELECT wal_start FROM communication_backups WHERE label = '{done['label']}'"
-        assert superuser(cluster, cluster.leader, first_log).startswith("00000001")
+        assert superuser(cluster, cluster.leader, first_log).startswith(timeline)
         assert names(cluster, done["drill_id"]) & {FIRST, SECOND, THIRD, FOURTH} == expected
     finally:
         cluster.run("restore", "release", done["drill_id"])
