@@ -63,7 +63,7 @@ backup-faults: ## Damage a backup repository in every way we know, and have it a
 	@$(BIN)/pytest tests/backups
 
 .PHONY: restore-cluster
-restore-cluster: ## Take a cluster of its own back to a moment, interrupted, undone and done: docs/how-to/restore-the-cluster.md
+restore-cluster: ## Restore a cluster of its own: across a failover, to a moment, after its destruction; an hour: docs/backups.md
 	@$(BOOTSTRAP) venv pulumi weed docker image
 	@$(BIN)/pytest -s tests/restores
 

@@ -101,7 +101,8 @@ def import_(context: typer.Context, source: SourceArgument, json: JsonOption = F
     if held and held != kept:
         raise RefusedError(
             f"Stack {stack!r} holds other keys than escrow, and what it wrote needs them: nothing"
-            " was changed; bring up a new stack beside it, with a stack file of its own."
+            " was changed; bring up a new stack beside it, with a stack file of its own. If it"
+            " never wrote anything, forget it first: docs/how-to/recover-lost-keys.md."
         )
     for name, value in kept.items() if not held else ():
         path = f"guestcomms:escrow.{name}"
