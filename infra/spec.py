@@ -7,6 +7,7 @@ module (machine files, places, policies) is a function of a ClusterSpec.
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
@@ -187,9 +188,9 @@ class Pooler(Section):
     """PgBouncer on every database machine, in transaction mode."""
 
     max_clients: Annotated[int, Field(ge=100, le=20000)] = 5000
-    pool_size: Annotated[int, Field(ge=1, le=1000)] = 20
-    """Server connections of one database and user on one machine, to begin with: once the
-    database is migrated, communication_pool_config decides."""
+    pool_size: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Server connections of each login on one machine, to begin with: once the database is
+    migrated, communication_pool_config decides. Without a number: see `ClusterSpec.pool_size`."""
     max_prepared_statements: Annotated[int, Field(ge=0, le=10000)] = 200
     query_wait_timeout_seconds: Annotated[int, Field(ge=1, le=300)] = 30
 
@@ -598,9 +599,9 @@ class ClusterSpec(Section):
     @model_validator(mode="after")
     def _pools_fit(self) -> ClusterSpec:
         allowed = self.postgres.max_connections - RESERVED_CONNECTIONS
-        if self.pooler.pool_size > allowed:
+        if self.pool_size > allowed:
             raise ValueError(
-                f"pooler.pool_size is {self.pooler.pool_size}, but postgres.max_connections"
+                f"pooler.pool_size is {self.pool_size}, but postgres.max_connections"
                 f" {self.postgres.max_connections} leaves {allowed} to the pooler;"
                 " lower the pool or raise max_connections"
             )
@@ -639,6 +640,15 @@ class ClusterSpec(Section):
     def database_names(self) -> tuple[str, ...]:
         """Names of the database machines, pg-1 first."""
         return tuple(f"pg-{n}" for n in range(1, self.machines.database_nodes + 1))
+
+    @property
+    def pool_size(self) -> int:
+        """Server connections of each login: two a core and one more, or what the spec says.
+
+        More only queue inside PostgreSQL: docs/performance.md has what was measured.
+        https://wiki.postgresql.org/wiki/Number_Of_Database_Connections
+        """
+        return self.pooler.pool_size or math.ceil(2 * self.machines.database.cores) + 1
 
     @property
     def proxy_names(self) -> tuple[str, ...]:

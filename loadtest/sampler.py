@@ -113,7 +113,10 @@ def machine() -> dict[str, float]:
 
 
 def pooler(reader: Reader) -> dict[str, float] | None:
-    """PgBouncer's clients and connections; None if it does not answer."""
+    """PgBouncer's clients and connections; None if it does not answer.
+
+    Each login has a pool of `size` connections; `busiest` are those at work of the busiest one.
+    """
     pools, sizes = reader.rows("console", "SHOW POOLS"), reader.rows("console", "SHOW DATABASES")
     if pools is None or sizes is None:
         return None
@@ -121,12 +124,9 @@ def pooler(reader: Reader) -> dict[str, float] | None:
     waits = [int(one["maxwait"]) + int(one["maxwait_us"]) / 1e6 for one in ours]
     names = ("cl_active", "cl_waiting", "sv_active", "sv_idle")
     found: dict[str, float] = {key: sum(int(one[key]) for one in ours) for key in names}
-    bounds = [
-        int(one["max_connections"]) or int(one["pool_size"])
-        for one in sizes
-        if one["name"] != "pgbouncer"
-    ]
-    return {**found, "maxwait": max(waits, default=0), "size": max(bounds, default=0)}
+    size = max((int(one["pool_size"]) for one in sizes if one["name"] != "pgbouncer"), default=0)
+    busiest = max((int(one["sv_active"]) for one in ours), default=0)
+    return {**found, "busiest": busiest, "maxwait": max(waits, default=0), "size": size}
 
 
 def database(reader: Reader) -> dict[str, Any] | None:

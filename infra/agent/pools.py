@@ -22,6 +22,7 @@ from infra.agent.files import File, install
 POOL = "production"  # the pool in front of the one database
 CONFIRM_EVERY = 60.0  # seconds after which an unchanged pool is compared and reported again
 MOST_CONNECTIONS = 5000
+RESERVED = 30  # as internal.check_pool_config() keeps: replication, agents, migrations, people
 TOLERANCE = 0.01  # seconds: PgBouncer keeps times as fractions
 
 log = logging.getLogger(__name__)
@@ -29,10 +30,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Pool:
-    """What a pool shall be like; times in milliseconds."""
+    """What a pool shall be like; times in milliseconds.
+
+    `max_connections` are those of each login, `total` those of all logins together.
+    """
 
     min_connections: int
     max_connections: int
+    total: int
     connection_timeout_ms: int
     idle_timeout_ms: int
     revision: int
@@ -88,8 +93,9 @@ def desired(connection: Connection) -> Pool | None:
     with connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(
             "SELECT min_connections, max_connections, connection_timeout_ms, idle_timeout_ms,"
-            " revision FROM internal.desired_pools() WHERE pool_name = %s",
-            [POOL],
+            " revision, current_setting('max_connections')::bigint - %s AS total"
+            " FROM internal.desired_pools() WHERE pool_name = %s",
+            [RESERVED, POOL],
         ).fetchall()
     return check(rows[0]) if rows else None
 
@@ -104,6 +110,7 @@ def check(row: Mapping[str, Any]) -> Pool:
     return Pool(
         min_connections=checks.number(row["min_connections"], "min_connections", 0, most),
         max_connections=most,
+        total=checks.number(row["total"], "total", most, 2**18),
         connection_timeout_ms=checks.number(
             row["connection_timeout_ms"], "connection_timeout_ms", 1_000, 300_000
         ),
@@ -115,12 +122,15 @@ def check(row: Mapping[str, Any]) -> Pool:
 def settings(pool: Pool) -> dict[str, float]:
     """Return what PgBouncer shall run with, by the names it shows; times in seconds.
 
-    `max_connections` bounds each login's pool and all of them together.
+    PgBouncer keeps a pool for each login. At `max_db_connections`, which it shows as
+    max_connections, it closes a connection of one login to open one for another, whose plans and
+    caches begin empty: so that is what PostgreSQL can give, and no login's size.
+    https://www.pgbouncer.org/config.html#max_db_connections
     """
     return {
         "pool_size": pool.max_connections,
         "min_pool_size": pool.min_connections,
-        "max_connections": pool.max_connections,
+        "max_connections": pool.total,
         "query_wait_timeout": pool.connection_timeout_ms / 1000,
         "server_idle_timeout": pool.idle_timeout_ms / 1000,
     }
@@ -191,12 +201,12 @@ def show(console: Connection, what: str) -> list[dict[str, Any]]:
 def load(pools: Iterable[Mapping[str, Any]], name: str) -> tuple[int, int]:
     """Return how many clients of database `name` wait, and how many connections serve one.
 
-    PgBouncer has one pool for each login.
+    PgBouncer has one pool for each login: clients are those of all, connections of the busiest.
     """
     ours = [pool for pool in pools if pool["database"] == name]
     return (
         sum(int(pool["cl_waiting"]) for pool in ours),
-        sum(int(pool["sv_active"]) for pool in ours),
+        max((int(pool["sv_active"]) for pool in ours), default=0),
     )
 
 

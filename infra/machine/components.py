@@ -66,6 +66,7 @@ def pgbouncer(spec: ClusterSpec, name: str) -> Component:
     values: dict[str, object] = {
         "name": name,
         "pooler": spec.pooler,
+        "pool_size": spec.pool_size,
         "database": DATABASE,
         "tls": TLS,
     }
@@ -107,7 +108,7 @@ def bootstrap_sql(spec: ClusterSpec) -> str:
         "backup_wal_audit_schedule": spec.backup.wal_audit_schedule,
         "backup_verify_schedule": spec.backup.verify_schedule,
         "restore_drill_schedule": spec.backup.drill_schedule,
-        "pool_size": spec.pooler.pool_size,
+        "pool_size": spec.pool_size,
         "query_wait_timeout_ms": spec.pooler.query_wait_timeout_seconds * 1000,
     }
     parts = sorted((FILES / "bootstrap").glob("*.sql"))

@@ -22,7 +22,7 @@ from guestcomms.cli.common import (
     settings,
     table,
 )
-from guestcomms.errors import RefusedError, UnhealthyError
+from guestcomms.errors import GuestcommsError, RefusedError, UnhealthyError
 from guestcomms.load import (
     capacity,
     compare,
@@ -40,6 +40,8 @@ from guestcomms.load.target import Target
 
 app = typer.Typer(no_args_is_help=True, help="Put load on the cluster and judge what it carries.")
 REFERENCE_RATIO = 0.8
+RATIO = "the mix by pgbench ÷ pgbench -N, calls/s"
+_DEMANDED = f"≥ {REFERENCE_RATIO:g}"
 ROUNDS = 3
 
 ProductionOption = Annotated[
@@ -258,7 +260,7 @@ def _refer(
 ) -> None:
     """Measure pgbench with as many clients, and judge the ratio."""
     clients = closed.scenario.clients
-    seconds = max(10.0, closed.scenario.shape.hold / turns)
+    seconds = max(10.0, closed.scenario.shape.hold / 2)
     need = round(plan.CLOSED_CALLS_PER_SECOND * 0.05 * seconds * (turns + 1))
     with _saying() as say, tempfile.TemporaryDirectory(prefix="guestcomms-load-") as folder:
         tenants.slices.clear()
@@ -268,9 +270,12 @@ def _refer(
                 target, found, tenants, Path(folder),
                 clients=clients, seconds=seconds, rounds=turns, say=say,
             )  # fmt: skip
+            measured = _ratio(closed.reference)
+        except GuestcommsError as error:  # what the scenarios have shown is kept
+            measured = Judged(what=RATIO, demanded=_DEMANDED, measured=str(error), met=False)
         finally:
             tenants.cancel(target, say)
-    closed.verdict.append(_ratio(closed.reference))
+    closed.verdict.append(measured)
     closed.causes = verdict.causes(closed)
     closed.save()
 
@@ -278,8 +283,8 @@ def _refer(
 def _ratio(measured: Reference) -> Judged:
     ratio = statistics.median(measured.mix) / statistics.median(measured.plain)
     return Judged(
-        what="the mix by pgbench ÷ pgbench -N, calls/s",
-        demanded=f"≥ {REFERENCE_RATIO:g}",
+        what=RATIO,
+        demanded=_DEMANDED,
         measured=f"{ratio:.2f}",
         met=ratio >= REFERENCE_RATIO,
     )

@@ -27,16 +27,37 @@ VARIABLES = {
     "dress": "summer festive", "host": "Ann and Ben", "reply": "https://weddings.example.org/reply/4711",
 }  # fmt: skip
 """With guest_name and organization_name the twelve variables of the template."""
-_PARAGRAPH = (
-    "<p>We are looking forward to celebrating with you at {{venue}}, {{street}}, {{town}}, on"
-    " {{day}}, from {{hour}} on. You sit at table {{table}}; the cook has noted {{menu}}, the dress"
-    " is {{dress}}. Should your plans change, tell {{host}} and we find a way together.</p>\n"
-)
-BODY = (
-    "<!doctype html><html><body><h1>{{organization_name}}</h1>\n<p>Dear {{guest_name}},</p>\n"
-    + _PARAGRAPH * 8
-    + '<p><a href="{{reply}}">Tell us whether you come</a></p></body></html>'
-)
+BODY = """\
+<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{{organization_name}}</title></head>
+<body style="margin:0;background:#faf7f2;font-family:Georgia,serif;color:#333">
+<table role="presentation" width="100%" style="max-width:600px;margin:auto;background:#fff"><tr>
+<td style="padding:32px">
+<h1 style="font-size:26px;font-weight:normal;text-align:center">{{organization_name}}</h1>
+<p>Dear {{guest_name}},</p>
+<p>there are only a few weeks left until we celebrate, and we are looking forward to having you with
+us. Here is once more what you need to know for the day; keep this message, or print it, so that you
+have it at hand when you are on your way.</p>
+<table role="presentation" style="margin:24px 0;border-top:1px solid #ddd;line-height:1.7">
+<tr><td width="120"><b>When</b></td><td>{{day}}, doors open at {{hour}}</td></tr>
+<tr><td><b>Where</b></td><td>{{venue}}, {{street}}, {{town}}</td></tr>
+<tr><td><b>Your table</b></td><td>{{table}}</td></tr>
+<tr><td><b>Your menu</b></td><td>{{menu}}</td></tr>
+<tr><td><b>Dress</b></td><td>{{dress}}</td></tr>
+</table>
+<p>From the station a shuttle runs every twenty minutes; there is parking behind the house, and the
+last bus back to town leaves at half past one. Children are welcome all day: from six o'clock on
+somebody looks after them upstairs, and there is a quiet room for the youngest.</p>
+<p>The kitchen needs to know by Wednesday if your menu is not right, or if there is anything that
+you must not eat. Rooms are held for you at the house until the end of the month. Should your plans
+change, please tell us as soon as you can, so that nobody waits for you and your place does not stay
+empty.</p>
+<p style="text-align:center;margin:32px 0"><a href="{{reply}}" style="background:#7a5c3e;color:#fff;
+padding:12px 28px;text-decoration:none;border-radius:4px">Change your answer</a></p>
+<p>See you soon, {{guest_name}}!<br>{{host}}</p>
+<p style="font-size:12px;color:#888">You get this message because {{host}} invited you.</p>
+</td></tr></table></body></html>
+"""
 """About 2 KB."""
 
 Say = Callable[[str], None]

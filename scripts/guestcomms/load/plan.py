@@ -229,12 +229,15 @@ def _arrivals(scenario: Scenario, per_minute: int) -> dict[str, Any]:
             {"duration": "0s", "target": target},
             {"duration": _time(length), "target": target},
         ]
-    most = max(rate for _, rate in targets) * per_minute / 60
+    second = per_minute / 60
+    most = max(rate for _, rate in targets)
     return {
         "executor": "ramping-arrival-rate", "exec": "one", "timeUnit": "1m",
         "startRate": max(1, round(per_minute * targets[0][1])), "stages": stages,
-        # Little: calls in flight are the rate times the time each takes, half a second at most.
-        "preAllocatedVUs": round(2 + most * 0.25), "maxVUs": round(10 + most),
+        # Little: calls in flight are the rate times the time each takes, a second at rate 1, half
+        # a second at the highest. A client made in a stall comes late and lengthens the stall.
+        "preAllocatedVUs": round(10 + second * max(1, most / 2)),
+        "maxVUs": round(10 + second * max(1, most)),
         "gracefulStop": "10s",
     }  # fmt: skip
 

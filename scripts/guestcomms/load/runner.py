@@ -72,6 +72,7 @@ def _write_plan(folder: Path, wanted: Run, made: data.Data, run_id: str) -> None
         "options": plan.k6_options(wanted.scenario, wanted.catalogue),
         "run": run_id,
         "exec_mode": wanted.exec_mode,
+        "connected": wanted.scenario.model == "open",
         "mix": order,
         "per_mix": per_mix,
         "sizes": wanted.catalogue.sizes,
@@ -200,7 +201,7 @@ def _progress(passed: float, seconds: float, latest: watch.Sample | None) -> str
     if latest:
         pool = latest["pool"]
         text += (
-            f" · {watch.clients(pool)} clients, {pool['cl_waiting']} wait, {pool['sv_active']} of"
+            f" · {watch.clients(pool)} clients, {pool['cl_waiting']} wait, {pool['busiest']} of"
             f" {pool['size']} connections busy"
         )
     return text

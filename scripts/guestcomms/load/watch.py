@@ -108,7 +108,7 @@ def figures(samples: Mapping[str, Sequence[Sample]], low: float, high: float) ->
             "pool_wait_max_seconds": max(one["maxwait"] for one in pools),
         }
         if found["pool_size"]:
-            found["pool_use"] = found["pool_active_mean"] / found["pool_size"]
+            found["pool_use"] = _mean([one["busiest"] for one in pools]) / found["pool_size"]
     if leading:
         found |= _database([one["database"] for one in leading], leading[-1]["t"] - leading[0]["t"])
         found["waits"] = waits(leading)

@@ -80,6 +80,12 @@ def test_pulumi_yaml_describes_every_key_and_every_setting() -> None:
             assert setting in text, f"{key}.{setting} is not described"
 
 
+def test_a_pool_follows_the_cores_unless_it_is_said() -> None:
+    assert load(machines={"database": {"cores": 2}}).pool_size == 5
+    assert load(machines={"database": {"cores": 0.5}}).pool_size == 2
+    assert load(pooler={"pool_size": 40}).pool_size == 40
+
+
 def test_the_committed_stacks_load() -> None:
     stacks = [
         path

@@ -8,6 +8,7 @@ from infra.agent.errors import AgentError
 ROW: dict[str, Any] = {
     "min_connections": 2,
     "max_connections": 30,
+    "total": 370,
     "connection_timeout_ms": 2500,
     "idle_timeout_ms": 60000,
     "revision": 7,
@@ -23,7 +24,7 @@ def test_a_pool_becomes_the_file_that_pgbouncer_includes() -> None:
         "\n"
         "[databases]\n"
         "wedsync = host=/run/postgresql port=5432 dbname=wedsync pool_size=30 min_pool_size=2"
-        " max_db_connections=30\n"
+        " max_db_connections=370\n"
     )
 
 
@@ -33,6 +34,7 @@ def test_a_pool_becomes_the_file_that_pgbouncer_includes() -> None:
         ("max_connections", 0),
         ("max_connections", 5001),
         ("min_connections", 31),
+        ("total", 29),
         ("min_connections", -1),
         ("connection_timeout_ms", 0),  # to PgBouncer 0 means: wait for ever
         ("idle_timeout_ms", 999),
@@ -53,11 +55,11 @@ def test_every_setting_is_compared_with_what_pgbouncer_has() -> None:
         assert pools.differs(wanted, {k: v for k, v in wanted.items() if k != key}) == [key]
 
 
-def test_the_load_is_that_of_all_logins_of_the_database() -> None:
+def test_the_load_is_that_of_all_clients_and_of_the_busiest_login() -> None:
     pools_shown = [
         {"database": "wedsync", "user": "wedsync_app", "cl_waiting": 3, "sv_active": 20},
         {"database": "wedsync", "user": "wedsync_ops", "cl_waiting": 1, "sv_active": 2},
         {"database": "pgbouncer", "user": "pgbouncer", "cl_waiting": 9, "sv_active": 9},
     ]
-    assert pools.load(pools_shown, "wedsync") == (4, 22)
+    assert pools.load(pools_shown, "wedsync") == (4, 20)
     assert pools.load([], "wedsync") == (0, 0)
