@@ -68,7 +68,7 @@ restore-cluster: ## Restore a cluster of its own: across a failover, to a moment
 	@$(BIN)/pytest -s tests/restores
 
 .PHONY: aws
-aws: ## Live through the stacks on AWS with the real engine on the simulated AWS: docs/guardrails.md
+aws: ## Live through the stacks on AWS with the real engine on the simulated AWS, half an hour: docs/aws.md
 	@$(BOOTSTRAP) venv pulumi weed docker image
 	@$(BIN)/pytest -s --durations=0 tests/cloud
 

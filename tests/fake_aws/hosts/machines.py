@@ -24,6 +24,7 @@ ATTACHMENT = token("ec2", "VolumeAttachment")
 LABEL = "guestcomms.fake-aws"
 IMAGE_LABEL = "guestcomms.fake-aws.image"
 STOP_SECONDS = 90
+ATTEMPTS = 3
 GIB = 1 << 30
 LOOP_DEVICES = "b 7:* rwm"
 CAPABILITIES = ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE"]
@@ -131,13 +132,29 @@ class Hosts:
             size = World(self.folder).find((VOLUME,), "id", volume)
             with disk.open("wb") as file:
                 file.truncate(int(size.get("size") if size else 1) * GIB)
-        loop = self._on_services(f"losetup --find --show /world/volumes/{volume}")
+        loop = self._loop_of(volume)
         number = loop.removeprefix("/dev/loop")
         link = f"/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_{volume.replace('-', '')}"
         execute(
             container,
             f"mkdir -p /dev/disk/by-id; mknod {loop} b 7 {number}; ln -sfn {loop} {link}",
         )
+
+    def _loop_of(self, volume: str) -> str:
+        """The loop device of a volume: the one that it has, or a free one.
+
+        One at a time, and asked again: what a command printed was once lost under load, and a
+        disk on two devices would be torn.
+        """
+        disk = f"/world/volumes/{volume}"
+        command = (
+            f"flock /losetup.lock sh -ec 'losetup --noheadings --output NAME --associated {disk}"
+            f" | grep . || losetup --find --show {disk}'"
+        )
+        for _ in range(ATTEMPTS):
+            if (loop := self._on_services(command)).startswith("/dev/loop"):
+                return loop
+        raise RuntimeError(f"{volume} has no loop device")
 
     def detach(self, volume: str) -> None:
         """Take a volume's device away."""
