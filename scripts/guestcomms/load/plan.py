@@ -58,6 +58,8 @@ class Scenario(_Part):
     demand: Demand
     step: Demand = Demand()
     rate: Annotated[float, Field(gt=0)] = 1
+    repeats: Annotated[int, Field(ge=0)] = 0
+    """How often a call without an answer is made again; what was answered is written down then."""
     """Multiple of the rates per minute."""
 
 
@@ -234,10 +236,10 @@ def _arrivals(scenario: Scenario, per_minute: int) -> dict[str, Any]:
     return {
         "executor": "ramping-arrival-rate", "exec": "one", "timeUnit": "1m",
         "startRate": max(1, round(per_minute * targets[0][1])), "stages": stages,
-        # Little: calls in flight are the rate times the time each takes, a second at rate 1, half
-        # a second at the highest. A client made in a stall comes late and lengthens the stall.
-        "preAllocatedVUs": round(10 + second * max(1, most / 2)),
-        "maxVUs": round(10 + second * max(1, most)),
+        # Little: calls in flight are the rate times the time each takes, a second at the first
+        # rate, half at the highest. A client made in a stall comes late and lengthens the stall.
+        "preAllocatedVUs": round(10 + second * max(targets[0][1], most / 2)),
+        "maxVUs": round(10 + second * most),
         "gracefulStop": "10s",
     }  # fmt: skip
 

@@ -37,6 +37,8 @@ class Operation(_Part):
     failed: int = 0
     wrong: int = 0
     dropped: int = 0
+    repeated: int = 0
+    """Calls made again because they had no answer."""
     items: int = 0
     """Recipients, events, rows or messages of the right answers."""
     per_second: float = 0
@@ -185,7 +187,7 @@ class Samples:
 
     def __init__(self, file: Path) -> None:
         self.calls: list[tuple[float, str, str]] = []
-        """Second, operation, and `answered`, `failed`, `wrong` or `dropped`."""
+        """Second, operation, and `answered`, `failed`, `wrong`, `dropped` or `repeated`."""
         self.latencies: list[tuple[float, str, float]] = []
         self.items: list[tuple[float, str, float]] = []
         self.lags: list[tuple[float, float]] = []
@@ -203,9 +205,9 @@ class Samples:
             name, tags = row["metric_name"], _tags(row["extra_tags"])
             self.began, self.ended = min(self.began, at), max(self.ended, at)
             operation = tags.get("op", row["scenario"])
-            if name in {"answered", "failed", "wrong"}:
+            if name in {"answered", "failed", "wrong", "repeated"}:
                 self.calls.append((at, operation, name))
-                if name != "answered":
+                if name in {"failed", "wrong"}:
                     why = f"{operation}: {tags.get('why', name)}"
                     self.errors[why] = self.errors.get(why, 0) + 1
             elif name == "dropped_iterations":

@@ -72,6 +72,7 @@ def _write_plan(folder: Path, wanted: Run, made: data.Data, run_id: str) -> None
         "options": plan.k6_options(wanted.scenario, wanted.catalogue),
         "run": run_id,
         "exec_mode": wanted.exec_mode,
+        "repeats": wanted.scenario.repeats,
         "connected": wanted.scenario.model == "open",
         "mix": order,
         "per_mix": per_mix,
@@ -88,6 +89,7 @@ def _measure(target: Target, wanted: Run, folder: Path, run_id: str, say: Say) -
     with watch.Watch(target, folder, seconds) as watching:
         started = result.now()
         child = _start(target, wanted, folder)
+        say(f"Load for {seconds:.0f} s …")
         cpu, interrupted = _wait(child, seconds, watching, say)
         completed = result.now()
     samples = Samples(folder / "samples.csv.gz")
@@ -127,6 +129,8 @@ def _measure(target: Target, wanted: Run, folder: Path, run_id: str, say: Say) -
     made.causes = verdict.causes(made) if not made.met else []
     made.save()
     shutil.copy(folder / "samples.csv.gz", made.file.with_suffix(".samples.csv.gz"))
+    if wanted.scenario.repeats:
+        shutil.copy(folder / "acknowledged", made.file.with_suffix(".acknowledged"))
     return made
 
 
@@ -161,7 +165,10 @@ def _of_calls(samples: Samples, begin: float) -> dict[str, list[tuple[float, flo
 
 def _start(target: Target, wanted: Run, folder: Path) -> run.Child:
     summary, samples = folder / "summary.json", folder / "samples.csv.gz"
-    command = [*wanted.prefix, "k6", "run", "--quiet", "--no-color", "--out", f"csv={samples}"]
+    command = [
+        *wanted.prefix, "k6", "run", "--quiet", "--no-color", "--out", f"csv={samples}",
+        f"--console-output={folder / 'acknowledged'}",
+    ]  # fmt: skip
     tools = os.pathsep.join([str(paths.TOOLS), os.environ.get("PATH", os.defpath)])
     return run.start(
         [*command, str(plan.SCRIPT)],
