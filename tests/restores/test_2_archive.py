@@ -37,7 +37,7 @@ RATES = {"slow": (1, 1.0), "fast": (8, writer.PAUSE_SECONDS)}
 GONE_SECONDS = 300
 OWNER = ("--role", "migrator", "--direct")
 WAITING = "SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready'"
-ALERTS = ("ArchivingFailing", "BackupStoreUnreadable")
+ALERTS = ("ArchivingFailing",)
 COPY = """
 import json, sys
 sys.path.insert(0, "/opt/guestcomms/agent.pyz")
