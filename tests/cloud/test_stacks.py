@@ -157,7 +157,7 @@ def test_what_the_world_lacks_is_named_by_the_preview(
     project.up(stack)
     project.configure_section(stack, "machines", proxies=3)
     try:
-        assert project.planned(stack).database_machines()
+        project.planned(stack)  # with all that it refers to there, it is no error
         with without(project, token, name), pytest.raises(PulumiError, match=words):
             project.planned(stack)
     finally:
