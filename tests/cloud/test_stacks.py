@@ -212,6 +212,7 @@ def test_a_refresh_finds_what_hands_have_changed_and_up_mends_it(
 ) -> None:
     project, _ = cloud
     stack = "aws-staging"
+    project.configure(stack, deletion_protection=True)
     project.up(stack)
     assert set(refreshed(project, stack)) == {"unchanged"}
     rule = "database-from-proxy-5432"
