@@ -155,9 +155,12 @@ def test_damage_is_seen_where_pgbackrest_ends_with_0(database: Database, stanza:
         assert (kinds(seen), seen["figures"]["latest_restorable"]) == ({"gap"}, 0)
     bundle = stanza.run("sh", "-c", f"ls -S {REPOSITORY}/backup/wedsync/*F/bundle/* | head -1")
     with kept_copy(stanza, bundle.strip()):
-        stanza.run("truncate", "-s", "-100", bundle.strip())
+        spoil = f"dd if=/dev/urandom of={bundle.strip()} bs=1 seek=5000 count=100 conv=notrunc"
+        stanza.run("sh", "-c", f"{spoil} 2>&1")
         pgbackrest(stanza, "verify")
         assert "damaged" in kinds(judge(database, "verification")["verification"])
+        stanza.run("truncate", "-s", "-100", bundle.strip())
+        assert kinds(judge(database, "verification")["verification"]) == {"damaged_file"}
 
 
 def test_the_ledger_is_rebuilt_from_the_repository(database: Database, stanza: Server) -> None:

@@ -157,6 +157,7 @@ def test_a_target_between_two_commits(live: Database, kind: str, inclusive: bool
 
 def test_a_hole_in_the_archive_refutes_the_backup(live: Database) -> None:
     """pgBackRest's restore ends with 0, and PostgreSQL starts: only the target is not reached."""
+    write(live, "in the hole")  # a segment without anything in it is not switched
     segment = str(live.value("SELECT pg_walfile_name(pg_current_wal_lsn())"))
     live.execute("SELECT pg_switch_wal()")
     listed = f"find {REPOSITORY} -name '{segment}-*'"
