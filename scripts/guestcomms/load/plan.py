@@ -236,9 +236,9 @@ def _arrivals(scenario: Scenario, per_minute: int) -> dict[str, Any]:
     return {
         "executor": "ramping-arrival-rate", "exec": "one", "timeUnit": "1m",
         "startRate": max(1, round(per_minute * targets[0][1])), "stages": stages,
-        # Little: calls in flight are the rate times the time each takes, a second at the first
-        # rate, half at the highest. A client made in a stall comes late and lengthens the stall.
-        "preAllocatedVUs": round(10 + second * max(targets[0][1], most / 2)),
+        # Little: calls in flight are the rate times the time each takes, half a second at most. A
+        # client made in a stall comes late and lengthens it; so does a crowd of clients.
+        "preAllocatedVUs": round(10 + second * most / 2),
         "maxVUs": round(10 + second * most),
         "gracefulStop": "10s",
     }  # fmt: skip
