@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from loadtest.bench.model import Bench, Comparison
+from loadtest.bench.model import Bench, Comparison, promise
 from tests.ops.cluster.harness import Cluster
 
 RUNS = 3
@@ -51,11 +51,13 @@ def _load(cluster: Cluster, *words: str) -> dict[str, Any]:
 def _clients(runs: list[dict[str, Any]]) -> Iterator[Comparison]:
     shown = [float(one["server"]["pool_clients_min"]) for one in runs]
     wanted = float(runs[0]["scenario"]["clients"])
-    yield _promise("L1: clients that PgBouncer shows, least", "clients", shown, wanted)
+    yield promise("L1: clients that PgBouncer shows, least", "clients", shown, wanted)
     success = [_success(one) * 100 for one in runs]
     wrong = sum(_sum(one, "wrong") for one in runs)
-    yield _promise("L1: success", "%", success, 99.9, note=f"{wrong} wrong answers")
-    yield _promise("L1: P99 of the slowest operation", "ms", _p99(runs), 2000, at_most=True)
+    yield promise("L1: success", "%", success, 99.9, note=f"{wrong} wrong answers")
+    yield promise("L1: P99 of the slowest operation", "ms", _p99(runs), 2000, at_most=True)
+    unmeasured = [one["verdict"] for one in runs if one["reference"] is None]
+    assert not unmeasured, f"pgbench measured nothing: {unmeasured}"
     mix = [rate for one in runs for rate in one["reference"]["mix"]]
     plain = [rate for one in runs for rate in one["reference"]["plain"]]
     yield Comparison(
@@ -66,7 +68,7 @@ def _clients(runs: list[dict[str, Any]]) -> Iterator[Comparison]:
 def _rates(runs: list[dict[str, Any]]) -> Iterator[Comparison]:
     dropped = sum(_sum(one, "dropped") for one in runs)
     note = f"{dropped} calls dropped, success {min(map(_success, runs)):.2%} at least"
-    yield _promise(
+    yield promise(
         "L3: P99 of the slowest operation", "ms", _p99(runs), 500, at_most=True, note=note
     )
 
@@ -82,23 +84,9 @@ def _limit(run: dict[str, Any]) -> Comparison:
 
 def _server(runs: list[dict[str, Any]]) -> Iterator[Comparison]:
     hits = [one["server"]["cache_hit"] * 100 for one in runs]
-    yield _promise("L9: cache hits at the promised rates", "%", hits, 99)
+    yield promise("L9: cache hits at the promised rates", "%", hits, 99)
     used = [one["server"]["pool_use"] * 100 for one in runs]
-    yield _promise("L9: pool used at the promised rates", "%", used, 85, at_most=True)
-
-
-def _promise(
-    name: str,
-    unit: str,
-    samples: list[float],
-    bound: float,
-    *,
-    at_most: bool = False,
-    note: str = "",
-) -> Comparison:
-    return Comparison(
-        name, unit, "measured", "promised", samples, [bound], 1, at_most=at_most, note=note
-    )
+    yield promise("L9: pool used at the promised rates", "%", used, 85, at_most=True)
 
 
 def _sum(run: dict[str, Any], what: str) -> int:

@@ -40,6 +40,22 @@ class Comparison:
         return self.ratio <= self.target if self.at_most else self.ratio >= self.target
 
 
+def promise(
+    name: str,
+    unit: str,
+    samples: list[float],
+    bound: float,
+    *,
+    at_most: bool = False,
+    note: str = "",
+) -> Comparison:
+    """What was measured against what is promised; a promise of 0 is judged by the samples alone."""
+    return Comparison(
+        name, unit, "measured", "promised", samples, [bound or 1.0], 1 if bound else 0,
+        at_most=at_most, note=note,
+    )  # fmt: skip
+
+
 @dataclass
 class Bench:
     """The server of a run, and how long it may take."""

@@ -13,7 +13,7 @@ from tests.waiting import wait_until
 
 CONFIGURATION = """
 [databases]
-{name} = host=/run/postgresql port=5432 pool_size={pool} max_db_connections={pool}
+{name} = host=/run/postgresql port=5432 pool_size={pool}
 [pgbouncer]
 logfile = /tmp/load.log
 pidfile = /tmp/load.pid
