@@ -14233,7 +14233,7 @@ COMMENT ON COLUMN public.communication_pool_config.pool_name IS 'production is t
 
 COMMENT ON COLUMN public.communication_pool_config.min_connections IS 'Server connections kept open.';
 
-COMMENT ON COLUMN public.communication_pool_config.max_connections IS 'Server connections at most; all pools together leave PostgreSQL 30 connections for everything else.';
+COMMENT ON COLUMN public.communication_pool_config.max_connections IS 'Server connections of each login at most; all pools together leave PostgreSQL 30 connections for everything else.';
 
 COMMENT ON COLUMN public.communication_pool_config.connection_timeout_ms IS 'How long a client waits for a server connection.';
 
