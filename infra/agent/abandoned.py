@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from infra.agent import etcd, patroni
 from infra.agent.facts import Machine
 
-PATRONI_NAMESPACE = "/guestcomms/"  # as infra/spec.py says, which no machine has
+PATRONI_NAMESPACE = "/guestcomms/"  # as infra/spec says, which no machine has
 SETTLE = 10.0  # seconds in which nobody may be seen at work: twice Patroni's loop
 IDLE = "stopped"  # what a Patroni without data says while it waits; at work it says what it does
 
