@@ -22,6 +22,14 @@ FIRST, SECOND, THIRD, FOURTH = (f"{name} {time.time_ns()}" for name in "ABCD")
 TIMELINE = "SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
 FIGURES = ("target_type", "restored_bytes", "restore_seconds", "recovery_seconds", "total_seconds")
 RATIO = 1.5
+GUESTS = 300_000
+"""Rows of the drills that are measured: a database of tens of megabytes measures its own start."""
+FILL = (
+    "INSERT INTO public.guests (organization_id, external_id, name, email, email_hash)"
+    " SELECT organization_id, n::text, 'Guest ' || n, 'g' || n || '@example.org',"
+    f" sha256(n::text::bytea) FROM generate_series(1, {GUESTS}) AS n,"
+    " (SELECT organization_id FROM public.organizations LIMIT 1) AS one"
+)
 
 
 @pytest.fixture(scope="module")
@@ -100,17 +108,26 @@ def test_a_drill_ends_at_its_target_across_a_failover(
 
 def test_drills_take_little_longer_than_pgbackrest_alone(cluster: Cluster) -> None:
     """Until the copy is open at its target; what is compared then is no part of a restore."""
+    superuser(cluster, cluster.leader, FILL)
+    filled = cluster.json("backup", "run", "full", "--wait")["label"]
+    for _ in range(3):
+        assert cluster.json("restore", "drill")["verdict"] == "proven"
     drills = [
         one
         for one in cluster.json("restore", "history", "--limit", "100")
         if one["verdict"] == "proven"
     ]
-    ratios = [one["recovery_seconds"] / one["restore_seconds"] for one in drills]
+    ratios: dict[str, list[float]] = {"as made": [], "filled": []}
+    for one in drills:
+        whose = "filled" if one["label"] == filled else "as made"
+        ratios[whose].append(one["recovery_seconds"] / one["restore_seconds"])
+    medians = {whose: median(values) for whose, values in ratios.items()}
     measured = {
         "drills": [{name: one[name] for name in FIGURES} for one in drills],
-        "median_ratio": median(ratios),
-        "most": max(ratios),
+        "median": medians,
+        "most": {whose: max(values) for whose, values in ratios.items()},
     }
     paths.evidence("drill-ratio").write_text(json.dumps(measured, indent=1) + "\n")
-    assert len(drills) >= len(CASES)
-    assert median(ratios) <= RATIO, measured
+    assert len(ratios["as made"]) >= len(CASES)
+    assert len(ratios["filled"]) == 3
+    assert all(value <= RATIO for value in medians.values()), measured
