@@ -26,6 +26,12 @@ FATES = ("nothing", "unsubscribed", "withdrew", "erased", "sent", "in hand")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ROW = f"Row {uuid.uuid4().hex[:6]}"
 NAMES = f"SELECT replace(name, '{ROW} ', '') FROM organizations WHERE name LIKE '{ROW} %'"
+WITHIN = (
+    "Freeze sending", "Stop the cluster", "Move the old data aside", "Read what was decided",
+    "Restore", "is being restored", "Tell the restored database", "Make the standbys anew",
+    "Take a full backup",
+)  # fmt: skip
+"""What a restore says at the begin of each step, and in the middle of the longest."""
 TIMELINE = "SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
 
 
@@ -138,6 +144,22 @@ def interrupted(cluster: Cluster, step: str, *arguments: str) -> None:
     assert run.returncode == 130, said
 
 
+def interrupted_within(cluster: Cluster, words: str, *arguments: str) -> None:
+    """Go on, and Ctrl-C as soon as these words are said."""
+    run = going(cluster, *arguments)
+    assert run.stdout is not None
+    said = []
+    for line in run.stdout:
+        said.append(line)
+        if words in line:
+            break
+    else:
+        raise AssertionError(f"it never said {words!r}: {said}")
+    run.send_signal(signal.SIGINT)
+    rest, _ = run.communicate(timeout=120)
+    assert run.returncode == 130, "".join([*said, rest])
+
+
 def test_the_plan_says_what_would_be_lost(cluster: Cluster, story: Story) -> None:
     plan = cluster.json("restore", "cluster", "--plan", "--to", f"{story.target:%F %T.%f}+00")
     assert plan["problems"] == []
@@ -180,7 +202,7 @@ def test_it_can_be_undone_in_the_middle(cluster: Cluster, story: Story) -> None:
 
 
 def test_the_cluster_goes_back_to_the_target(cluster: Cluster, story: Story) -> None:
-    """A person may look first; interrupted in the middle, it goes on where it stands."""
+    """A person may look first; interrupted within each step, it goes on where it stands."""
     target = f"{story.target:%F %T.%f}+00"
     began = time.monotonic()
     looked = cluster.json("restore", "cluster", "--to", target, "--look", "--yes")
@@ -188,12 +210,17 @@ def test_the_cluster_goes_back_to_the_target(cluster: Cluster, story: Story) -> 
     assert cluster.on("drill-1", "ls /var/lib/postgresql/drill").strip() == looked["drill_id"]
     assert rows(cluster) == {"before", "behind", "after undoing"}
     stopped = time.monotonic()
-    interrupted(cluster, "restored", "--resume")
+    for words in WITHIN:
+        interrupted_within(cluster, words, "--resume")
     cluster.run("restore", "cluster", "--resume", "--yes")
     ended = time.monotonic()
     record = cluster.json("restore", "cluster", "--status")
     story.restored = record["restore_id"]
-    measured = {"copy_seconds": stopped - began, "switch_seconds": ended - stopped}
+    measured = {
+        "copy_seconds": stopped - began,
+        "switch_seconds": ended - stopped,
+        "interrupted": len(WITHIN),
+    }
     paths.evidence("restore-cluster").write_text(json.dumps({**measured, "record": record}))
     assert (record["step"], record["reached_lsn"]) == ("done", record["copy_lsn"])
     cluster.wait_healthy()
