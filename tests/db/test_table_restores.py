@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from guestcomms.tables import apply, ledger
 from guestcomms.tables.compare import Comparison
 from guestcomms.tables.ledger import TableRestore
 
-from tests.db import script
+from tests.db import queue_calls, script
 from tests.db.agent import agent, deliver, pgbackrest
 from tests.db.repository import TAKE
 from tests.db.server import NUMBERS, Database, Server, bootstrapped_server
@@ -235,6 +236,107 @@ def test_a_copy_back_that_was_interrupted_goes_on_where_it_was(
     assert guests_of(guests) == before
 
 
+def fates(database: Database, message: str) -> dict[int, tuple[str, str | None]]:
+    """State and name of each recipient of a message, by its place."""
+    with database.connect() as connection:
+        found = db.rows(
+            connection,
+            "SELECT id::text, status, recipient_name FROM communication_recipients"
+            " WHERE communication_id = %s",
+            [message],
+        )
+    return {int(one["id"][-6:], 16): (one["status"], one["recipient_name"]) for one in found}
+
+
+@dataclass(frozen=True)
+class Waited:
+    """A message to five that waited `then`, and the places of those who had these fates since."""
+
+    message: str
+    then: str
+    named: int
+    """Sent, and the provider named it."""
+    unnamed: int
+    """Sent, which the recipient's row alone knew."""
+    in_hand: int
+    wrong: int
+    lost: int
+
+    @property
+    def mine(self) -> str:
+        """The rows to restore."""
+        return f"communication_id = '{self.message}'"
+
+    def ids(self, *places: int) -> str:
+        """Recipients as a list in SQL."""
+        return ", ".join(f"'{self.message[:30]}{place:06x}'" for place in places)
+
+
+@pytest.fixture
+def waited(live: Database) -> Waited:
+    of = queue_calls.organization(live, f"waited {time.time_ns()}")
+    live.execute("DELETE FROM communication_batch_queue")
+    with live.connect() as connection:
+        message = queue_calls.queue(connection, of, 5, chunk=1)
+    then = moment(live)
+    with live.connect("wedsync_worker") as worker:
+        chunks = queue_calls.claim(worker, 3)
+        names = ({"provider_message_id": message}, dict[str, str]())
+        for chunk, name in zip(chunks, names, strict=False):
+            queue_calls.complete(worker, chunk, chunk.results("sent", **name))
+    taken = [int(chunk.recipient_ids[0][-6:], 16) for chunk in chunks]
+    return Waited(message, then, *taken, *({*range(5)} - {*taken}))
+
+
+def test_a_message_that_was_waiting_is_not_sent_again(
+    live: Database, waited: Waited, tmp_path: Path
+) -> None:
+    live.execute(
+        f"UPDATE communication_recipients SET recipient_name = 'x' WHERE {waited.mine};"
+        " DELETE FROM communication_recipients WHERE id IN"
+        f" ({waited.ids(waited.named, waited.unnamed, waited.lost)})"
+    )
+    was = restore(live, "communication_recipients", f"lsn:{waited.then}", waited.mine)
+    file = tmp_path / "back.sql"
+    found = compare(live, was, file)
+    assert found.left_out == {"sent since": 1, "perhaps sent since": 1}
+    copy_back(live, was, file)
+    unknown, queued = ("unknown", None), ("queued", None)
+    assert fates(live, waited.message) == {
+        waited.unnamed: unknown,
+        waited.in_hand: ("sending", "x"),
+        waited.wrong: queued,
+        waited.lost: unknown,
+    }
+    # Who insists gets them back, but not into the queue.
+    compare(live, was, file, tables.Wanted(include_left_out=True))
+    copy_back(live, was, file)
+    assert fates(live, waited.message) == dict.fromkeys(range(5), unknown) | {waited.wrong: queued}
+    assert sent_after_repair(live, waited) == [waited.wrong]
+
+
+def test_a_dropped_table_sends_nothing_again(
+    live: Database, waited: Waited, tmp_path: Path
+) -> None:
+    live.execute("DROP TABLE public.communication_recipients CASCADE")
+    was = restore(live, "communication_recipients", f"lsn:{waited.then}")
+    file = tmp_path / "back.sql"
+    assert compare(live, was, file).left_out["sent since"] >= 1
+    copy_back(live, was, file)
+    migrate.apply(live.dsn())
+    back = {*range(5)} - {waited.named}
+    assert fates(live, waited.message) == dict.fromkeys(back, ("unknown", None))
+    assert sent_after_repair(live, waited) == []
+
+
+def sent_after_repair(database: Database, waited: Waited) -> list[int]:
+    """Who a worker is given when integrity was repaired."""
+    database.value("SELECT repair_integrity('queued_without_chunk')", "wedsync_ops")
+    with database.connect("wedsync_worker") as worker:
+        given = [one for chunk in queue_calls.claim(worker, 100) for one in chunk.recipient_ids]
+    return sorted(int(one[-6:], 16) for one in given if one[:30] == waited.message[:30])
+
+
 @pytest.mark.parametrize(
     "table",
     [
@@ -247,6 +349,11 @@ def test_a_copy_back_that_was_interrupted_goes_on_where_it_was(
 def test_a_dropped_table_comes_back_as_it_was(live: Database, table: str, tmp_path: Path) -> None:
     """Partitions, indexes, policies, rights, rows: the dump is the same, line by line."""
     assert live.value(f"SELECT count(*) FROM {table}") != 0
+    # One that waits comes back as unknown.
+    live.execute(
+        "UPDATE public.communication_recipients SET status = 'cancelled'"
+        " WHERE status IN ('queued', 'sending')"
+    )
     dumped, then = dump(live), moment(live)
     live.execute(f"DROP TABLE {table} CASCADE")
     was = restore(live, table, f"lsn:{then}")

@@ -205,17 +205,20 @@ def _differences(
     reason = (
         "NULL::text"
         if include_left_out
-        else left_out.reason_sql(restore.table_name, is_live=live.is_there)
+        else left_out.reason_sql(restore.table_name, key[0] if live.is_there else None)
     )
+    joins = sql.SQL(left_out.JOINS.get(restore.table_name, ""))
     if not live.is_there:
         return sql.SQL(
-            "INSERT INTO {difference} (_n, _difference, _left_out, {key})"
+            "INSERT INTO {difference} (_n, _difference, _left_out, {columns})"
             " SELECT pg_catalog.row_number() OVER (ORDER BY {key}), 'missing', {reason}, {key}"
-            " FROM {side} AS was"
+            " FROM {side} AS was {joins}"
         ).format(
             difference=sql.Identifier(*restore.difference_table),
             side=sql.Identifier(*restore.side_table),
-            key=_list(key),
+            joins=joins,
+            columns=_list(key),
+            key=_list(key, "was"),
             reason=sql.SQL(reason),
         )
     return sql.SQL(
@@ -226,6 +229,7 @@ def _differences(
         "        {reason} AS left_out,\n"
         "        CASE WHEN live.{first} IS NOT NULL THEN {hash} END AS live, {either}\n"
         "    FROM {side} AS was {join} {table} AS live ON {same}\n"
+        "    {joins}\n"
         "    WHERE was.{first} IS NULL OR live.{first} IS NULL OR {differs}\n"
         ") AS found"
     ).format(
@@ -234,6 +238,7 @@ def _differences(
         # With a condition only some rows were carried over: of the others nothing can be said.
         join=sql.SQL("LEFT JOIN" if restore.row_predicate else "FULL JOIN"),
         table=sql.Identifier(*restore.relation),
+        joins=joins,
         first=first,
         reason=sql.SQL(reason),
         key=_list(key),

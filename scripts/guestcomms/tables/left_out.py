@@ -1,7 +1,8 @@
 """Rows that are not copied back as they were, because somebody was protected since.
 
 A guest who was erased, withdrew, unsubscribed or was already written to after the target stays so,
-whatever the restored row says. A person who knows better says `--include-left-out`.
+whatever the restored row says. A person who knows better says `--include-left-out`. A message that
+was waiting is never queued again by itself: nothing proves that it was not sent since.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ class Rule:
 
 
 _UNSENT = "('queued', 'sending', 'unknown', 'deferred')"
+_WAITED = "was.status IN ('queued', 'sending')"
 _ERASED_GUEST = """EXISTS (
     SELECT FROM public.guests AS erased
     WHERE erased.organization_id = was.organization_id AND erased.guest_id = was.guest_id
@@ -49,12 +51,13 @@ RULES: dict[str, tuple[Rule, ...]] = {
             "sent or ended since",
             f"was.status IN {_UNSENT} AND live.status NOT IN {_UNSENT}",
         ),
+        Rule("perhaps sent since", f"{_WAITED} AND live.status <> was.status"),
         Rule(
             "sent since",
-            f"""was.status IN {_UNSENT} AND EXISTS (
+            f"""was.status IN {_UNSENT} AND (named.recipient_id IS NOT NULL OR EXISTS (
     SELECT FROM public.delivery_status AS report
     WHERE report.organization_id = was.organization_id AND report.recipient_id = was.id
-)""",
+))""",
             compares=False,
         ),
     ),
@@ -97,6 +100,24 @@ RULES: dict[str, tuple[Rule, ...]] = {
     ),
 }
 
+JOINS = {
+    "public.communication_recipients": """LEFT JOIN (
+    SELECT DISTINCT organization_id, recipient_id FROM internal.provider_messages
+) AS named ON named.organization_id = was.organization_id AND named.recipient_id = was.id"""
+}
+"""What rules look at beside `was` and `live`: joined, as no index leads from a row to it."""
+
+INSTEAD = {
+    "public.communication_recipients": {
+        "status": "'unknown'",
+        "unknown_at": "pg_catalog.clock_timestamp()",
+        "next_attempt_at": "NULL",
+        "error_code": "'table_restored'",
+        "error_message": "'it was waiting then, and may have been sent since'",
+    }
+}
+"""Values that come back instead of those of a message that was waiting."""
+
 NEVER_DELETED = frozenset(
     {
         "public.suppressions",
@@ -111,13 +132,27 @@ NEVER_DELETED = frozenset(
 """Tables whose extra rows are never deleted: each protects somebody, or proves something."""
 
 
-def reason_sql(table: str, *, is_live: bool) -> str:
+def reason_sql(table: str, key: str | None) -> str:
     """SQL of the reason why a row is left out, NULL where it is not, over `was` and `live`.
 
-    Parameters: `is_live` if the table is there; else only rules that need no live row hold.
+    Parameters: `key` is a column of the live table's key; None if that is not there: then only
+    rules that compare nothing hold.
     """
-    rules = [rule for rule in RULES.get(table, ()) if is_live or not rule.compares]
+    rules = [rule for rule in RULES.get(table, ()) if key or not rule.compares]
     if not rules:
         return "NULL::text"
-    cases = "\n".join(f"WHEN {rule.condition} THEN '{rule.reason}'" for rule in rules)
+    cases = "\n".join(
+        f"WHEN {f'live.{key} IS NOT NULL AND ' if rule.compares else ''}({rule.condition})"
+        f" THEN '{rule.reason}'"
+        for rule in rules
+    )
     return f"CASE\n{cases}\nEND"
+
+
+def value_sql(table: str, column: str, quoted: str, *, is_live: bool) -> str:
+    """SQL of what comes back in a column, over `was` and, for a row that is there, `live`."""
+    instead = INSTEAD.get(table, {}).get(column)
+    if instead is None:
+        return f"was.{quoted}"
+    moved = " AND live.status <> was.status" if is_live else ""
+    return f"CASE WHEN {_WAITED}{moved} THEN {instead} ELSE was.{quoted} END"

@@ -17,7 +17,7 @@ from typing import Any
 from guestcomms import db, hints
 from guestcomms.tables.compare import Comparison
 from guestcomms.tables.ledger import Definition, Partition, TableRestore
-from guestcomms.tables.left_out import NEVER_DELETED
+from guestcomms.tables.left_out import INSTEAD, NEVER_DELETED, value_sql
 
 BATCH = 1000
 """Rows a transaction: some hundred milliseconds."""
@@ -103,7 +103,7 @@ class _Names:
         return f"""back AS (
     INSERT INTO {self.table} ({self._list(columns)})
     OVERRIDING SYSTEM VALUE
-    SELECT {self._list(columns, "was")}
+    SELECT {", ".join(self._value(name, is_live=False) for name in columns)}
     FROM batch
     JOIN {self.side} AS was ON {self._same("was", "batch")}
     ON CONFLICT DO NOTHING
@@ -116,7 +116,7 @@ done AS (
     def update(self, columns: Sequence[str], compared: Sequence[str]) -> str:
         """A CTE that sets the columns of rows which are as they were compared."""
         values = ",\n        ".join(
-            f"{self._quoted[name]} = was.{self._quoted[name]}" for name in columns
+            f"{self._quoted[name]} = {self._value(name, is_live=True)}" for name in columns
         )
         return f"""done AS (
     UPDATE {self.table} AS live
@@ -172,6 +172,9 @@ END
 $copy_back$;
 """
 
+    def _value(self, column: str, *, is_live: bool) -> str:
+        return value_sql(self.table, column, self._quoted[column], is_live=is_live)
+
     def _list(self, columns: Sequence[str], alias: str | None = None) -> str:
         prefix = f"{alias}." if alias else ""
         return ", ".join(prefix + self._quoted[name] for name in columns)
@@ -210,6 +213,11 @@ class _Script:
         if restore.row_predicate:
             lines.append(f"Only rows with: {restore.row_predicate!r}.")
         lines += [f"Trigger {one['name']} fires: {one['definition']}." for one in self.triggers]
+        if restore.table_name in INSTEAD:
+            lines.append(
+                "A message that was waiting comes back as unknown: nothing proves that it was not"
+                " sent since. resolve_unknown() queues it again, or ends it."
+            )
         if found.live.is_there:
             lines += self._about_rows(stack)
         else:
