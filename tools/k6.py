@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 FILES = ("go.mod", "go.sum", "main.go")
 PROBE = """\
 import sql from "k6/x/sql";
-import driver from "k6/x/sql/driver/pgx";
+import driver from "k6/x/sql/driver/pgx-no-ping";
 export default function () {}
 """
 # A newer k6 would go and fetch a build with the missing extension from a service.

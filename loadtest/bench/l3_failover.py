@@ -30,6 +30,7 @@ BEFORE_SECONDS = 20
 """At the full rate after the warm-up, before the leader is killed."""
 FULL = 0.95
 """Share of the rate before the fault that counts as full."""
+CALLS = ("failed", "repeated")
 EVENTS = 18
 """New events of a call of twenty; two were reported before."""
 
@@ -51,7 +52,7 @@ class Recovery(NamedTuple):
 
 def run(bench: Bench) -> list[Comparison]:
     """Kill the leader in the middle of each run, and judge."""
-    firsts, fulls, failed, repeated, damage = [], [], 0, 0, Counter[str]()
+    firsts, fulls, damage, calls = [], [], Counter[str](), Counter[str]()
     with tempfile.TemporaryDirectory() as name, closing(Stage(Path(name))) as stage:
         stage.configure(machines={"database": {"memory": "2GiB", "cores": 2}})
         bench.say("A cluster …")
@@ -64,12 +65,12 @@ def run(bench: Bench) -> list[Comparison]:
             firsts.append(found.first)
             fulls.append(found.full)
             every = [one for step in result["steps"] for one in step["operations"].values()]
-            failed += sum(one["failed"] for one in every)
-            repeated += sum(one["repeated"] for one in every)
+            calls += Counter({name: sum(one[name] for one in every) for name in CALLS})
+            calls["wrong"] += result["wrong"]
             damage += _damage(stage, result["run_id"], acknowledged(file))
             stage.wait_whole()
     assert damage["acknowledged"], "no answer to a writing call was written down"
-    note = f"{failed} calls without an answer, {repeated} of them made again"
+    note = f"{calls['failed']} calls without an answer, {calls['repeated']} of them made again"
     told = f"{damage['acknowledged']:,} answers to writing calls compared with the database"
     return [
         promise(
@@ -82,6 +83,9 @@ def run(bench: Bench) -> list[Comparison]:
             60,
             at_most=True,
             note=f"within {FULL:.0%}",
+        ),
+        promise(
+            "L3, leader killed: wrong answers", "answers", [float(calls["wrong"])], 0, at_most=True
         ),
         promise(
             "L3, leader killed: lost",

@@ -4,7 +4,7 @@
 // what only it knows. A pooler that mixes clients up, or a driver that splits a request over two
 // transactions, answers with somebody else's number.
 import sql from "k6/x/sql";
-import driver from "k6/x/sql/driver/pgx";
+import driver from "k6/x/sql/driver/pgx-no-ping";
 import { check, fail } from "k6";
 import { Counter } from "k6/metrics";
 

@@ -4,17 +4,17 @@
 // PLAN, APP_DSN and WORKER_DSN. Each virtual user holds one connection. What is right or wrong is
 // said by metrics: a thrown exception alone fails no run of k6.
 import sql from "k6/x/sql";
-import driver from "k6/x/sql/driver/pgx";
+import driver from "k6/x/sql/driver/pgx-no-ping";
 import exec from "k6/execution";
 import { sleep } from "k6";
 import { SharedArray } from "k6/data";
 import { Counter, Trend } from "k6/metrics";
 
-// Every client has its own copy of the plan, which is small. A shared array is parsed element by
-// element at each access: elements are small, too.
+// Every client has its own copy of the plan, which is small. A shared array is parsed and frozen
+// element by element at each access: elements are small, too.
 const plan = JSON.parse(open(__ENV.PLAN));
 const shared = (name) => new SharedArray(name, () => JSON.parse(open(`${__ENV.DATA}/${name}.json`)));
-const blocks = shared("blocks"); // a hundred guests of a tenant
+const blocks = shared("blocks"); // a hundred guests of a tenant, as an array of PostgreSQL
 const slices = shared("slices"); // a block and a communication that nobody has got yet
 const pages = shared("pages"); // a large tenant and a guest to go on from
 const reported = shared("reported"); // twenty recipients of what a tenant has sent
@@ -29,6 +29,7 @@ const answered = new Counter("answered"); // right answers
 const failed = new Counter("failed"); // no answer
 const wrong = new Counter("wrong"); // another's answer, or not what was asked for
 const repeated = new Counter("repeated"); // calls made again because they had no answer
+const cut = new Counter("cut"); // calls that were still without an answer when k6 ended
 const messages = new Counter("messages"); // recipients, events, pages' rows, sent messages
 const lag = new Trend("generator_lag", true);
 
@@ -65,27 +66,38 @@ function ask(db, operation, request, query, ...values) {
 }
 
 const draw = (below) => Math.floor(Math.random() * below);
-const now = () => exec.instance.currentTestRunDuration; // Date.now() has whole milliseconds
+
+// Each access to a part of `exec` makes a new object; what it tells is of the moment all the same.
+let instance, scenario;
+function now() {
+  instance ||= exec.instance;
+  return instance.currentTestRunDuration; // Date.now() has whole milliseconds
+}
+
+// A tenant by its size: larger ones are called more often.
+function tenant_by_size() {
+  const place = draw(plan.shares[plan.shares.length - 1]);
+  return tenants[plan.shares.findIndex((end) => place < end)];
+}
 
 function bulk_send(request, number) {
   // The number of the call names a hundred guests whom nobody has named before.
-  const slice = slices[number % slices.length];
-  const { tenant, guests } = blocks[slice.block];
+  expect(number < slices.length, "more calls than fresh recipients were made for");
+  const slice = slices[number];
+  const { tenant, count, guests } = blocks[slice.block];
   const [row] = ask(
     app, "bulk_send", request,
     "sent.accepted, sent.duplicates FROM public.bulk_send($2::uuid, $3::uuid," +
       " p_guest_ids => $4::text::uuid[], p_idempotency_key => $1::text) AS sent",
-    tenants[tenant].organization, slice.communication, `{${guests.join(",")}}`,
+    tenants[tenant].organization, slice.communication, guests,
   );
-  const again = number >= slices.length;
-  expect(row.accepted + row.duplicates === guests.length, `${row.accepted} accepted`);
-  expect(again || row.duplicates === 0, `${row.duplicates} duplicates`);
-  return guests.length;
+  // The answer to a call that is made again is the first one's.
+  expect(row.accepted === count && row.duplicates === 0, `${row.accepted} accepted, ${row.duplicates} known`);
+  return count;
 }
 
 function template_render(request) {
-  // Whose guests these are: larger tenants are called more often.
-  const tenant = tenants[reported[draw(reported.length)].tenant];
+  const tenant = tenant_by_size();
   const values = { ...plan.variables, guest_name: `Guest ${request}`, organization_name: tenant.name };
   const [row] = ask(
     app, "template_render", request,
@@ -183,7 +195,7 @@ function reason(error) {
 
 function call(operation, number) {
   const tags = { op: operation };
-  const request = `${plan.run}-${exec.scenario.name}-${number}`;
+  const request = `${plan.run}-${scenario.name}-${number}`;
   const start = now();
   for (let left = plan.repeats; ; left--) {
     try {
@@ -207,23 +219,26 @@ function call(operation, number) {
 
 // Closed: the operation follows from the number of the iteration, so weights are exact.
 export function mix() {
-  const iteration = exec.scenario.iterationInTest;
+  scenario ||= exec.scenario;
+  const iteration = scenario.iterationInTest;
   const [operation, place] = plan.mix[iteration % plan.mix.length];
   call(operation, Math.floor(iteration / plan.mix.length) * plan.per_mix[operation] + place);
 }
 
 // Open: a scenario an operation, named like it.
 export function one() {
-  call(exec.scenario.name, exec.scenario.iterationInTest);
+  scenario ||= exec.scenario;
+  call(scenario.name, scenario.iterationInTest);
 }
 
-// A generator that gets no CPU wakes up late: what it measures then is itself.
+// A generator that gets no CPU wakes up late: what it measures then is itself. The first one tells
+// when load began (HEARTBEAT_MS of result.py).
 export function heartbeat() {
   const start = now();
   sleep(0.05);
   lag.add(now() - start - 50);
 }
 
-export function handleSummary(data) {
-  return { [__ENV.SUMMARY]: JSON.stringify(data) };
+export function teardown() {
+  cut.add(exec.instance.iterationsInterrupted);
 }

@@ -240,18 +240,20 @@ def is_production(name: str, spec: Any) -> bool:
 def _run(
     target: Target, found: Catalogue, wanted: dict[str, Scenario], turns: int = 0
 ) -> list[Result]:
+    """Run one after the other and keep each; Ctrl-C ends what runs, and nothing follows it."""
+    made: list[Result] = []
     with _saying() as say:
         tenants = data.prepare(target, found, say)
-        made = [
-            runner.perform(target, runner.Run(name, one, found), tenants, say)
-            for name, one in wanted.items()
-        ]
-        if turns:
-            closed = next(one for one in made if one.scenario.model == "closed")
-            _refer(target, found, tenants, closed, turns)
-        for one in made:
-            report.write(one, one.file.with_suffix(".html"))
-            result.store(one, target)
+        for name, one in wanted.items():
+            made.append(runner.perform(target, runner.Run(name, one, found), tenants, say))
+            try:
+                if turns and one.model == "closed" and not made[-1].interrupted:
+                    _refer(target, found, tenants, made[-1], turns)
+            finally:
+                report.write(made[-1], made[-1].file.with_suffix(".html"))
+                result.store(made[-1], target)
+            if made[-1].interrupted:
+                break
     return made
 
 
@@ -271,8 +273,11 @@ def _refer(
                 clients=clients, seconds=seconds, rounds=turns, say=say,
             )  # fmt: skip
             measured = _ratio(closed.reference)
-        except GuestcommsError as error:  # what the scenarios have shown is kept
+        except GuestcommsError as error:  # what the scenario has shown is kept
             measured = Judged(what=RATIO, demanded=_DEMANDED, measured=str(error), met=False)
+        except KeyboardInterrupt:
+            closed.interrupted = True
+            measured = Judged(what=RATIO, demanded=_DEMANDED, measured="interrupted", met=False)
         finally:
             tenants.cancel(target, say)
     closed.verdict.append(measured)
@@ -315,7 +320,8 @@ def _show(made: Result, *, json: bool) -> None:
 def _brief(made: Result) -> dict[str, Any]:
     """The run without its series and samples."""
     hidden = {"series", "blocks"}
-    return {**made.model_dump(mode="json", exclude=hidden), "met": made.met, "file": str(made.file)}
+    added = {"met": made.met, "saturated": verdict.saturated(made), "file": str(made.file)}
+    return {**made.model_dump(mode="json", exclude=hidden), **added}
 
 
 def _print(made: Result) -> None:
@@ -361,7 +367,9 @@ def _change(one: compare.Change) -> Text:
 
 
 def _judge(made: list[Result]) -> None:
-    """Raise `UnhealthyError` with the causes if a demand was missed."""
+    """Raise `UnhealthyError` with the causes if a demand was missed; Ctrl-C if it ended a run."""
+    if any(one.interrupted for one in made):
+        raise KeyboardInterrupt
     missed = [one for one in made if not one.met]
     if missed:
         causes = list(dict.fromkeys(cause for one in missed for cause in one.causes))

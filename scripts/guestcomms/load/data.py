@@ -6,6 +6,7 @@ cancelled when it is over, so that no worker sends it.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -98,8 +99,12 @@ class Data:
 
     def write(self, folder: Path) -> None:
         """The shared arrays of the generator, each a file."""
+        blocks = [
+            {**one, "count": len(one["guests"]), "guests": f"{{{','.join(one['guests'])}}}"}
+            for one in self._guests()
+        ]
         arrays = {
-            "blocks": self._guests(), "slices": self.slices, "pages": self._pages(),
+            "blocks": blocks, "slices": self.slices, "pages": self._pages(),
             "reported": self._reported(),
         }  # fmt: skip
         for name, values in arrays.items():
@@ -114,6 +119,10 @@ class Data:
             }
             for one in self.tenants
         ]  # fmt: skip
+
+    def shares(self) -> list[int]:
+        """How often each tenant is called, by its guests: ends of intervals from 0."""
+        return list(itertools.accumulate(one.size for one in self.tenants))
 
     def call_rows(self) -> list[dict[str, Any]]:
         """The slices as rows for pgbench: numbered, with organization and guests."""

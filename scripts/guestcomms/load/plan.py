@@ -214,7 +214,6 @@ def k6_options(scenario: Scenario, found: Catalogue) -> dict[str, Any]:
     return {
         "scenarios": scenarios,
         "systemTags": ["scenario"],
-        "summaryTrendStats": ["avg", "min", "med", "max", "p(90)", "p(95)", "p(99)", "count"],
         "thresholds": {**answers, "wrong": ["count==0"], "generator_lag": ["max>=0"]},
         "setupTimeout": "60s",
     }

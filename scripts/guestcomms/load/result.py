@@ -24,6 +24,8 @@ from guestcomms.load.target import Target
 FOLDER = paths.STATE / "load"
 BLOCK_SECONDS = 2.0
 """Raw samples are compared by the medians of blocks of this length: see compare.py."""
+HEARTBEAT_MS = 50.0
+"""How long the generator's heartbeat sleeps, by loadtest/scenarios/mix.js."""
 
 
 class _Part(BaseModel):
@@ -125,12 +127,15 @@ class Result(_Part):
     commit: str
     versions: dict[str, str]
     generator: dict[str, float | None]
-    """P95 and maximum of how late k6 woke up, in milliseconds; its cores, its exit code."""
+    """P95 and maximum of how late k6 woke up, in milliseconds; its cores, its exit code; the second
+    of the last answer; calls that were still without one when it ended."""
     generator_rates: dict[str, float] = {}
     """Calls a second of each operation at rate 1."""
     steps: list[Step]
     errors: dict[str, int]
     """What went wrong, without ids and numbers, and how often."""
+    wrong: int = 0
+    """Wrong answers of the whole run, warm-up and ramps included."""
     blocks: dict[str, list[float]]
     """Of every operation the medians of latency, in milliseconds, of blocks of two seconds; under
     `calls/s` the right answers of each block by its length."""
@@ -138,6 +143,8 @@ class Result(_Part):
     """Figures of the machines in the measured part: see watch.py."""
     series: dict[str, list[tuple[float, float | None]]]
     """The same over time, for charts: (second, value)."""
+    broken: dict[str, Any] = {}
+    """The same in the first step that did not hold, in a run that raises its rate."""
     reference: Reference | None = None
     verdict: list[Judged] = []
     causes: list[str] = []
@@ -193,20 +200,28 @@ class Samples:
         self.lags: list[tuple[float, float]] = []
         self.clients: list[tuple[float, float]] = []
         self.errors: dict[str, int] = {}
+        self.wrong = 0
+        self.cut = 0
+        """Calls that were still without an answer when k6 ended."""
         self.began: float = math.inf
+        """Unix time at which load began: k6 tells of clients before that, while it makes them."""
         self.ended: float = 0.0
+        """Unix time of the last call's end."""
         if file.is_file():
             with gzip.open(file, "rt", encoding="utf-8", newline="") as lines:
                 self._read(csv.DictReader(lines))
+        if math.isinf(self.began) and self.calls:  # not one heartbeat: k6 was killed at once
+            self.began = min(at for at, _, _ in self.calls)
 
     def _read(self, rows: Iterable[Mapping[str, str]]) -> None:
         for row in self._until_cut(rows):
             at, value = float(row["timestamp"]) / 1000, float(row["metric_value"])
             name, tags = row["metric_name"], _tags(row["extra_tags"])
-            self.began, self.ended = min(self.began, at), max(self.ended, at)
             operation = tags.get("op", row["scenario"])
             if name in {"answered", "failed", "wrong", "repeated"}:
                 self.calls.append((at, operation, name))
+                self.ended = max(self.ended, at)
+                self.wrong += name == "wrong"
                 if name in {"failed", "wrong"}:
                     why = f"{operation}: {tags.get('why', name)}"
                     self.errors[why] = self.errors.get(why, 0) + 1
@@ -218,6 +233,10 @@ class Samples:
                 self.items.append((at, operation, value))
             elif name == "generator_lag":
                 self.lags.append((at, value))
+                # The first heartbeat begins with the load, and sleeps for so long.
+                self.began = min(self.began, at - (HEARTBEAT_MS + value) / 1000)
+            elif name == "cut":
+                self.cut += round(value)
             elif name == "vus":
                 self.clients.append((at, value))
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from guestcomms import paths, run
+from guestcomms import db, paths, run
 from guestcomms.errors import GuestcommsError
 from guestcomms.load import data, plan, result, verdict, watch
 from guestcomms.load.plan import Catalogue, Scenario
@@ -21,12 +21,15 @@ from guestcomms.load.result import Result, Samples
 from guestcomms.load.target import Target
 
 INSTALL = "run `make tools`"
-STOP_SECONDS = 40.0
+STOP_SECONDS = 90.0
+"""After its time k6 has so long for making its clients and for ending; then it is killed."""
 QUIET = {
     "K6_NO_USAGE_REPORT": "true",
     "K6_AUTO_EXTENSION_RESOLUTION": "false",
     "K6_CSV_TIME_FORMAT": "unix_milli",
 }
+# Hundreds of JavaScript heaps are searched for garbage more rarely, while there is memory.
+GARBAGE = {"GOGC": "400", "GOMEMLIMIT": "3GiB"}
 Say = Callable[[str], None]
 
 
@@ -63,7 +66,18 @@ def perform(target: Target, wanted: Run, made: data.Data, say: Say) -> Result:
             _write_plan(folder, wanted, made, run_id)
             return _measure(target, wanted, folder, run_id, say)
         finally:
-            made.cancel(target, say)
+            _cancel(target, made, say)
+
+
+def _cancel(target: Target, made: data.Data, say: Say) -> None:
+    """Cancel what was not sent; a database that does not answer does not hide what was measured."""
+    try:
+        made.cancel(target, say)
+    except db.DatabaseError as error:
+        say(
+            f"Messages of this run stay queued, and are tenants' of load runs: cancelling failed:"
+            f" {db.first_line(error)}"
+        )
 
 
 def _write_plan(folder: Path, wanted: Run, made: data.Data, run_id: str) -> None:
@@ -79,6 +93,7 @@ def _write_plan(folder: Path, wanted: Run, made: data.Data, run_id: str) -> None
         "sizes": wanted.catalogue.sizes,
         "variables": data.VARIABLES,
         "tenants": made.brief(),
+        "shares": made.shares(),
     }
     (folder / "plan.json").write_text(json.dumps(document), "utf-8")
 
@@ -116,15 +131,19 @@ def _measure(target: Target, wanted: Run, folder: Path, run_id: str, say: Say) -
         generator={
             "lag_p95_ms": result.percentile(lags, 95), "lag_max_ms": lags[-1] if lags else None,
             "cpu_cores": cpu, "exit_code": child.returncode,
+            "last_answer_s": samples.ended - begin, "cut_off": samples.cut,
         },
         generator_rates={name: wanted.catalogue.per_minute.get(name, 0) / 60 for name in names},
-        steps=samples.steps(begin, windows, names), errors=samples.errors,
+        steps=samples.steps(begin, windows, names), errors=samples.errors, wrong=samples.wrong,
         blocks=samples.blocks(begin, windows), server=watch.figures(seen, low, high),
         series=watch.series(seen, begin) | _of_calls(samples, begin),
     )  # fmt: skip
     _add_server_times(made)
     if wanted.scenario.demand.limit is not None:
         made.limit = verdict.limit(made)
+        broken = next((one for one in made.steps if one.rate > made.limit), None)
+        if broken:
+            made.broken = watch.figures(seen, begin + broken.begin, begin + broken.end)
     made.verdict = verdict.judge(made)
     made.causes = verdict.causes(made) if not made.met else []
     made.save()
@@ -164,17 +183,17 @@ def _of_calls(samples: Samples, begin: float) -> dict[str, list[tuple[float, flo
 
 
 def _start(target: Target, wanted: Run, folder: Path) -> run.Child:
-    summary, samples = folder / "summary.json", folder / "samples.csv.gz"
+    samples = folder / "samples.csv.gz"
     command = [
-        *wanted.prefix, "k6", "run", "--quiet", "--no-color", "--out", f"csv={samples}",
-        f"--console-output={folder / 'acknowledged'}",
+        *wanted.prefix, "k6", "run", "--quiet", "--no-color", "--no-summary",
+        "--out", f"csv={samples}", f"--console-output={folder / 'acknowledged'}",
     ]  # fmt: skip
     tools = os.pathsep.join([str(paths.TOOLS), os.environ.get("PATH", os.defpath)])
     return run.start(
         [*command, str(plan.SCRIPT)],
         env={
-            **QUIET, "PATH": tools, "PLAN": str(folder / "plan.json"), "DATA": str(folder),
-            "SUMMARY": str(summary), "APP_DSN": target.app, "WORKER_DSN": target.worker,
+            **QUIET, **GARBAGE, "PATH": tools, "PLAN": str(folder / "plan.json"),
+            "DATA": str(folder), "APP_DSN": target.app, "WORKER_DSN": target.worker,
         },
         install=INSTALL,
         output=folder / "k6.log",
@@ -186,8 +205,10 @@ def _wait(
 ) -> tuple[float | None, bool]:
     """Wait until k6 ends; returns how many cores it used, and whether Ctrl-C ended it."""
     began, interrupted, cores = time.monotonic(), False, None
-    while child.poll() is None:
+    while True:
         try:
+            if child.poll() is not None:
+                return cores, interrupted
             passed = time.monotonic() - began
             cores = _cores(child.pid, passed) or cores
             if passed > seconds + STOP_SECONDS:
@@ -200,7 +221,6 @@ def _wait(
             interrupted = True
             say("Stopping; what was measured is kept (Ctrl-C again: at once) …")
             child.send_signal(signal.SIGINT)
-    return cores, interrupted
 
 
 def _progress(passed: float, seconds: float, latest: watch.Sample | None) -> str:

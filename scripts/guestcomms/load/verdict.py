@@ -15,6 +15,8 @@ LAG_MS = 500.0
 """The same where nothing is demanded of calls."""
 WAIT_SHARE = 0.5
 """An event that sessions wait for so much of their time is what slows them down."""
+LAST_SECONDS = 2.0
+"""So long before the end of the load the last answer may have come."""
 POOL_BUSY = 0.9
 IDLE_SHARE = 0.15
 """A machine that idles so much has CPU to spare."""
@@ -52,17 +54,16 @@ def causes(result: Result) -> list[str]:
     """Why demands were missed, what spoils the measurement first; nothing if none was."""
     if result.met:
         return []
-    wrong = sum(step.wrong for step in result.steps)
-    return [*_wrong(result, wrong)] or [*_generator(result), *_saturated(result)]
+    return [*_wrong(result, result.wrong)] or [*_generator(result), *_saturated(result)]
 
 
 def saturated(result: Result) -> list[str]:
     """What is used up first, whether or not the run met its demands."""
-    return [*_saturated(result)]
+    return _saturated(result)
 
 
 def _always(result: Result) -> Iterator[Judged]:
-    wrong = sum(step.wrong for step in result.steps)
+    wrong = result.wrong
     answered = {
         name: sum(step.operations[name].answered for step in result.steps)
         for name in result.steps[0].operations
@@ -73,6 +74,12 @@ def _always(result: Result) -> Iterator[Judged]:
     yield Judged(what="wrong answers", demanded="0", measured=f"{wrong}", met=wrong == 0)
     late, most = result.generator.get("lag_p95_ms"), lag_limit(result)
     yield _at_most("generator late, P95 ms", late, most)
+    # A generator that was killed has measured only what went well until then.
+    yield _at_most("exit code of k6", result.generator.get("exit_code"), 0)
+    end = result.steps[-1].end - LAST_SECONDS
+    yield _at_least("answers until second", result.generator.get("last_answer_s"), end, "{:.0f}")
+    if result.scenario.demand.success is not None:
+        yield _at_most("calls cut off at the end", result.generator.get("cut_off"), 0)
     if result.interrupted:
         yield Judged(what="the whole run", demanded="yes", measured="interrupted", met=False)
 
@@ -161,20 +168,27 @@ def _generator(result: Result) -> Iterator[str]:
         )
 
 
-def _saturated(result: Result) -> Iterator[str]:
-    seen = result.server
+def _saturated(result: Result) -> list[str]:
+    if result.limit and result.limit >= result.steps[-1].rate:
+        return [f"nothing: it held at every rate up to {result.limit:g}; raise them"]
+    seen = result.broken or result.server
     if not seen.get("samples"):
-        yield "unknown: no machine could be watched"
-        return
+        return ["unknown: no machine could be watched"]
+    found = [*_pool(seen), *_cpu(result, seen), *_waits(seen), *_locks(seen)]
+    return found or ["nothing that is measured was used up; see the errors and the report's charts"]
+
+
+def _waits(seen: dict[str, Any]) -> Iterator[str]:
     top = _longest_wait(seen.get("waits", {}))
-    if top is not None:
-        name, share = top
-        function, each = _slowest(seen.get("functions", {}))
-        slow = (
-            f"; most of the time is spent in {function}(), {each:.1f} ms a call" if function else ""
-        )
-        yield f"sessions wait for {name} {share:.0%} of their time{slow}"
+    if top is None:
         return
+    name, share = top
+    function, each = _slowest(seen.get("functions", {}))
+    slow = f"; most of the time is spent in {function}(), {each:.1f} ms a call" if function else ""
+    yield f"sessions wait for {name} {share:.0%} of their time{slow}"
+
+
+def _pool(seen: dict[str, Any]) -> Iterator[str]:
     idle, size = seen.get("machine_idle", 0.0), seen.get("pool_size", 0)
     waiting = seen.get("pool_waiting_mean", 0.0)
     busy = seen.get("pool_use", 0.0) >= POOL_BUSY and waiting >= 1
@@ -183,7 +197,15 @@ def _saturated(result: Result) -> Iterator[str]:
             f"pool too small: its {size} connections are busy {seen['pool_use']:.0%} of the time"
             f" and {waiting:.0f} clients wait, while the machine idles {idle:.0%}"
         )
-        return
+
+
+def _locks(seen: dict[str, Any]) -> Iterator[str]:
+    if seen.get("locks_waiting_mean", 0) >= 1:
+        yield f"locks: {seen['locks_waiting_mean']:.1f} sessions wait for one on average"
+
+
+def _cpu(result: Result, seen: dict[str, Any]) -> Iterator[str]:
+    idle = seen.get("machine_idle", 0.0)
     cpu = {name: cores for name, cores in seen.get("cpu", {}).items() if "/" not in name}
     if idle < IDLE_SHARE and cpu:
         used = sorted(cpu.items(), key=lambda item: -item[1])[:4]
@@ -192,11 +214,6 @@ def _saturated(result: Result) -> Iterator[str]:
             f"CPU: the machine idles {idle:.0%} of {seen.get('machine_cores', 0):.0f} cores; used"
             f" by {parts}, the generator {result.generator.get('cpu_cores') or 0:.2f} cores"
         )
-        return
-    if seen.get("locks_waiting_mean", 0) >= 1:
-        yield f"locks: {seen['locks_waiting_mean']:.1f} sessions wait for one on average"
-        return
-    yield "nothing that is measured was used up; see the errors and the report's charts"
 
 
 def _longest_wait(waits: dict[str, float]) -> tuple[str, float] | None:

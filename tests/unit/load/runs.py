@@ -32,7 +32,11 @@ def run(name: str = "sustained-clients", *, late: float = 10, **server: Any) -> 
     return Result(
         run_id="00000000-0000-4000-8000-000000000000", name=name, stack="test", place="local",
         scenario=scenario, started_at=BEGAN, completed_at=BEGAN, machine="2 cores",
-        commit="0123456", versions={}, generator={"lag_p95_ms": late},
+        commit="0123456", versions={},
+        generator={
+            "lag_p95_ms": late, "exit_code": 0, "cut_off": 0,
+            "last_answer_s": plan.duration(scenario),
+        },
         generator_rates={one: found.per_minute.get(one, 0) / 60 for one in names},
         steps=[
             Step(

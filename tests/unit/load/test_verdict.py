@@ -41,10 +41,26 @@ def test_what_nobody_measured_is_not_met() -> None:
 
 def test_one_wrong_answer_fails_the_run() -> None:
     found = runs.run()
-    found.steps[0].operations["bulk_send"].wrong = 1
+    found.wrong = 1  # in the warm-up, which no step has
     found.errors = {"bulk_send: answer to template_render #": 1}
     assert not judged(found).met
     assert found.causes[0].startswith("answers swapped between clients: 1 calls")
+
+
+@pytest.mark.parametrize(
+    ("figure", "value", "what"),
+    [
+        ("exit_code", -9, "exit code of k6"),
+        ("last_answer_s", 60, "answers until second"),
+        ("cut_off", 3, "calls cut off at the end"),
+    ],
+)
+def test_a_generator_that_died_or_left_calls_open_proves_nothing(
+    figure: str, value: float, what: str
+) -> None:
+    found = runs.run()
+    found.generator[figure] = abs(value)
+    assert [one.what for one in judged(found).verdict if not one.met] == [what]
 
 
 @pytest.mark.parametrize(
@@ -82,6 +98,15 @@ def test_the_limit_is_the_last_step_before_one_that_breaks() -> None:
     found.limit = verdict.limit(found)
     assert found.limit == 1
     assert not judged(found).met
+
+
+def test_what_is_used_up_first_is_that_of_the_step_that_broke() -> None:
+    found = runs.run("break-point", machine_idle=0.5)
+    found.limit = 2
+    found.broken = {**runs.QUIET, "machine_idle": 0.02}
+    assert verdict.saturated(found)[0].startswith("CPU: the machine idles 2%")
+    found.limit = found.steps[-1].rate
+    assert verdict.saturated(found) == ["nothing: it held at every rate up to 3; raise them"]
 
 
 @pytest.mark.parametrize(
