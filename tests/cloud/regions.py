@@ -37,11 +37,11 @@ def keys(project: Project, stack: str) -> dict[str, str]:
     return {each.name: str(each.get("value")) for each in found if each.protected}
 
 
-def give_keys(project: Project, kept: dict[str, str]) -> None:
+def give_keys(project: Project, stack: str, kept: dict[str, str]) -> None:
     """What `guestcomms secrets import` does."""
     for name, value in kept.items():
         path = f"guestcomms:escrow.{name}"
-        project.pulumi(RECOVERY, "config", "set", "--secret", "--path", path, value)
+        project.pulumi(stack, "config", "set", "--secret", "--path", path, value)
 
 
 def first_targets() -> list[str]:

@@ -10,21 +10,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
 
-import docker
-import psycopg
 import pytest
 import yaml
 
 from infra.aws.machine import packed
-from infra.aws.ssm import SsmChannel
 from infra.machine import machines as machines_of
 from infra.spec import ClusterSpec, LocalPlace
+from tests.cloud.booted import AGENT, Cloud, account, configure
 from tests.cloud.figures import told
 from tests.cloud.regions import (
     FIRST,
@@ -37,135 +33,23 @@ from tests.cloud.regions import (
     keys,
     write_stack_files,
 )
-from tests.fake_aws.hosts import site
-from tests.fake_aws.hosts.machines import SITE, Hosts
-from tests.fake_aws.kinds.names import BUCKET, INSTANCE, VOLUME
-from tests.fake_aws.systems_manager import Booted
-from tests.fake_aws.world import Item
-from tests.ops.aws.project import Project, opened
+from tests.fake_aws.kinds.names import INSTANCE, VOLUME
 from tests.waiting import wait_until
-from tools.command import ROOT, VENV
 
 SITE_NETWORK = "10.214.32.0/19"
 NETWORKS = {LOST: "10.214.32.0/20", RECOVERY: "10.214.48.0/20"}
-AGENT = "/opt/guestcomms/agent.pyz"
 DATABASES = ("pg-1", "pg-2", "pg-3")
 NEW_TYPES = {
     "database": "m7g.xlarge", "proxy": "t4g.small", "monitor": "t4g.small", "drill": "t4g.medium",
 }  # fmt: skip
-COPY = """
-import sys
-import botocore, botocore.session
-from botocore.config import Config
-
-source, target = sys.argv[1:]
-store = botocore.session.get_session().create_client(
-    "s3", endpoint_url="http://127.0.0.1:8333", region_name="eu-central-1",
-    config=Config(signature_version=botocore.UNSIGNED, s3={"addressing_style": "path"}),
-)
-store.create_bucket(Bucket=target)
-pages = store.get_paginator("list_objects_v2").paginate(Bucket=source, Prefix="wedsync/")
-names = [each["Key"] for page in pages for each in page["Contents"]]
-for name in names:
-    store.copy_object(Bucket=target, Key=name, CopySource={"Bucket": source, "Key": name})
-print(len(names))
-"""
-
-
-class Cloud:
-    """The stacks, their machines, and how to reach them."""
-
-    def __init__(self, project: Project, site_name: str) -> None:
-        self.project, self.stack = project, LOST
-        self.world, self.site = project.folder / "world", site_name
-        self.hosts = Hosts(self.world, site_name)
-
-    def up(self, stack: str, *arguments: str) -> None:
-        """`pulumi up`, and how long it took."""
-        done = self.project.up(stack, *arguments)
-        told(f"{stack} {' '.join(arguments)}: up {self.project.seconds:.0f} s, {done}")
-
-    def guestcomms(self, *arguments: str) -> Any:
-        """What a command of a person prints, as JSON; its failure is the test's."""
-        done = subprocess.run(
-            [str(VENV / "bin" / "guestcomms"), "--stack", self.stack, *arguments, "--json"],
-            env={**self.project.environment, "PGHOSTADDR": self.address("proxy-1")},
-            cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
-        return json.loads(done.stdout)
-
-    def instance(self, machine: str) -> Item:
-        """The instance of a machine of the stack."""
-        own = f"urn:pulumi:{self.stack}::"
-        (found,) = (
-            item
-            for item in self.project.world.of(INSTANCE)
-            if item.urn.startswith(own) and item.urn.endswith(f"::{machine}")
-        )
-        return found
-
-    def address(self, machine: str) -> str:
-        """The address of a machine of the stack."""
-        return str(self.instance(machine).get("privateIp"))
-
-    def bucket(self, stack: str) -> str:
-        """The bucket of a stack's backups."""
-        (found,) = (
-            item.id
-            for item in self.project.world.of(BUCKET)
-            if item.urn.startswith(f"urn:pulumi:{stack}::") and item.urn.endswith("::backups")
-        )
-        return found
-
-    def on(self, machine: str, *command: str) -> str:
-        """Run a command through Systems Manager, as the program does; its failure is the test's."""
-        instance = self.instance(machine)
-        answer = SsmChannel(self.project.ssm(instance.region), instance.id).run(*command)
-        assert answer.code == 0, f"{machine}: {command}: {answer.output}{answer.errors}"
-        return answer.output
-
-    def health(self) -> dict[str, Any]:
-        """What the first machine's agent says of the cluster."""
-        return dict(json.loads(self.on("pg-1", AGENT, "health")))
-
-    def query(
-        self, sql: str, *, proxy: str = "proxy-1", role: str = "ops"
-    ) -> list[tuple[Any, ...]]:
-        """Run a statement through a proxy, which answers by the front door's name."""
-        url = self.guestcomms("dsn", "--role", role)["dsn"]
-        hostaddr = self.address(proxy)
-        with psycopg.connect(url, hostaddr=hostaddr, autocommit=True) as session:
-            cursor = session.execute(sql)
-            return list(cursor.fetchall()) if cursor.description else []
-
-    def lines(self, name: str) -> list[dict[str, Any]]:
-        """What AWS's services have written down."""
-        file = self.world / f"{name}.jsonl"
-        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 @pytest.fixture(scope="module")
 def cloud(machine_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """A stack with three database machines, made by `pulumi up` from nothing, and migrated."""
     folder = tmp_path_factory.mktemp("aws")
-    with (
-        site.opened(folder / "world", machine_image, SITE_NETWORK, (FIRST, SECOND)) as name,
-        opened(folder, Booted(folder / "world", name), **{SITE: name}) as (project, _),
-    ):
-        project.up("aws-image")
-        project.configure(
-            LOST,
-            network=NETWORKS[LOST],
-            deletion_protection=False,
-            volumes={
-                "postgresql": {"size": "6GiB"},
-                "etcd": {"size": "1GiB"},
-                "prometheus": {"size": "2GiB"},
-            },
-        )
-        project.configure_section(LOST, "machines", database={"memory": "1GiB", "cores": 2})
-        made = Cloud(project, name)
+    with account(folder, machine_image, SITE_NETWORK, (FIRST, SECOND), LOST) as made:
+        configure(made, NETWORKS[LOST])
         made.up(LOST)
         made.guestcomms("migrate", "apply")
         yield made
@@ -272,9 +156,9 @@ def test_the_cluster_comes_back_in_a_second_region(cloud: Cloud) -> None:
 
     write_stack_files(cloud.project, network=NETWORKS[RECOVERY])
     cloud.up(IMAGE)
-    give_keys(cloud.project, escrow)
+    give_keys(cloud.project, RECOVERY, escrow)
     cloud.up(RECOVERY, *first_targets())
-    copied = copy(cloud, cloud.bucket(LOST), cloud.bucket(RECOVERY))
+    copied = cloud.copy(cloud.bucket(LOST), cloud.bucket(RECOVERY))
     assert copied > 0
     cloud.up(RECOVERY)
     cloud.stack = RECOVERY
@@ -286,14 +170,6 @@ def test_the_cluster_comes_back_in_a_second_region(cloud: Cloud) -> None:
     cloud.guestcomms("restore", "thaw")
     cloud.query("SELECT create_organization(gen_random_uuid(), 'New')")
     assert cloud.lines("denied") == []
-
-
-def copy(cloud: Cloud, source: str, target: str) -> int:
-    """What S3's replication and `aws s3 sync` do: how many objects."""
-    services = docker.from_env().containers.get(f"{cloud.site}-services")
-    code, said = cast("Any", services.exec_run(["python3", "-c", COPY, source, target]))
-    assert code == 0, said
-    return int(said.decode())
 
 
 def test_the_stack_is_dismantled(cloud: Cloud) -> None:

@@ -48,7 +48,7 @@ def test_an_image_that_the_second_region_lacks_is_named(project: Project) -> Non
 
 
 def test_the_bucket_is_made_before_any_machine_is(project: Project) -> None:
-    give_keys(project, keys(project, LOST))
+    give_keys(project, RECOVERY, keys(project, LOST))
     begin = len(project.calls)
     project.up(RECOVERY, *first_targets())
     made = {call["call"] for call in project.calls[begin:]}
