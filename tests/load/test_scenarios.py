@@ -18,6 +18,7 @@ from guestcomms.load.target import Target
 from tests.db.server import Database
 from tests.load.conftest import CATALOGUE
 from tests.load.place import pooled
+from tests.unit.load import runs
 
 
 def perform(
@@ -51,6 +52,10 @@ def test_every_call_is_answered_rightly(target: Target, tenants: data.Data, name
     # A call a minute or two comes rarely in ten seconds; the warm-up may have had it.
     assert all(calls[one] for one in calls if CATALOGUE.per_minute.get(one, 1000) >= 1000)
     assert max(value or 0 for _, value in found.series["pool clients"]) >= 1
+    drawn = {"bytes a row", "dead rows %", "queue table MiB", "memory pgbouncer server"}
+    assert drawn <= {name for name, points in found.series.items() if points[-1][1] is not None}
+    assert found.server["database_samples"] >= 1
+    assert found.server["memory"]["postgres"] > 2**20
     stored = result.store(found, target)
     with target.connect("ops") as ops:
         query = "SELECT count(*) FROM public.communication_load_metrics WHERE run_id = %s"
@@ -68,6 +73,17 @@ def test_a_pool_of_one_is_named(place: Database, tenants: data.Data) -> None:
         found = perform(target, tenants, "sustained-rates", rate=1)
     assert not found.met
     assert any(one.startswith("pool too small: its 1 connections") for one in found.causes)
+
+
+def test_half_a_run_is_not_stored(target: Target, place: Database) -> None:
+    found = runs.run()
+    query = (
+        f"SELECT count(*) FROM public.communication_load_metrics WHERE run_id = '{found.run_id}'"
+    )
+    found.server["waits"] = {"CPU": 1.0, "\x00": 0.0}  # no text that PostgreSQL takes
+    with pytest.raises(db.DatabaseError):
+        result.store(found, target)
+    assert place.value(query) == 0
 
 
 @contextmanager

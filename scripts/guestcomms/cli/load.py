@@ -156,7 +156,8 @@ def compare_runs(
     """Compare two runs of a scenario by their raw samples; exit code 6 if the second is worse.
 
     Latency of each operation, and calls a second of a closed scenario, by the Mann-Whitney U test
-    on medians of blocks of two seconds.
+    on medians and P95 of blocks of two seconds; right answers by calls, wrong answers and demands
+    that are no longer met as they are.
     """
     first, second = result.load(before), result.load(after)
     changes = compare.compare(first, second, least)
@@ -165,8 +166,9 @@ def compare_runs(
     else:
         rows = [
             (
-                one.name if one.name == compare.RATE else f"{one.name}, ms", f"{one.before:,.2f}",
-                f"{one.after:,.2f}", f"{one.ratio:.2f}", f"{one.p:.4f}", _change(one),
+                one.title, f"{one.before:,.2f}", f"{one.after:,.2f}",
+                None if one.ratio is None else f"{one.ratio:.2f}",
+                None if one.p is None else f"{one.p:.4f}", _change(one),
             )
             for one in changes
         ]  # fmt: skip

@@ -32,7 +32,6 @@ def figures(rates: Result, limit: Result) -> dict[str, Any]:
     seen = rates.server
     cores = {name: seen.get("cpu", {}).get(name) for name in COMPONENTS}
     leader = _leader(seen.get("cpu", {}))
-    seconds = rates.steps[-1].end - rates.steps[0].begin
     if leader is None or limit.limit is None or "wal_bytes_per_second" not in seen:
         raise RefusedError(
             f"{rates.name} and {limit.name} do not hold cores, WAL and a limit: take a run of"
@@ -44,7 +43,7 @@ def figures(rates: Result, limit: Result) -> dict[str, Any]:
         "commit": rates.commit, "rate": rate, "cores": cores, "leader_cores": leader / rate,
         "connections": seen.get("pool_active_mean", 0) / rate,
         "wal_bytes_per_second": seen["wal_bytes_per_second"] / rate,
-        "growth_bytes_per_second": seen.get("size_growth_bytes", 0) / seconds / rate,
+        "growth_bytes_per_second": seen.get("growth_bytes_per_second", 0) / rate,
         "limit": limit.limit, "saturated": verdict.saturated(limit),
         "operations": {
             name: {"per_second": one.per_second / rate, "server_ms": one.server_ms}

@@ -27,7 +27,10 @@ CHARTS = (
     ("Replication lag", "MiB", "replication lag MiB"),
     ("Locks waited for", "sessions", "locks waiting"),
     ("Queue", "messages", "queue messages"),
-    ("Memory of PostgreSQL, shared pages counted for each process", "MiB", "memory MiB"),
+    ("Table and indexes of the queue", "MiB", "queue table MiB"),
+    ("Dead rows by live rows", "%", "dead rows %"),
+    ("Size of tables by live rows", "bytes", "bytes a row"),
+    ("Memory of their own", "MiB", "memory "),
 )
 
 

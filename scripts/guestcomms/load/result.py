@@ -8,8 +8,9 @@ import json
 import math
 import os
 import platform
+import statistics
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,11 @@ from guestcomms.load.target import Target
 
 FOLDER = paths.STATE / "load"
 BLOCK_SECONDS = 2.0
-"""Raw samples are compared by the medians of blocks of this length: see compare.py."""
+"""Raw samples are compared by the medians and P95 of blocks of this length: see compare.py."""
 HEARTBEAT_MS = 50.0
 """How long the generator's heartbeat sleeps, by loadtest/scenarios/mix.js."""
+P95 = ", P95"
+"""Behind the name of an operation among blocks: their P95; without it, their medians."""
 
 
 class _Part(BaseModel):
@@ -137,8 +140,8 @@ class Result(_Part):
     wrong: int = 0
     """Wrong answers of the whole run, warm-up and ramps included."""
     blocks: dict[str, list[float]]
-    """Of every operation the medians of latency, in milliseconds, of blocks of two seconds; under
-    `calls/s` the right answers of each block by its length."""
+    """Of every operation the medians of latency, in milliseconds, of blocks of two seconds, and
+    under `NAME, P95` their P95; under `calls/s` the right answers of each block by its length."""
     server: dict[str, Any]
     """Figures of the machines in the measured part: see watch.py."""
     series: dict[str, list[tuple[float, float | None]]]
@@ -275,7 +278,7 @@ class Samples:
         return Step(begin=window.begin, end=window.end, rate=window.rate, operations=found)
 
     def blocks(self, begin: float, windows: Sequence[Window]) -> dict[str, list[float]]:
-        """Medians of blocks of the measured part, in order: see `Result.blocks`."""
+        """Medians and P95 of blocks of the measured part, in order: see `Result.blocks`."""
         low, high = begin + windows[0].begin, begin + windows[-1].end
         count = max(1, int((high - low) / BLOCK_SECONDS))
         times: dict[str, list[list[float]]] = {}
@@ -285,9 +288,11 @@ class Samples:
             if low <= at and place < count:
                 times.setdefault(name, [[] for _ in range(count)])[place].append(value)
                 calls[place] += 1
+        ordered = {name: [sorted(one) for one in each if one] for name, each in times.items()}
         found = {
-            name: [float(percentile(sorted(one), 50) or 0) for one in each if one]
-            for name, each in times.items()
+            f"{name}{mark}": [float(percentile(one, share) or 0) for one in each]
+            for name, each in ordered.items()
+            for mark, share in (("", 50), (P95, 95))
         }
         return {**found, "calls/s": [one / BLOCK_SECONDS for one in calls]}
 
@@ -318,23 +323,25 @@ def machine() -> str:
 
 
 def store(result: Result, target: Target) -> int:
-    """Write the figures into communication_load_metrics; returns how many."""
-    rows = list(figures(result))
-    with target.connect("ops") as connection:
-        for name, labels, value in rows:
-            connection.execute(
-                "INSERT INTO public.communication_load_metrics (run_id, scenario, metric_name,"
-                " labels, metric_value, started_at, completed_at, machine, commit_id)"
-                " VALUES (%s, %s, %s, %s::jsonb, %s, %s, %s, %s, %s)",
-                (
-                    result.run_id, result.name, name, json.dumps(labels), value,
-                    result.started_at, result.completed_at, result.machine, result.commit,
-                ),
-            )  # fmt: skip
+    """Write the figures into communication_load_metrics, all or none; returns how many."""
+    rows = [
+        (
+            result.run_id, result.name, name, json.dumps(labels), value, result.started_at,
+            result.completed_at, result.machine, result.commit,
+        )
+        for name, labels, value in figures(result)
+    ]  # fmt: skip
+    with target.connect("ops") as connection, connection.transaction():
+        connection.cursor().executemany(
+            "INSERT INTO public.communication_load_metrics (run_id, scenario, metric_name,"
+            " labels, metric_value, started_at, completed_at, machine, commit_id)"
+            " VALUES (%s, %s, %s, %s::jsonb, %s, %s, %s, %s, %s)",
+            rows,
+        )
     return len(rows)
 
 
-def figures(result: Result) -> Iterable[tuple[str, dict[str, Any], float]]:
+def figures(result: Result) -> Iterator[tuple[str, dict[str, Any], float]]:
     """The run as rows: name, labels, value."""
     for number, step in enumerate(result.steps, 1):
         for operation, one in step.operations.items():
@@ -346,13 +353,41 @@ def figures(result: Result) -> Iterable[tuple[str, dict[str, Any], float]]:
                 if value is not None
             )
     yield "met", {}, float(result.met)
+    yield "interrupted", {}, float(result.interrupted)
     if result.limit is not None:
         yield "limit_rate", {}, result.limit
-    for name, value in result.server.items():
+    for name, given in result.generator.items():
+        if given is not None:
+            yield f"generator_{name}", {}, float(given)
+    yield from _of_reference(result.reference)
+    yield from _of_server(result.server)
+
+
+def _of_reference(measured: Reference | None) -> Iterator[tuple[str, dict[str, Any], float]]:
+    if measured is None:
+        return
+    yield "reference_clients", {}, float(measured.clients)
+    for script, turns in {"mix": measured.mix, "plain": measured.plain}.items():
+        for number, rate in enumerate(turns, 1):
+            yield "reference_calls_per_second", {"script": script, "turn": number}, rate
+    ratio = statistics.median(measured.mix) / statistics.median(measured.plain)
+    yield "reference_ratio", {}, ratio
+
+
+def _of_server(server: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any], float]]:
+    for name, value in server.items():
         if isinstance(value, (int, float)):
             yield name, {}, float(value)
-    for component, cores in result.server.get("cpu", {}).items():
-        yield "cpu_cores", {"component": component}, cores
+    for column, what in {
+        "cpu_cores": "cpu", "memory_bytes": "memory", "processes_mean": "processes",
+    }.items():  # fmt: skip
+        for component, value in server.get(what, {}).items():
+            yield column, {"component": component}, float(value)
+    for function, one in server.get("functions", {}).items():
+        yield "function_calls", {"function": function}, float(one["calls"])
+        yield "function_mean_ms", {"function": function}, float(one["ms"])
+    for event, share in server.get("waits", {}).items():
+        yield "wait_share", {"event": event}, share
 
 
 def _column(name: str) -> str:

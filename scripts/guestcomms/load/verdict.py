@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Iterator
 from typing import Any
 
 from guestcomms.load.plan import Demand
-from guestcomms.load.result import Judged, Result, Step
+from guestcomms.load.result import P95, Judged, Result, Step
 
 LAG_SHARE = 0.25
 """The generator may wake up late by so much of the time that calls may take; later, the run
@@ -17,6 +19,13 @@ WAIT_SHARE = 0.5
 """An event that sessions wait for so much of their time is what slows them down."""
 LAST_SECONDS = 2.0
 """So long before the end of the load the last answer may have come."""
+SAMPLES_SHARE = 0.8
+"""So many of the samples that were due have to be there: those of a machine under load come late,
+but the few that a stalled one gives say nothing about the rest."""
+UNNOTICED = {"memory": 16.0, "dead rows %": 20.0, "queue table MiB": 8.0}
+"""What is smaller than that may grow: MiB of a component, MiB of the queue's table and indexes, and
+the share of dead rows at which autovacuum begins (autovacuum_vacuum_scale_factor)."""
+MEMORY = {"postgres": "PostgreSQL", "pgbouncer": "PgBouncer", "haproxy": "HAProxy"}
 POOL_BUSY = 0.9
 IDLE_SHARE = 0.15
 """A machine that idles so much has CPU to spare."""
@@ -107,6 +116,9 @@ def _step(step: Step, demand: Demand, place: str, promised: dict[str, float]) ->
 
 def _server(result: Result, demand: Demand) -> Iterator[Judged]:
     seen = result.server
+    asked = (demand.clients, demand.cache_hit, demand.pool_use, demand.growth)
+    if any(one is not None for one in asked):
+        yield _samples(seen)
     if demand.clients is not None:
         shown = seen.get("pool_clients_min")
         yield _at_least("clients that PgBouncer shows throughout", shown, demand.clients)
@@ -117,28 +129,74 @@ def _server(result: Result, demand: Demand) -> Iterator[Judged]:
     if demand.growth is not None:
         for name, value in grown(result).items():
             yield _at_most(f"{name}, last third by first", value, demand.growth, "{:.2f}")
+        yield _at_most("messages queued, last third less first", _piled_up(result), 0, "{:,.0f}")
+
+
+def _samples(seen: dict[str, Any]) -> Judged:
+    """Whether pooler and database could be asked throughout."""
+    what = "samples of pooler and database"
+    if "samples_expected" not in seen:
+        return _at_least(what, None, 1)
+    told = min(seen["pool_samples"], seen["database_samples"])
+    return _at_least(what, told, max(1, math.floor(SAMPLES_SHARE * seen["samples_expected"])))
 
 
 def grown(result: Result) -> dict[str, float | None]:
-    """Latency and queue at the end of a long run by those at its beginning."""
+    """Latency, memory and bloat at the end of a long run by those at its beginning."""
     found: dict[str, float | None] = {
-        f"{name}, median ms": _growth(values)
+        f"{name} ms" if name.endswith(P95) else f"{name}, median ms": _growth([values])
         for name, values in result.blocks.items()
         if name != "calls/s"
     }
-    queue = [value for _, value in result.series.get("queue messages", []) if value]
-    found["queue"] = _growth(queue)
-    memory = [value for _, value in result.series.get("memory MiB", []) if value]
-    found["memory of PostgreSQL"] = _growth(memory)
+    # Without a proxy among the machines there is no memory of it.
+    parts = [one for one in MEMORY if one != "haproxy" or one in result.server.get("cpu", {})]
+    for part in parts:
+        of_machines = [
+            _values(result, name) for name in result.series if name.startswith(f"memory {part} ")
+        ]
+        found[f"memory of {MEMORY[part]}"] = _growth(of_machines, UNNOTICED["memory"])
+    for name, what in {
+        "bytes a row": "size of tables by live rows",
+        "dead rows %": "dead rows",
+        "queue table MiB": "size of the queue's table",
+    }.items():
+        found[what] = _growth([_values(result, name)], UNNOTICED.get(name, 0.0))
     return found
 
 
-def _growth(values: list[float]) -> float | None:
+def _piled_up(result: Result) -> float | None:
+    """Messages that wait at the end more than at the beginning: more came in than went out.
+
+    A run that sends begins with all it is going to send in the queue, so that a queue which still
+    drains, but more slowly than it is filled, would be large in either third.
+    """
+    thirds = _thirds(_values(result, "queue messages"))
+    return thirds[1] - thirds[0] if thirds else None
+
+
+def _values(result: Result, name: str) -> list[float]:
+    """A series in the measured part."""
+    low, high = result.steps[0].begin, result.steps[-1].end
+    points = result.series.get(name, [])
+    return [value for at, value in points if value is not None and low <= at <= high]
+
+
+def _growth(each: list[list[float]], unnoticed: float = 0.0) -> float | None:
+    """The sum of what several have in the last third by that in the first, as medians."""
+    thirds = [_thirds(values) for values in each]
+    known = [one for one in thirds if one is not None]
+    if not known or len(known) < len(each):
+        return None
+    first, last = (sum(one[place] for one in known) for place in (0, 1))
+    return max(last, unnoticed) / max(first, unnoticed, 1e-9)
+
+
+def _thirds(values: list[float]) -> tuple[float, float] | None:
+    """The medians of the first and the last third."""
     third = len(values) // 3
     if not third:
         return None
-    first, last = sorted(values[:third])[third // 2], sorted(values[-third:])[third // 2]
-    return last / max(first, 1e-9)
+    return statistics.median(values[:third]), statistics.median(values[-third:])
 
 
 def _wrong(result: Result, wrong: int) -> Iterator[str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +18,13 @@ from guestcomms.load.target import Target
 SOURCE = paths.ROOT / "loadtest" / "sampler.py"
 GRACE_SECONDS = 60.0
 FIRST_SECONDS = 15.0
+LATEST_SECONDS = 2.0
+LINE_BYTES = 65536
+"""More than the longest line of a sampler has."""
+MEASURED = ("postgres", "pgbouncer", "haproxy")
+"""Components whose memory is judged."""
 Sample = dict[str, Any]
+Put = Callable[[str, float, float | None], None]
 
 
 class Watch:
@@ -27,12 +34,14 @@ class Watch:
         self._target, self._folder, self._seconds = target, folder, seconds
         self._children: list[run.Child] = []
         self._token = f"guestcomms-sampler-{secrets.token_hex(8)}"
+        self._latest: Sample | None = None
+        self._looked = -LATEST_SECONDS
 
     def __enter__(self) -> Self:
         # A channel that answers only at the end gives so many lines and no more.
         interval = max(2.0, self._seconds / 300)
         arguments = [f"{self._seconds + GRACE_SECONDS:.0f}", f"{interval:g}"]
-        arguments += [db.database_of(self._target.ops), self._token]
+        arguments += [db.database_of(self._target.ops), db.login_of(self._target.app), self._token]
         for name, channel in self._target.machines.items():
             command = [*channel, "python3", "-c", SOURCE.read_text("utf-8"), *arguments]
             self._children.append(run.start(command, env={}, output=self._file(name)))
@@ -55,19 +64,35 @@ class Watch:
         return {name: list(_lines(self._file(name))) for name in self._target.machines}
 
     def latest(self) -> Sample | None:
-        """The last sample of the machine whose pooler has clients."""
-        last = [each[-1] for each in self.samples().values() if each]
-        pooled = [one for one in last if one.get("pool")]
-        return max(pooled, key=lambda one: clients(one["pool"]), default=None)
+        """The last sample of the machine whose pooler has clients; looked for every two seconds."""
+        if time.monotonic() - self._looked >= LATEST_SECONDS:
+            self._looked = time.monotonic()
+            last = [_last(self._file(name)) for name in self._target.machines]
+            pooled = [one for one in last if one and one.get("pool")]
+            self._latest = max(pooled, key=lambda one: clients(one["pool"]), default=None)
+        return self._latest
 
     def _file(self, name: str) -> Path:
         return self._folder / f"watch-{name}.jsonl"
 
 
-def _lines(file: Path) -> Iterator[Sample]:
+def _last(file: Path) -> Sample | None:
+    """The last whole sample, without reading those before it."""
     if not file.is_file():
-        return
-    for line in file.read_text("utf-8", errors="replace").splitlines():
+        return None
+    with file.open("rb") as opened:
+        opened.seek(max(0, file.stat().st_size - 2 * LINE_BYTES), os.SEEK_SET)
+        lines = opened.read().decode("utf-8", errors="replace").splitlines()
+    return next(_parsed(reversed(lines)), None)
+
+
+def _lines(file: Path) -> Iterator[Sample]:
+    if file.is_file():
+        yield from _parsed(file.read_text("utf-8", errors="replace").splitlines())
+
+
+def _parsed(lines: Iterable[str]) -> Iterator[Sample]:
+    for line in lines:
         try:
             found = json.loads(line)
         except json.JSONDecodeError:  # half a line, or a word of the channel's
@@ -84,35 +109,61 @@ def clients(pool: Mapping[str, Any]) -> int:
 def figures(samples: Mapping[str, Sequence[Sample]], low: float, high: float) -> dict[str, Any]:
     """What the machines measured between two moments (Unix time).
 
-    `cpu` is cores used, by component and by machine/component; pools and waits are means of the
-    samples; what no machine could tell is absent.
+    `cpu` is cores used, `memory` mean bytes and `processes` their mean number, by component and by
+    machine/component; pools and waits are means of the samples; `pool_clients` are those of the
+    application's login; what no machine could tell is absent.
     """
     inside = {
         name: [one for one in each if low <= one["t"] <= high] for name, each in samples.items()
     }
-    everything = [one for each in inside.values() for one in each]
+    reigns = {name: _reigns(each) for name, each in inside.items()}
     leading = sorted(
-        (one for one in everything if (one.get("database") or {}).get("standby") is False),
+        (one for each in reigns.values() for reign in each for one in reign),
         key=lambda one: one["t"],
     )
     pools = [one["pool"] for one in leading if one.get("pool")]
-    found: dict[str, Any] = {"samples": len(leading), "cpu": _cpu(inside)}
+    told = [one for one in leading if one["database"].get("statistics")]
+    intervals = [one["interval"] for each in inside.values() for one in each if "interval" in one]
+    found: dict[str, Any] = {
+        "samples": len(leading), "pool_samples": len(pools), "database_samples": len(told),
+        "cpu": _cpu(inside), "memory": _means(inside, "memory"),
+        "processes": _means(inside, "processes"),
+    }  # fmt: skip
+    if intervals:
+        found["samples_expected"] = (high - low) / max(intervals)
+    if leading:
+        found["leader"] = max(reigns, key=lambda name: sum(map(len, reigns[name])))
     found |= _machine(inside)
     if pools:
         found |= {
-            "pool_clients_max": max(map(clients, pools)),
-            "pool_clients_min": min(map(clients, pools)),
+            "pool_clients_max": max(one["cl_login"] for one in pools),
+            "pool_clients_min": min(one["cl_login"] for one in pools),
             "pool_waiting_mean": _mean([one["cl_waiting"] for one in pools]),
             "pool_active_mean": _mean([one["sv_active"] for one in pools]),
+            "pool_servers_mean": _mean([one["sv_active"] + one["sv_idle"] for one in pools]),
+            "pool_all_clients_mean": _mean([clients(one) for one in pools]),
             "pool_size": pools[-1]["size"],
             "pool_wait_max_seconds": max(one["maxwait"] for one in pools),
         }
         if found["pool_size"]:
             found["pool_use"] = _mean([one["busiest"] for one in pools]) / found["pool_size"]
     if leading:
-        found |= _database([one["database"] for one in leading], leading[-1]["t"] - leading[0]["t"])
+        found |= _moments([one["database"] for one in leading])
+        found |= _changes([reign for each in reigns.values() for reign in each])
         found["waits"] = waits(leading)
     return found
+
+
+def _reigns(each: Sequence[Sample]) -> list[list[Sample]]:
+    """The samples of one machine while it led, in stretches without another leader between."""
+    found: list[list[Sample]] = [[]]
+    for one in each:
+        standby = (one.get("database") or {}).get("standby")
+        if standby is False:
+            found[-1].append(one)
+        elif standby and found[-1]:
+            found.append([])
+    return [reign for reign in found if reign]
 
 
 def _cpu(inside: Mapping[str, Sequence[Sample]]) -> dict[str, float]:
@@ -121,11 +172,26 @@ def _cpu(inside: Mapping[str, Sequence[Sample]]) -> dict[str, float]:
         if len(each) < 2:
             continue
         seconds = each[-1]["t"] - each[0]["t"]
-        for component, after in each[-1]["cpu"].items():
-            used = max(0.0, after - each[0]["cpu"].get(component, 0.0)) / seconds
-            found[component] = found.get(component, 0.0) + used
-            found[f"{name}/{component}"] = used
+        for component in each[-1]["cpu"]:
+            # What a component used is gone with its first process: that is no use below zero.
+            used = sum(
+                max(0.0, after["cpu"].get(component, 0.0) - before["cpu"].get(component, 0.0))
+                for before, after in pairwise(each)
+            )
+            found[component] = found.get(component, 0.0) + used / seconds
+            found[f"{name}/{component}"] = used / seconds
     return {key: round(value, 3) for key, value in sorted(found.items())}
+
+
+def _means(inside: Mapping[str, Sequence[Sample]], what: str) -> dict[str, float]:
+    """Means by component and by machine/component."""
+    found: dict[str, float] = {}
+    for name, each in inside.items():
+        for component in sorted({key for one in each for key in one.get(what) or {}}):
+            mean = _mean([(one.get(what) or {}).get(component, 0) for one in each])
+            found[f"{name}/{component}"] = round(mean, 1)
+            found[component] = round(found.get(component, 0) + mean, 1)
+    return dict(sorted(found.items()))
 
 
 def _machine(inside: Mapping[str, Sequence[Sample]]) -> dict[str, float]:
@@ -146,21 +212,9 @@ def _cores(inside: Mapping[str, Sequence[Sample]]) -> float:
     return float(max(one["machine"]["cores"] for each in inside.values() for one in each))
 
 
-def _database(seen: Sequence[Mapping[str, Any]], seconds: float) -> dict[str, Any]:
+def _moments(seen: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What leaders said about a moment, whichever it was."""
     found: dict[str, Any] = {}
-    statistics = [one["statistics"] for one in seen if one.get("statistics")]
-    if len(statistics) > 1:
-        first, last = statistics[0], statistics[-1]
-        hit, read = last["hit"] - first["hit"], last["read"] - first["read"]
-        if hit + read > 0:
-            found["cache_hit"] = hit / (hit + read)
-        found["commits_per_second"] = (last["commits"] - first["commits"]) / max(1, seconds)
-        found["rollbacks_per_second"] = (last["rollbacks"] - first["rollbacks"]) / max(1, seconds)
-        found["deadlocks"] = last["deadlocks"] - first["deadlocks"]
-        found["size_growth_bytes"] = last["size"] - first["size"]
-    wal = [one["wal"] for one in seen if one.get("wal")]
-    if len(wal) > 1:
-        found["wal_bytes_per_second"] = (wal[-1]["bytes"] - wal[0]["bytes"]) / max(1, seconds)
     locks = [one["locks"]["waiting"] for one in seen if one.get("locks")]
     if locks:
         found["locks_waiting_mean"] = _mean(locks)
@@ -170,22 +224,89 @@ def _database(seen: Sequence[Mapping[str, Any]], seconds: float) -> dict[str, An
     queue = [one["queue"]["messages"] for one in seen if one.get("queue")]
     if queue:
         found |= {"queue_begin_messages": queue[0], "queue_end_messages": queue[-1]}
-    functions = [one["functions"] for one in seen if one.get("functions")]
-    if len(functions) > 1:
-        found["functions"] = _functions(functions[0], functions[-1])
+    tables = [one["tables"] for one in seen if one.get("tables")]
+    if tables:
+        found |= {
+            "dead_rows_share_max": max(map(dead_share, tables)),
+            "bytes_per_row": bytes_per_row(tables[-1]),
+            "queue_table_bytes": tables[-1]["queue_bytes"],
+        }
     return found
 
 
-def _functions(first: Sequence[Any], last: Sequence[Any]) -> dict[str, dict[str, float]]:
+def dead_share(tables: Mapping[str, float]) -> float:
+    """Dead rows by live ones, of all tables."""
+    return tables["dead"] / max(1.0, tables["live"])
+
+
+def bytes_per_row(tables: Mapping[str, float]) -> float:
+    """Size of all tables by their live rows: it grows where dead rows are not used again."""
+    return tables["bytes"] / max(1.0, tables["live"])
+
+
+def _changes(reigns: Sequence[Sequence[Sample]]) -> dict[str, Any]:
+    """What counters of leaders grew by, each by its own: another server counts from elsewhere."""
+    found: dict[str, Any] = {}
+    statistics, seconds = _grown(reigns, "statistics")
+    if seconds:
+        if statistics["hit"] + statistics["read"] > 0:
+            found["cache_hit"] = statistics["hit"] / (statistics["hit"] + statistics["read"])
+        found["commits_per_second"] = statistics["commits"] / seconds
+        found["rollbacks_per_second"] = statistics["rollbacks"] / seconds
+        found["deadlocks"] = statistics["deadlocks"]
+    wal, seconds = _grown(reigns, "wal")
+    if seconds:
+        found["wal_bytes_per_second"] = wal["bytes"] / seconds
+    io, seconds = _grown(reigns, "io")
+    if seconds:
+        found |= {f"io_{name}_per_second": value / seconds for name, value in io.items()}
+    sizes = [(before["bytes"], after["bytes"], s) for before, after, s in _pairs(reigns, "sizes")]
+    if sizes:
+        grown = sum(after - before for before, after, _ in sizes)
+        found["growth_bytes_per_second"] = grown / sum(seconds for _, _, seconds in sizes)
+    functions = _functions(reigns)
+    if functions:
+        found["functions"] = functions
+    return found
+
+
+def _pairs(reigns: Sequence[Sequence[Sample]], part: str) -> Iterator[tuple[Any, Any, float]]:
+    """What the database said twice running under one leader, and the seconds between."""
+    for reign in reigns:
+        told = [one for one in reign if one["database"].get(part)]
+        for before, after in pairwise(told):
+            yield before["database"][part], after["database"][part], after["t"] - before["t"]
+
+
+def _grown(reigns: Sequence[Sequence[Sample]], part: str) -> tuple[dict[str, float], float]:
+    """How much counters grew, and in how many seconds; those lost in a crash begin again."""
+    grown: dict[str, float] = {}
+    total = 0.0
+    for before, after, seconds in _pairs(reigns, part):
+        by = {name: (after[name] or 0) - (before[name] or 0) for name in after}
+        if min(by.values()) >= 0:
+            grown = {name: grown.get(name, 0) + value for name, value in by.items()}
+            total += seconds
+    return grown, total
+
+
+def _functions(reigns: Sequence[Sequence[Sample]]) -> dict[str, dict[str, float]]:
     """Calls and mean time of each API function; statistics come in late, once a second."""
-    before = {one["name"]: one for one in first}
-    found = {}
-    for one in last:
-        calls = one["calls"] - before.get(one["name"], {}).get("calls", 0)
-        spent = one["ms"] - before.get(one["name"], {}).get("ms", 0)
-        if calls > 0:
-            found[one["name"]] = {"calls": calls, "ms": round(spent / calls, 3)}
-    return found
+    calls: dict[str, float] = {}
+    spent: dict[str, float] = {}
+    for first, last, _ in _pairs(reigns, "functions"):
+        before = {one["name"]: one for one in first}
+        for one in last:
+            earlier = before.get(one["name"], {"calls": 0, "ms": 0})
+            if one["calls"] >= earlier["calls"] and one["ms"] >= earlier["ms"]:
+                name = one["name"]
+                calls[name] = calls.get(name, 0) + one["calls"] - earlier["calls"]
+                spent[name] = spent.get(name, 0) + one["ms"] - earlier["ms"]
+    return {
+        name: {"calls": count, "ms": round(spent[name] / count, 3)}
+        for name, count in calls.items()
+        if count > 0
+    }
 
 
 def waits(leading: Sequence[Sample]) -> dict[str, float]:
@@ -207,7 +328,7 @@ def waits(leading: Sequence[Sample]) -> dict[str, float]:
 def series(
     samples: Mapping[str, Sequence[Sample]], begin: float
 ) -> dict[str, list[tuple[float, float | None]]]:
-    """Figures over the seconds of the run, for charts."""
+    """Figures over the seconds of the run, for charts and for what may not grow."""
     found: dict[str, list[tuple[float, float | None]]] = {}
 
     def put(name: str, at: float, value: float | None) -> None:
@@ -215,20 +336,28 @@ def series(
 
     for name, each in samples.items():
         for before, one in pairwise(each):
-            seconds = one["t"] - before["t"]
-            for component in one["cpu"]:
-                if component == "other":
-                    continue
-                used = one["cpu"][component] - before["cpu"].get(component, 0)
-                if used / seconds >= 0.02:
-                    put(f"cpu {name} {component}", one["t"], max(0.0, used / seconds))
-            if (one.get("database") or {}).get("standby") is not False:
-                continue
-            _of_leader(before, one, put)
+            _of_machine(name, before, one, put)
+            if (one.get("database") or {}).get("standby") is False:
+                _of_leader(before, one, put)
+    for points in found.values():
+        points.sort(key=lambda point: point[0])  # of several leaders
     return found
 
 
-def _of_leader(before: Sample, one: Sample, put: Any) -> None:
+def _of_machine(name: str, before: Sample, one: Sample, put: Put) -> None:
+    at, seconds = one["t"], one["t"] - before["t"]
+    for component in one["cpu"]:
+        used = (one["cpu"][component] - before["cpu"].get(component, 0)) / seconds
+        if component != "other" and used >= 0.02:
+            put(f"cpu {name} {component}", at, used)
+    for component in MEASURED:
+        if one["memory"].get(component):
+            put(f"memory {component} {name}", at, one["memory"][component] / 2**20)
+
+
+def _of_leader(
+    before: Sample, one: Sample, put: Callable[[str, float, float | None], None]
+) -> None:
     at, seen = one["t"], one["database"]
     if one.get("pool"):
         put("pool clients", at, clients(one["pool"]))
@@ -238,14 +367,17 @@ def _of_leader(before: Sample, one: Sample, put: Any) -> None:
         put("locks waiting", at, seen["locks"]["waiting"])
     if seen.get("queue"):
         put("queue messages", at, seen["queue"]["messages"])
-    put("memory MiB", at, one["memory"].get("postgres", 0) / 2**20)
+    if seen.get("tables"):
+        put("dead rows %", at, 100 * dead_share(seen["tables"]))
+        put("bytes a row", at, bytes_per_row(seen["tables"]))
+        put("queue table MiB", at, seen["tables"]["queue_bytes"] / 2**20)
     lags = [each["lag_bytes"] or 0 for each in seen.get("replication") or []]
     if lags:
         put("replication lag MiB", at, max(lags) / 2**20)
     earlier = before.get("database") or {}
-    if seen.get("wal") and earlier.get("wal"):
+    if earlier.get("standby") is False and seen.get("wal") and earlier.get("wal"):
         written = seen["wal"]["bytes"] - earlier["wal"]["bytes"]
-        put("wal MiB/s", at, written / (at - before["t"]) / 2**20)
+        put("wal MiB/s", at, max(0.0, written) / (at - before["t"]) / 2**20)
 
 
 def _mean(values: Sequence[float]) -> float:

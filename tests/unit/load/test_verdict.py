@@ -39,6 +39,78 @@ def test_what_nobody_measured_is_not_met() -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["sustained-clients", "sustained-rates", "soak-rates"])
+@pytest.mark.parametrize("few", [{"pool_samples": 2}, {"database_samples": 23}])
+def test_a_few_samples_show_nothing(name: str, few: dict[str, Any]) -> None:
+    found = runs.run(name, **few)
+    found.series, found.blocks = steady(), runs.blocks(1)
+    assert missed(found) == {"samples of pooler and database"}
+    assert missed(runs.run("sustained-clients", samples_expected=36)) == set()
+
+
+def missed(found: Result) -> set[str]:
+    return {one.what for one in judged(found).verdict if not one.met}
+
+
+def steady(**other: list[float]) -> dict[str, list[tuple[float, float | None]]]:
+    """Half an hour in which nothing grows but what is given."""
+    values = {
+        "memory postgres pg-1": [100.0], "memory postgres pg-2": [20.0],
+        "memory pgbouncer pg-1": [20.0], "memory haproxy proxy-1": [30.0],
+        "dead rows %": [4.0], "bytes a row": [120.0], "queue table MiB": [2.0],
+        "queue messages": [3e5, 2.9e5, 2.8e5],
+    } | {name.replace("__", " "): each for name, each in other.items()}  # fmt: skip
+    return {
+        name: [(30 + 6.0 * n, each[n * len(each) // 300]) for n in range(300)]
+        for name, each in values.items()
+    }
+
+
+GROWN = ", last third by first"
+
+
+@pytest.mark.parametrize(
+    ("other", "what"),
+    [
+        ({}, None),
+        ({"memory__postgres__pg-1": [100.0, 115, 130]}, "memory of PostgreSQL" + GROWN),
+        ({"memory__pgbouncer__pg-1": [20.0, 25, 30]}, "memory of PgBouncer" + GROWN),
+        ({"memory__haproxy__proxy-1": [30.0, 40, 50]}, "memory of HAProxy" + GROWN),
+        ({"memory__haproxy__proxy-1": [2.0, 4, 8]}, None),
+        ({"bytes__a__row": [120.0, 140, 160]}, "size of tables by live rows" + GROWN),
+        ({"dead__rows__%": [0.0, 10, 30]}, "dead rows" + GROWN),
+        ({"dead__rows__%": [0.0, 0, 15]}, None),
+        ({"queue__table__MiB": [2.0, 8, 20]}, "size of the queue's table" + GROWN),
+        ({"queue__messages": [3e5, 3.02e5, 3.05e5]}, "messages queued, last third less first"),
+        ({"queue__messages": [0.0, 0.0, 5.0]}, "messages queued, last third less first"),
+        ({"queue__messages": [0.0]}, None),
+    ],
+)
+def test_what_grows_in_half_an_hour_is_missed(
+    other: dict[str, list[float]], what: str | None
+) -> None:
+    found = runs.run("soak-rates", cpu={"postgres": 1.0, "haproxy": 0.1})
+    found.series, found.blocks = steady(**other), runs.blocks(1)
+    assert missed(found) == ({what} if what else set())
+
+
+def test_only_the_slow_calls_got_slower() -> None:
+    found = runs.run("soak-rates")
+    found.series, found.blocks = steady(), runs.blocks(1)
+    slow = found.blocks["bulk_send, P95"]
+    slow[20:] = [2 * value for value in slow[20:]]
+    assert missed(found) == {"bulk_send, P95 ms" + GROWN}
+
+
+def test_what_was_not_sampled_is_not_steady() -> None:
+    found = runs.run("soak-rates")
+    found.series, found.blocks = steady(), runs.blocks(1)
+    del found.series["memory pgbouncer pg-1"], found.series["bytes a row"]
+    assert missed(found) == {
+        "memory of PgBouncer" + GROWN, "size of tables by live rows" + GROWN
+    }  # fmt: skip
+
+
 def test_one_wrong_answer_fails_the_run() -> None:
     found = runs.run()
     found.wrong = 1  # in the warm-up, which no step has
