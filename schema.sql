@@ -2446,7 +2446,7 @@ CREATE FUNCTION internal.complete_backup(p_backup_id text, p_node text, p_attemp
     AS $$
 /* Record what pgBackRest stored. Keys of p_result: label, type (full, incr, diff), backup_size_bytes,
    repository_size_bytes, lsn_start, lsn_stop, wal_start, wal_stop, started_at, completed_at,
-   checksum_errors. The row's type becomes what was made: pgBackRest takes a full backup when there is
+   checksum_errors; and evidence, the document of the run. The row's type becomes what was made: pgBackRest takes a full backup when there is
    none that the one asked for could build on.
    Asks for an audit of the WAL, and for a verification where there has been none.
    Repeating it with the same label changes nothing. Raises GC103 if this attempt does not have the
@@ -2484,7 +2484,7 @@ BEGIN
         wal_start = p_result ->> 'wal_start', wal_stop = p_result ->> 'wal_stop',
         started_at = (p_result ->> 'started_at')::timestamptz,
         completed_at = (p_result ->> 'completed_at')::timestamptz,
-        checksum_errors = (p_result ->> 'checksum_errors')::bigint,
+        checksum_errors = (p_result ->> 'checksum_errors')::bigint, evidence = p_result -> 'evidence',
         row_count = internal.live_rows()
     WHERE done.backup_id = p_backup_id AND done.node = p_node AND done.attempts = p_attempt
         AND done.status = 'running';
@@ -2560,7 +2560,8 @@ CREATE FUNCTION internal.complete_drill(p_drill_id text, p_node text, p_attempt 
     AS $$
 /* Record what a drill found, and return the verdict: proven if every finding passed, refuted otherwise. Keys of
    p_result: label, findings (array of {check, passed, detail}), reached_lsn, reached_time, archived_seconds,
-   restore_seconds, recovery_seconds, total_seconds, restored_bytes; what was not reached is null.
+   restore_seconds, recovery_seconds, total_seconds, restored_bytes; what was not reached is null. And evidence, the
+   document of the run, which gets the verdict.
    What is proven makes its backup verified and its recovery point consistent: nothing else does. A restore of one
    table does neither: it does not look at every page.
    Raises GC103 if this attempt does not have the drill, GC152 if the values are not usable. */
@@ -2570,13 +2571,7 @@ DECLARE
 BEGIN
     UPDATE public.communication_restore_drills AS done
     SET status = 'completed', completed_at = clock_timestamp(), lease_until = NULL, error = NULL,
-        verdict = CASE
-            WHEN (
-                SELECT bool_and(finding.value ->> 'passed' IS NOT DISTINCT FROM 'true')
-                FROM jsonb_array_elements(p_result -> 'findings') AS finding
-            ) THEN 'proven'
-            ELSE 'refuted'
-        END,
+        verdict = judged.verdict, evidence = (p_result -> 'evidence') || jsonb_build_object('verdict', judged.verdict),
         findings = p_result -> 'findings', label = p_result ->> 'label',
         backup_id = (
             SELECT backup.backup_id FROM public.communication_backups AS backup
@@ -2589,9 +2584,15 @@ BEGIN
         recovery_seconds = (p_result ->> 'recovery_seconds')::double precision,
         total_seconds = (p_result ->> 'total_seconds')::double precision,
         restored_bytes = (p_result ->> 'restored_bytes')::bigint
+    FROM (
+        SELECT CASE
+            WHEN bool_and(finding.value ->> 'passed' IS NOT DISTINCT FROM 'true') THEN 'proven' ELSE 'refuted'
+        END AS verdict
+        FROM jsonb_array_elements(p_result -> 'findings') AS finding
+    ) AS judged
     WHERE done.drill_id = p_drill_id AND done.node = p_node AND done.attempts = p_attempt
         AND done.status = 'running'
-    RETURNING * INTO v_drill;
+    RETURNING done.* INTO v_drill;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'attempt % of drill % is not running on %', p_attempt, p_drill_id, p_node
         USING ERRCODE = 'GC103', HINT = 'Its lease ended and another attempt followed; this result is dropped.';
@@ -3236,6 +3237,25 @@ $$;
 
 COMMENT ON FUNCTION internal.desired_pools() IS 'The wanted values of every pool, for the node agents.';
 
+CREATE FUNCTION internal.document_cluster_restore(p_restore_id text, p_evidence jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Keep the document of a restore of the cluster that is done: what, verdict, node, versions, times of its steps. Again
+   replaces it. Raises GC146 if there is no such restore. */
+BEGIN
+    UPDATE public.communication_cluster_restores AS done
+    SET evidence = p_evidence
+    WHERE done.restore_id = p_restore_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'this database does not come from restore "%"', p_restore_id
+        USING ERRCODE = 'GC146', HINT = 'guestcomms restore cluster --status names the one that is under way.';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION internal.document_cluster_restore(p_restore_id text, p_evidence jsonb) IS 'Keep the document of a restore of the cluster that is done.';
+
 CREATE FUNCTION internal.drop_month(p_parent regclass, p_from timestamp with time zone) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3719,6 +3739,9 @@ BEGIN
     SET error = left(coalesce(nullif(p_error, ''), 'no reason given'), 4000),
         status = CASE WHEN ending.is_last THEN 'failed' ELSE 'running' END,
         failed_at = CASE WHEN ending.is_last THEN clock_timestamp() END,
+        evidence = CASE
+            WHEN ending.is_last THEN internal.failed_run('backup', given_up.node, given_up.started_at, p_error)
+        END,
         -- Nobody holds this lease: it keeps everybody away until the pause is over.
         lease_until = CASE WHEN NOT ending.is_last THEN clock_timestamp() + p_again_after END
     FROM (SELECT p_again_after IS NULL OR p_attempt >= 3 AS is_last) AS ending
@@ -3792,6 +3815,9 @@ BEGIN
     SET error = left(coalesce(nullif(p_error, ''), 'no reason given'), 4000),
         status = CASE WHEN ending.is_last THEN 'failed' ELSE 'running' END,
         completed_at = CASE WHEN ending.is_last THEN clock_timestamp() END,
+        evidence = CASE
+            WHEN ending.is_last THEN internal.failed_run('restore_drill', given_up.node, given_up.started_at, p_error)
+        END,
         -- Nobody holds this lease: it keeps everybody away until the pause is over.
         lease_until = CASE WHEN NOT ending.is_last THEN clock_timestamp() + p_again_after END
     FROM (SELECT p_again_after IS NULL OR p_attempt >= 3 AS is_last) AS ending
@@ -3807,6 +3833,25 @@ END
 $$;
 
 COMMENT ON FUNCTION internal.fail_drill(p_drill_id text, p_node text, p_attempt bigint, p_error text, p_again_after interval) IS 'Give up an attempt at a drill of this machine, with the reason; another one may follow.';
+
+CREATE FUNCTION internal.failed_run(p_what text, p_node text, p_started_at timestamp with time zone, p_error text) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Return the document of a run that came to no verdict, as the agent writes one of a run that did: what, verdict, node,
+   versions, times, findings. */
+SELECT jsonb_build_object(
+    'what', p_what, 'verdict', 'failed', 'node', p_node,
+    'versions', jsonb_build_object('postgresql', current_setting('server_version')),
+    'started_at', p_started_at, 'ended_at', clock_timestamp(),
+    'seconds', round(extract(EPOCH FROM clock_timestamp() - p_started_at), 3), 'figures', '{}'::jsonb,
+    'findings', jsonb_build_array(
+        jsonb_build_object('kind', 'failed', 'what', coalesce(nullif(p_error, ''), 'no reason given'))
+    )
+)
+$$;
+
+COMMENT ON FUNCTION internal.failed_run(p_what text, p_node text, p_started_at timestamp with time zone, p_error text) IS 'The document of a backup or drill that came to no verdict.';
 
 CREATE FUNCTION internal.fair_rank(p_organization_id uuid, p_channel text) RETURNS bigint
     LANGUAGE sql SECURITY DEFINER
@@ -9308,6 +9353,7 @@ CREATE TABLE public.communication_backups (
     checksum_errors bigint,
     verified_at timestamp with time zone,
     verified_by text,
+    evidence jsonb,
     CONSTRAINT communication_backups_attempts_check CHECK (((attempts >= 0) AND (attempts <= 3))),
     CONSTRAINT communication_backups_backup_id_check CHECK ((backup_id ~ '^backup_[0-9]{8}_[0-9]{6}_[0-9]{6}$'::text)),
     CONSTRAINT communication_backups_backup_size_bytes_check CHECK ((backup_size_bytes >= 0)),
@@ -9315,6 +9361,7 @@ CREATE TABLE public.communication_backups (
     CONSTRAINT communication_backups_checksum_errors_check CHECK ((checksum_errors >= 0)),
     CONSTRAINT communication_backups_completed CHECK (((status <> ALL (ARRAY['completed'::text, 'expired'::text])) OR ((label IS NOT NULL) AND (completed_at >= started_at) AND (lsn_stop >= lsn_start) AND (wal_start IS NOT NULL) AND (wal_stop IS NOT NULL) AND (checksum_errors IS NOT NULL) AND (backup_size_bytes IS NOT NULL) AND (repository_size_bytes IS NOT NULL) AND ((row_count IS NOT NULL) OR (requested_by = 'repository'::name))))),
     CONSTRAINT communication_backups_error_check CHECK (((length(error) >= 1) AND (length(error) <= 4000))),
+    CONSTRAINT communication_backups_evidence_check CHECK ((jsonb_typeof(evidence) = 'object'::text)),
     CONSTRAINT communication_backups_failed CHECK (((status <> 'failed'::text) OR ((error IS NOT NULL) AND (failed_at IS NOT NULL)))),
     CONSTRAINT communication_backups_label_check CHECK ((label ~ '^[0-9]{8}-[0-9]{6}F(_[0-9]{8}-[0-9]{6}[DI])?$'::text)),
     CONSTRAINT communication_backups_label_fits_type CHECK ((backup_type =
@@ -9381,6 +9428,9 @@ COMMENT ON COLUMN public.communication_backups.checksum_errors IS 'Damaged pages
 COMMENT ON COLUMN public.communication_backups.verified_at IS 'When a restore of it was proven; NULL: never.';
 
 COMMENT ON COLUMN public.communication_backups.verified_by IS 'The drill that proved it.';
+
+COMMENT ON COLUMN public.communication_backups.evidence IS 'The document of the run: what, verdict, node, versions, times, figures, findings; NULL while it runs, and of a backup
+that the ledger learned of from the repository.';
 
 CREATE FUNCTION public.backup_communication_system(p_type text) RETURNS public.communication_backups
     LANGUAGE plpgsql SECURITY DEFINER
@@ -12214,11 +12264,13 @@ CREATE TABLE public.communication_restore_drills (
     restore_seconds double precision,
     total_seconds double precision,
     restored_bytes bigint,
+    evidence jsonb,
     CONSTRAINT communication_restore_drills_archived_seconds_check CHECK ((archived_seconds >= (0)::double precision)),
     CONSTRAINT communication_restore_drills_attempts_check CHECK (((attempts >= 0) AND (attempts <= 3))),
     CONSTRAINT communication_restore_drills_completed CHECK ((((status = 'completed'::text) = (verdict IS NOT NULL)) AND ((verdict IS NULL) OR (label IS NOT NULL)) AND ((verdict IS DISTINCT FROM 'proven'::text) OR ((reached_lsn IS NOT NULL) AND (recovery_seconds IS NOT NULL) AND (restore_seconds IS NOT NULL) AND (jsonb_array_length(findings) > 0))))),
     CONSTRAINT communication_restore_drills_drill_id_check CHECK ((drill_id ~ '^drill_[0-9]{8}_[0-9]{6}_[0-9]{6}$'::text)),
     CONSTRAINT communication_restore_drills_error_check CHECK (((length(error) >= 1) AND (length(error) <= 4000))),
+    CONSTRAINT communication_restore_drills_evidence_check CHECK ((jsonb_typeof(evidence) = 'object'::text)),
     CONSTRAINT communication_restore_drills_failed CHECK (((status <> 'failed'::text) OR (error IS NOT NULL))),
     CONSTRAINT communication_restore_drills_findings_check CHECK ((jsonb_typeof(findings) = 'array'::text)),
     CONSTRAINT communication_restore_drills_label_check CHECK ((label ~ '^[0-9]{8}-[0-9]{6}F(_[0-9]{8}-[0-9]{6}[DI])?$'::text)),
@@ -12290,6 +12342,8 @@ COMMENT ON COLUMN public.communication_restore_drills.restore_seconds IS '`pgbac
 COMMENT ON COLUMN public.communication_restore_drills.total_seconds IS 'The whole attempt, waiting for the archive and all comparisons included.';
 
 COMMENT ON COLUMN public.communication_restore_drills.restored_bytes IS 'Size of the database that was restored.';
+
+COMMENT ON COLUMN public.communication_restore_drills.evidence IS 'The document of the run: what, verdict, node, versions, times, figures, findings, what was compared.';
 
 CREATE FUNCTION public.request_restore_drill(p_target_type text DEFAULT 'point'::text, p_target text DEFAULT NULL::text, p_inclusive boolean DEFAULT true, p_keep boolean DEFAULT false) RETURNS public.communication_restore_drills
     LANGUAGE plpgsql SECURITY DEFINER
@@ -13914,7 +13968,9 @@ CREATE TABLE public.communication_cluster_restores (
     restored_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     facts jsonb,
     facts_applied_at timestamp with time zone,
+    evidence jsonb,
     CONSTRAINT communication_cluster_restores_abandoned_timeline_check CHECK ((abandoned_timeline >= 1)),
+    CONSTRAINT communication_cluster_restores_evidence_check CHECK ((jsonb_typeof(evidence) = 'object'::text)),
     CONSTRAINT communication_cluster_restores_facts CHECK (((facts IS NULL) = (facts_applied_at IS NULL))),
     CONSTRAINT communication_cluster_restores_facts_check CHECK ((jsonb_typeof(facts) = 'object'::text)),
     CONSTRAINT communication_cluster_restores_label_check CHECK ((label ~ '^[0-9]{8}-[0-9]{6}F(_[0-9]{8}-[0-9]{6}[DI])?$'::text)),
@@ -13948,6 +14004,9 @@ COMMENT ON COLUMN public.communication_cluster_restores.restored_at IS 'When thi
 COMMENT ON COLUMN public.communication_cluster_restores.facts IS 'How many protective facts were given, and how many of them changed something, by kind.';
 
 COMMENT ON COLUMN public.communication_cluster_restores.facts_applied_at IS 'When all of them were applied.';
+
+COMMENT ON COLUMN public.communication_cluster_restores.evidence IS 'The document of the run: what, verdict, node, versions, times, figures, and each step with its seconds; NULL until the
+restore is done.';
 
 CREATE TABLE public.communication_data_retention (
     rule text NOT NULL,
@@ -15272,6 +15331,9 @@ GRANT ALL ON FUNCTION internal.delivery_events(p_events jsonb) TO comms_maintena
 REVOKE ALL ON FUNCTION internal.desired_pools() FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.desired_pools() TO comms_agent;
 
+REVOKE ALL ON FUNCTION internal.document_cluster_restore(p_restore_id text, p_evidence jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.document_cluster_restore(p_restore_id text, p_evidence jsonb) TO comms_agent;
+
 REVOKE ALL ON FUNCTION internal.drop_month(p_parent regclass, p_from timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.drop_month(p_parent regclass, p_from timestamp with time zone) TO comms_maintenance;
 
@@ -15310,6 +15372,8 @@ GRANT ALL ON FUNCTION internal.fail_backup_check(p_check_id text, p_node text, p
 
 REVOKE ALL ON FUNCTION internal.fail_drill(p_drill_id text, p_node text, p_attempt bigint, p_error text, p_again_after interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.fail_drill(p_drill_id text, p_node text, p_attempt bigint, p_error text, p_again_after interval) TO comms_agent;
+
+REVOKE ALL ON FUNCTION internal.failed_run(p_what text, p_node text, p_started_at timestamp with time zone, p_error text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION internal.fair_rank(p_organization_id uuid, p_channel text) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.fair_rank(p_organization_id uuid, p_channel text) TO comms_owner;

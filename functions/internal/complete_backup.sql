@@ -6,7 +6,7 @@ SET search_path = pg_catalog, pg_temp
 AS $plpgsql$
 /* Record what pgBackRest stored. Keys of p_result: label, type (full, incr, diff), backup_size_bytes,
    repository_size_bytes, lsn_start, lsn_stop, wal_start, wal_stop, started_at, completed_at,
-   checksum_errors. The row's type becomes what was made: pgBackRest takes a full backup when there is
+   checksum_errors; and evidence, the document of the run. The row's type becomes what was made: pgBackRest takes a full backup when there is
    none that the one asked for could build on.
    Asks for an audit of the WAL, and for a verification where there has been none.
    Repeating it with the same label changes nothing. Raises GC103 if this attempt does not have the
@@ -44,7 +44,7 @@ BEGIN
         wal_start = p_result ->> 'wal_start', wal_stop = p_result ->> 'wal_stop',
         started_at = (p_result ->> 'started_at')::timestamptz,
         completed_at = (p_result ->> 'completed_at')::timestamptz,
-        checksum_errors = (p_result ->> 'checksum_errors')::bigint,
+        checksum_errors = (p_result ->> 'checksum_errors')::bigint, evidence = p_result -> 'evidence',
         row_count = internal.live_rows()
     WHERE done.backup_id = p_backup_id AND done.node = p_node AND done.attempts = p_attempt
         AND done.status = 'running';

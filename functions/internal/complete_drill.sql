@@ -6,7 +6,8 @@ SET search_path = pg_catalog, pg_temp
 AS $plpgsql$
 /* Record what a drill found, and return the verdict: proven if every finding passed, refuted otherwise. Keys of
    p_result: label, findings (array of {check, passed, detail}), reached_lsn, reached_time, archived_seconds,
-   restore_seconds, recovery_seconds, total_seconds, restored_bytes; what was not reached is null.
+   restore_seconds, recovery_seconds, total_seconds, restored_bytes; what was not reached is null. And evidence, the
+   document of the run, which gets the verdict.
    What is proven makes its backup verified and its recovery point consistent: nothing else does. A restore of one
    table does neither: it does not look at every page.
    Raises GC103 if this attempt does not have the drill, GC152 if the values are not usable. */
@@ -16,13 +17,7 @@ DECLARE
 BEGIN
     UPDATE public.communication_restore_drills AS done
     SET status = 'completed', completed_at = clock_timestamp(), lease_until = NULL, error = NULL,
-        verdict = CASE
-            WHEN (
-                SELECT bool_and(finding.value ->> 'passed' IS NOT DISTINCT FROM 'true')
-                FROM jsonb_array_elements(p_result -> 'findings') AS finding
-            ) THEN 'proven'
-            ELSE 'refuted'
-        END,
+        verdict = judged.verdict, evidence = (p_result -> 'evidence') || jsonb_build_object('verdict', judged.verdict),
         findings = p_result -> 'findings', label = p_result ->> 'label',
         backup_id = (
             SELECT backup.backup_id FROM public.communication_backups AS backup
@@ -35,9 +30,15 @@ BEGIN
         recovery_seconds = (p_result ->> 'recovery_seconds')::double precision,
         total_seconds = (p_result ->> 'total_seconds')::double precision,
         restored_bytes = (p_result ->> 'restored_bytes')::bigint
+    FROM (
+        SELECT CASE
+            WHEN bool_and(finding.value ->> 'passed' IS NOT DISTINCT FROM 'true') THEN 'proven' ELSE 'refuted'
+        END AS verdict
+        FROM jsonb_array_elements(p_result -> 'findings') AS finding
+    ) AS judged
     WHERE done.drill_id = p_drill_id AND done.node = p_node AND done.attempts = p_attempt
         AND done.status = 'running'
-    RETURNING * INTO v_drill;
+    RETURNING done.* INTO v_drill;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'attempt % of drill % is not running on %', p_attempt, p_drill_id, p_node
         USING ERRCODE = 'GC103', HINT = 'Its lease ended and another attempt followed; this result is dropped.';

@@ -19,6 +19,9 @@ BEGIN
     SET error = left(coalesce(nullif(p_error, ''), 'no reason given'), 4000),
         status = CASE WHEN ending.is_last THEN 'failed' ELSE 'running' END,
         failed_at = CASE WHEN ending.is_last THEN clock_timestamp() END,
+        evidence = CASE
+            WHEN ending.is_last THEN internal.failed_run('backup', given_up.node, given_up.started_at, p_error)
+        END,
         -- Nobody holds this lease: it keeps everybody away until the pause is over.
         lease_until = CASE WHEN NOT ending.is_last THEN clock_timestamp() + p_again_after END
     FROM (SELECT p_again_after IS NULL OR p_attempt >= 3 AS is_last) AS ending

@@ -15,15 +15,17 @@ import re
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import IO
 
 import psycopg
 from psycopg.types.json import Jsonb
 
-from infra.agent import checks, patroni, pgbackrest
+from infra.agent import checks, patroni, pgbackrest, versions
 from infra.agent.deadline import Connection
 from infra.agent.errors import AgentError
+from infra.agent.evidence import document
 from infra.agent.facts import Machine
 from infra.agent.pgbackrest import Backup, Stanza
 from infra.agent.run import one_line
@@ -205,10 +207,12 @@ class Backups:
         self._reconcile(connection, said)
 
     def _complete(self, connection: Connection, claim: Claim, made: Backup) -> None:
+        used = versions.here(connection)
+        told = {**result(made), "evidence": evidence(made, self._machine.name, used)}
         try:
             connection.execute(
                 "SELECT internal.complete_backup(%s, %s, %s, %s)",
-                [claim.backup_id, self._machine.name, claim.attempt, Jsonb(result(made))],
+                [claim.backup_id, self._machine.name, claim.attempt, Jsonb(told)],
             )
         except psycopg.Error as error:
             if error.sqlstate != NOT_USABLE:
@@ -272,6 +276,19 @@ def result(made: Backup) -> dict[str, object]:
         "completed_at": made.completed_at.isoformat(),
         "checksum_errors": 0,
     }
+
+
+def evidence(made: Backup, node: str, used: Mapping[str, str]) -> dict[str, object]:
+    """Return the document of a backup that was stored without damaged pages."""
+    return document(
+        "backup", node=node, versions=used, began=made.started_at, ended=made.completed_at,
+        figures={
+            "backup_size_bytes": made.size, "repository_size_bytes": made.stored,
+            "checksum_errors": 0,
+        },
+        findings=[], label=made.label, type=made.type,
+        lsn=[made.lsn_start, made.lsn_stop], wal=[made.wal_start, made.wal_stop],
+    )  # fmt: skip
 
 
 def _complaint(running: _Running) -> str:

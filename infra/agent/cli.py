@@ -25,6 +25,7 @@ from infra.agent import (
     initialize,
     paths,
     prepare,
+    restore_document,
     restore_plan,
     serve,
     sessions,
@@ -160,6 +161,7 @@ def _restore_cluster(options: argparse.Namespace) -> int:
         "reached": lambda: cluster_restore.reached(machine),
         "tell": lambda: cluster_restore.tell(machine, name(), told()),
         "clean": lambda: cluster_restore.clean(name()),
+        "document": lambda: restore_document.write(machine, name(), told()),
     }
     _print(actions[options.action]())
     return 0
@@ -248,9 +250,9 @@ def _parser() -> argparse.ArgumentParser:
         "action",
         choices=(
             "plan", "room", "record", "write", "aside", "back", "discard", "fork", "export",
-            "order", "forget", "reached", "tell", "clean",
+            "order", "forget", "reached", "tell", "clean", "document",
         ),
-        help="plan, write, export, order and tell read JSON from standard input",
+        help="plan, write, export, order, tell and document read JSON from standard input",
     )  # fmt: skip
     stepped.add_argument("--id", default="", help="the restore, as its record names it")
     applied = verb("settings", _settings, "print Patroni's dynamic configuration as JSON")

@@ -4,12 +4,13 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from infra.agent import contents
 from infra.agent.contents import Expected
 from infra.agent.copies import Copy, Reached
 from infra.agent.drill_ledger import Claim
+from infra.agent.evidence import Finding, document
 from infra.agent.pgbackrest import position
 from infra.agent.run import one_line
 
@@ -34,6 +35,7 @@ class Result:
     """What the drill found so far; times in seconds."""
 
     began: float = field(default_factory=time.monotonic)
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     label: str | None = None
     restored_bytes: int | None = None
     archived_seconds: float | None = None
@@ -61,6 +63,30 @@ class Result:
             "total_seconds": time.monotonic() - self.began,
             "restored_bytes": self.restored_bytes,
         }
+
+    def document(self, claim: Claim, node: str, used: Mapping[str, str]) -> dict[str, object]:
+        """Return the document of the drill; the verdict is the ledger's, which knows the rule."""
+        figures = {
+            "archived_seconds": self.archived_seconds,
+            "restore_seconds": self.restore_seconds,
+            "recovery_seconds": self.recovery_seconds,
+            "restored_bytes": self.restored_bytes,
+        }
+        wrong = [one for one in self.findings if not one["passed"]]
+        reached = self.reached
+        return document(
+            "restore_drill",
+            node=node,
+            versions=used,
+            began=self.started_at,
+            figures={name: value for name, value in figures.items() if value is not None},
+            findings=[Finding(str(one["check"]), str(one["detail"])) for one in wrong],
+            attempt=claim.attempt,
+            target={"type": claim.kind, "value": claim.target, "inclusive": claim.inclusive},
+            label=self.label,
+            reached_lsn=reached.lsn if reached else None,
+            compared=self.findings,
+        )
 
 
 def judge_position(

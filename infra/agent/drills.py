@@ -30,6 +30,7 @@ from infra.agent import (
     paths,
     pgbackrest,
     table_restores,
+    versions,
     wal_audit,
 )
 from infra.agent.copies import Copy, Reached, RecoveryError, RestoreError, Target
@@ -113,7 +114,9 @@ class Drills:
         log.info("%s: attempt %d begins", claim.drill_id, claim.attempt)
         try:
             self._drill(attempt, copy, result)
-            attempt.complete(result.as_json())
+            used = versions.here(self._connect())
+            told = result.document(claim, self._machine.name, used)
+            attempt.complete({**result.as_json(), "evidence": told})
         except LostError as error:
             log.warning("%s: %s", claim.drill_id, error)
             copy.destroy()

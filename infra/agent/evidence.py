@@ -27,16 +27,18 @@ def document(
     began: datetime,
     figures: Mapping[str, float],
     findings: Sequence[Finding],
+    ended: datetime | None = None,
+    verdict: str | None = None,
     **more: Any,
 ) -> dict[str, Any]:
-    """Return the document of a run that began at `began` and ends now.
+    """Return the document of a run that began at `began` and ended at `ended`, or now.
 
-    The verdict is `sound` exactly where nothing was found.
+    Without a verdict of its own it is `sound` exactly where nothing was found.
     """
-    ended = datetime.now(UTC)
+    ended = ended or datetime.now(UTC)
     return {
         "what": what,
-        "verdict": "damaged" if findings else "sound",
+        "verdict": verdict or ("damaged" if findings else "sound"),
         "node": node,
         "versions": dict(versions),
         "started_at": began.isoformat(timespec="milliseconds"),

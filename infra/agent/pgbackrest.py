@@ -253,8 +253,15 @@ def content(path: str) -> str:
 
 
 def version() -> str:
-    """Return the version of the pgBackRest that is installed."""
-    return run(["pgbackrest", "version"], timeout=LOOK_TIMEOUT).stdout.split()[-1]
+    """Return the version of the pgBackRest that is installed.
+
+    Raises:
+        AgentError: it does not say.
+    """
+    said = run(["pgbackrest", "version"], timeout=LOOK_TIMEOUT)
+    if not said.stdout.strip():
+        raise AgentError(f"pgbackrest does not tell its version: {said.complaint()}")
+    return said.stdout.split()[-1]
 
 
 def parse_info(answer: object, stanza: str) -> Stanza:

@@ -19,7 +19,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from infra.agent import checks, paths, patroni, pgbackrest, verification, wal_audit
+from infra.agent import checks, paths, patroni, verification, versions, wal_audit
 from infra.agent.backups import EXTEND_EVERY, LEASE, MOST_ATTEMPTS, NOT_OURS, SHORTEST_LEASE
 from infra.agent.deadline import Connection
 from infra.agent.errors import AgentError
@@ -89,7 +89,7 @@ class RepositoryChecks:
             checks.number(row[1], "attempt", 1, MOST_ATTEMPTS),
             time.monotonic(),
         )
-        server = _server(connection)
+        server = versions.server_of(connection)
         work = partial(verify, self._machine, server)
         if kind == "wal_audit":
             where = wal_audit.position(connection, self._wal)
@@ -150,7 +150,7 @@ def audit(
     began = datetime.now(UTC)
     made = wal_audit.look(machine.stanza, where, wal)
     return document(
-        "wal_audit", node=machine.name, versions=_versions(server), began=began,
+        "wal_audit", node=machine.name, versions=versions.here(server=server), began=began,
         figures=made.figures, findings=made.findings,
         position=str(where.writes) if where else None,
         restorable=[
@@ -174,7 +174,7 @@ def verify(machine: Machine, server: str | None = None) -> Evidence:
     began = datetime.now(UTC)
     made = verification.look(machine.stanza)
     return document(
-        "verification", node=machine.name, versions=_versions(server), began=began,
+        "verification", node=machine.name, versions=versions.here(server=server), began=began,
         figures=made.figures, findings=made.findings,
         tool={"exit_status": made.tool_exit_status, "said": made.tool_said},
     )  # fmt: skip
@@ -185,11 +185,3 @@ def _work(work: Callable[[], Evidence], outcome: list[Evidence | AgentError | OS
         outcome.append(work())
     except (AgentError, OSError) as error:
         outcome.append(error)
-
-
-def _server(connection: Connection) -> str:
-    return f"{connection.info.server_version // 10000}.{connection.info.server_version % 10000}"
-
-
-def _versions(server: str | None) -> dict[str, str]:
-    return {"pgbackrest": pgbackrest.version(), **({"postgresql": server} if server else {})}

@@ -206,6 +206,19 @@ class Restore:
             )
         self._ledger.save(step="done")
 
+    def document(self) -> None:
+        """Let the restored database keep the document of all this."""
+        record = self._record
+        told = {
+            "restore_id": record.restore_id, "started_at": record.started_at.isoformat(),
+            "stages": record.stages, "machines": record.machines,
+            "target": {"type": record.kind, "value": record.value, "inclusive": record.inclusive},
+            "label": record.label, "drill_id": record.drill_id, "reached_lsn": record.reached_lsn,
+            "abandoned_timeline": record.abandoned_timeline, "facts": record.facts,
+        }  # fmt: skip
+        leader = health.ask(self._stack).leader or record.machine
+        self._agent(leader, "document", told)
+
     def undo(self) -> None:
         """Put the old data back, whatever was done: what the restored cluster took is lost."""
         record = self._ledger.save(aborting=True)

@@ -58,6 +58,8 @@ class Drill(BaseModel):
     restored_bytes: int | None
     findings: list[Finding]
     verdict: Literal["proven", "refuted"] | None
+    evidence: dict[str, Any] | None = None
+    """The document of the run, once it has ended."""
     error: str | None
 
     @property

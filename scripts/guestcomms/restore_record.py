@@ -52,6 +52,8 @@ class Record(BaseModel):
     abandoned_at: str | None = None
     reached_lsn: str | None = None
     facts: Mapping[str, Any] | None = None
+    stages: tuple[Mapping[str, Any], ...] = ()
+    """What was done and interrupted so far, with seconds: whoever goes on adds to it."""
     aborting: bool = False
     holder: str | None = None
     lease_until: datetime | None = None
@@ -59,6 +61,11 @@ class Record(BaseModel):
     def has_done(self, step: str) -> bool:
         """Whether a step is behind it."""
         return STEPS.index(self.step) >= STEPS.index(step)
+
+    @property
+    def started_at(self) -> datetime:
+        """When it was ordered."""
+        return datetime.strptime(self.restore_id, "restore_%Y%m%d_%H%M%S").replace(tzinfo=UTC)
 
     @property
     def target(self) -> str:

@@ -93,6 +93,17 @@ def test_a_drill_proves_its_backup_and_its_point(live: Database) -> None:
     assert (done["status"], done["verdict"], done["node"]) == ("completed", "proven", "drill-1")
     seconds = ("archived_seconds", "restore_seconds", "recovery_seconds", "total_seconds")
     assert all(done[name] > 0 for name in seconds)
+    for what, told in (
+        ("restore_drill", done["evidence"]),
+        ("backup", row(live, done["backup_id"])["evidence"]),
+    ):
+        assert told["what"] == what
+        assert told["verdict"] in ("proven", "sound")
+        assert told["versions"].keys() == {"agent", "pgbackrest", "postgresql"}
+        assert len(told["versions"]["agent"]) == 12
+        assert told["started_at"] < told["ended_at"]
+        assert told["figures"]
+        assert told["findings"] == []
     assert row(live, done["backup_id"])["verified_by"] == done["drill_id"]
     with live.connect("wedsync_ops") as connection:
         (point,) = db.rows(

@@ -94,8 +94,10 @@ def test_from_request_to_completion(database: Database) -> None:
     backup_id = ask(database)
     assert row(database, backup_id)["requested_by"] == "wedsync_ops"
     assert claim(database) == [(backup_id, "full", 1)]
-    complete(database, backup_id, result())
+    evidence = {"what": "backup", "verdict": "sound", "versions": {"pgbackrest": "2.55.1"}}
+    complete(database, backup_id, result(evidence=evidence))
     done = row(database, backup_id)
+    assert done["evidence"] == evidence
     assert (done["status"], done["label"], done["node"]) == (
         "completed", "20260102-030405F", "pg-1",
     )  # fmt: skip
@@ -154,6 +156,10 @@ def test_a_failure_keeps_its_reason(database: Database) -> None:
     failed = row(database, backup_id)
     assert (failed["status"], failed["error"]) == ("failed", "repository is full")
     assert failed["failed_at"] is not None
+    told = failed["evidence"]
+    assert (told["what"], told["verdict"], told["node"]) == ("backup", "failed", "pg-1")
+    assert told["findings"] == [{"kind": "failed", "what": "repository is full"}]
+    assert told["versions"]["postgresql"].startswith("17.")
 
 
 @pytest.mark.parametrize(

@@ -85,8 +85,10 @@ def test_what_is_proven_is_verified(backed_up: Database) -> None:
             agent, "SELECT * FROM internal.mark_drill_point(%s, 'drill-1', 1)", (drill_id,)
         )[0]
     assert point["consistent"] is False
-    assert complete(backed_up, drill_id, PROOF) == "proven"
+    told = {"what": "restore_drill", "versions": {"agent": "source"}}
+    assert complete(backed_up, drill_id, PROOF | {"evidence": told}) == "proven"
     done = row(backed_up, drill_id)
+    assert done["evidence"] == told | {"verdict": "proven"}
     assert backup_row(backed_up, done["backup_id"])["verified_by"] == drill_id
     consistent = "SELECT consistent FROM communication_recovery_points WHERE verified_by = "
     assert backed_up.value(f"{consistent}'{drill_id}'") is True

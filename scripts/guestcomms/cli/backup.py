@@ -15,6 +15,7 @@ from guestcomms.cli.common import (
     JsonOption,
     console,
     load_stack,
+    made_with,
     moment,
     print_json,
     progress,
@@ -109,7 +110,7 @@ def show_backup(
     ],
     json: JsonOption = False,
 ) -> None:
-    """Show everything that is known of one backup."""
+    """Show everything that is known of one backup; `evidence` of --json is its document."""
     with connect(load_stack(context)) as connection:
         facts = backups.facts(connection, backup)
     if facts is None:
@@ -118,7 +119,9 @@ def show_backup(
     if json:
         print_json(facts)
     else:
+        document = facts.pop("evidence")
         rows = [(name, _shown(name, value)) for name, value in facts.items()]
+        rows.append(("made with", made_with(document)))
         console.print(table(f"Backup {facts['backup_id']}", ("", ""), rows))
 
 

@@ -139,5 +139,11 @@ def moment(value: datetime | None) -> str | None:
     return None if value is None else f"{value:%Y-%m-%d %H:%M:%S} UTC"
 
 
+def made_with(evidence: Mapping[str, Any] | None) -> str | None:
+    """The versions that a run's document names, for people; None without a document."""
+    versions = evidence["versions"] if evidence else {}
+    return ", ".join(f"{name} {version}" for name, version in versions.items()) or None
+
+
 def _as_json(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)

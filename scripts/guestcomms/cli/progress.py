@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from typing import Any, Self
 
 from guestcomms import paths
 from guestcomms.cli.common import progress
@@ -29,6 +30,11 @@ class Stages:
     evidence: str
     started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     ended: list[Stage] = field(default_factory=list)
+
+    @classmethod
+    def going_on(cls, evidence: str, started_at: str, ended: Iterable[Mapping[str, Any]]) -> Self:
+        """The stages of a run that was interrupted, perhaps elsewhere: more are added to them."""
+        return cls(evidence, started_at, [Stage(**stage) for stage in ended])
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -7,12 +7,13 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from guestcomms import db, drills
+from guestcomms import db, drills, restores
 from guestcomms.cli.common import (
     JsonOption,
     YesOption,
     console,
     load_stack,
+    made_with,
     moment,
     print_json,
     progress,
@@ -21,13 +22,14 @@ from guestcomms.cli.common import (
 )
 from guestcomms.cli.restore_cluster import release_cluster, restore_cluster, thaw
 from guestcomms.drills import Drill
+from guestcomms.restores import ClusterRestore
 from guestcomms.stack import Stack
 
 app = typer.Typer(no_args_is_help=True, help="Restores beside the cluster and of it.")
 app.command("cluster")(restore_cluster)
 app.command("thaw")(thaw)
 WAIT_SECONDS = 4 * 3600.0
-STYLES = {"proven": "green", "refuted": "bold red", "failed": "red"}
+STYLES = {"proven": "green", "restored": "green", "refuted": "bold red", "failed": "red"}
 
 
 @app.command("drill")
@@ -75,14 +77,18 @@ def history(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="So many newest.")] = 20,
     json: JsonOption = False,
 ) -> None:
-    """List what was restored, how long it took and what it proved."""
+    """List what was restored, how long it took and what it proved; the cluster itself, too.
+
+    With --json each has its document: what, verdict, versions, times, figures.
+    """
     with connect(load_stack(context)) as connection:
-        found = drills.newest(connection, limit)
+        found = restores.newest(connection, limit)
     if json:
-        print_json([drill.model_dump() for drill in found])
+        print_json([{**one.model_dump(), "verdict": one.verdict} for one in found])
         return
-    columns = ("restore", "to", "backup", "verdict", "safe after", "restored in", "open in", "when")
-    console.print(table("Restores", columns, [_cells(drill) for drill in found]))
+    columns = ("restore", "to", "backup", "verdict", "safe after", "restored in", "open in",
+               "everything in", "when")  # fmt: skip
+    console.print(table("Restores", columns, [_cells(one) for one in found]))
 
 
 @app.command("show")
@@ -93,8 +99,16 @@ def show_restore(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Show one restore with everything it compared."""
+    """Show one restore with everything it compared, or one of the cluster with its steps."""
     stack = load_stack(context)
+    if drill_id is not None and drill_id.startswith("restore_"):
+        with connect(stack) as connection:
+            done = restores.find(connection, drill_id, stack.name)
+        if json:
+            print_json({**done.model_dump(), "verdict": done.verdict})
+        else:
+            show_cluster_restore(done)
+        return
     with connect(stack) as connection:
         drill = drills.find(connection, drill_id, stack.name)
     if json:
@@ -159,6 +173,7 @@ def show(drill: Drill) -> None:
         ("pgbackrest restore alone", _seconds(drill.restore_seconds)),
         ("until the copy was open", _seconds(drill.recovery_seconds)),
         ("everything", _seconds(drill.total_seconds)),
+        ("made with", made_with(drill.evidence)),
         ("kept", f"on {drill.node}" if drill.keep and drill.ended else None),
         ("error", drill.error),
     )
@@ -169,6 +184,30 @@ def show(drill: Drill) -> None:
         console.print(table("Compared", ("", "check", "found"), rows))
 
 
+def show_cluster_restore(done: ClusterRestore) -> None:
+    """Print one restore of the cluster for people."""
+    rows = (
+        ("restore", done.restore_id),
+        ("target", _aimed(done)),
+        ("state", Text(done.verdict, STYLES.get(done.verdict, ""))),
+        ("backup", done.label),
+        ("ended at", done.reached_lsn),
+        ("last commit", moment(done.reached_time)),
+        ("left timeline", done.abandoned_timeline),
+        ("stopped", moment(done.abandoned_at)),
+        ("facts applied", moment(done.facts_applied_at)),
+        ("all steps", _seconds(done.seconds)),
+        ("made with", made_with(done.evidence)),
+    )
+    console.print(table("Restore of the cluster", ("", ""), [r for r in rows if r[1] is not None]))
+    if done.evidence:
+        steps = [
+            (stage["name"], stage["outcome"], _seconds(stage["seconds"]))
+            for stage in done.evidence["stages"]
+        ]
+        console.print(table("Steps", ("step", "outcome", "took"), steps))
+
+
 def _going(drill: Drill) -> str:
     return f"{drill.drill_id}: {drill.step or 'waits for the drill machine'}"
 
@@ -176,7 +215,11 @@ def _going(drill: Drill) -> str:
 def _target(drill: Drill) -> str:
     if drill.target_type == "point":
         return "a point made for it"
-    return f"{drill.target_type} {drill.target}{'' if drill.inclusive else ', exclusive'}"
+    return _aimed(drill)
+
+
+def _aimed(done: Drill | ClusterRestore) -> str:
+    return f"{done.target_type} {done.target}{'' if done.inclusive else ', exclusive'}"
 
 
 def _verdict(drill: Drill) -> Text:
@@ -188,7 +231,23 @@ def _seconds(value: float | None) -> str | None:
     return None if value is None else f"{value:.1f} s"
 
 
-def _cells(drill: Drill) -> tuple[object, ...]:
+def _cells(done: Drill | ClusterRestore) -> tuple[object, ...]:
+    if isinstance(done, ClusterRestore):
+        return (
+            done.restore_id,
+            f"the cluster to {_aimed(done)}",
+            done.label,
+            Text(done.verdict, STYLES.get(done.verdict, "")),
+            None,
+            None,
+            None,
+            _seconds(done.seconds),
+            moment(done.restored_at),
+        )
+    return _drill_cells(done)
+
+
+def _drill_cells(drill: Drill) -> tuple[object, ...]:
     return (
         drill.drill_id,
         _target(drill),
@@ -197,5 +256,6 @@ def _cells(drill: Drill) -> tuple[object, ...]:
         _seconds(drill.archived_seconds),
         _seconds(drill.restore_seconds),
         _seconds(drill.recovery_seconds),
+        _seconds(drill.total_seconds),
         moment(drill.completed_at or drill.requested_at),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -181,8 +182,12 @@ def _go_on(
             f"{ledger.get().restore_id} is being undone; go on with"
             f" {hints.command('restore cluster --abort', stack.name)}."
         )
-    stages = Stages(f"{ledger.get().restore_id}-{stack.name}")
-    steps = _steps(Restore(stack, ledger, _say, timeout), copy=copy)
+    record = ledger.get()
+    stages = Stages.going_on(
+        f"{record.restore_id}-{stack.name}", record.started_at.isoformat(), record.stages
+    )
+    restore = Restore(stack, ledger, _say, timeout)
+    steps = _steps(restore, copy=copy)
     for step, (title, act) in steps.items():
         if ledger.get().has_done(step):
             continue
@@ -194,8 +199,13 @@ def _go_on(
                 confirm_by_name(
                     stack.name, f"Stack {stack.name} stops now, and goes back to its target."
                 )
-        with stages.stage(title):
-            act()
+        try:
+            with stages.stage(title):
+                act()
+        finally:
+            with suppress(GuestcommsError):  # what stopped us counts
+                ledger.save(stages=tuple(asdict(stage) for stage in stages.ended))
+    restore.document()
 
 
 def _steps(restore: Restore, *, copy: bool) -> Mapping[str, tuple[str, Callable[[], None]]]:

@@ -59,6 +59,8 @@ SELECT internal.apply_protective_facts(kind, '[]') FROM unnest(ARRAY[
     'request', 'erasure'
 ]) AS kind;
 SELECT internal.finish_cluster_restore('restore_20260102_030405', '{}');
+SELECT internal.document_cluster_restore('restore_20260102_030405', '{"what": "cluster_restore"}');
+SELECT internal.failed_run('backup', 'pg-1', now(), 'x');
 -- as wedsync_ops
 SELECT forgo_protective_facts('x');
 SELECT thaw_sending();
