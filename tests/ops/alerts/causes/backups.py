@@ -47,6 +47,40 @@ def no_backup_is_taken(cluster: Cluster) -> Iterator[None]:
 
 
 @contextmanager
+def backup_is_refused(cluster: Cluster) -> Iterator[None]:
+    leader = cluster.leader
+    cluster.on(leader, f"{POSTGRES} pgbackrest --stanza=wedsync stop")
+    try:
+        backup(cluster, ok=False)
+        yield
+    finally:
+        cluster.on(leader, f"{POSTGRES} pgbackrest --stanza=wedsync start")
+        backup(cluster)
+
+
+@contextmanager
+def check_is_given_up(cluster: Cluster) -> Iterator[None]:
+    """Three attempts meet no store; the pauses between them are cut short."""
+    leader = cluster.leader
+    table = "public.communication_backup_checks"
+    with stopped(cluster, "seaweedfs", "store-1"):
+        asked = "SELECT (public.request_backup_check('wal_audit')).check_id"
+        check = superuser(cluster, leader, asked)
+        mine = f"{table} SET lease_until = now() WHERE check_id = '{check}'"
+
+        def is_given_up() -> bool:
+            superuser(
+                cluster, leader, f"UPDATE {mine} AND status = 'running' AND error IS NOT NULL"
+            )
+            status = f"SELECT status FROM {table} WHERE check_id = '{check}'"
+            return superuser(cluster, leader, status) == "failed"
+
+        until(is_given_up, 900)
+        yield
+    cluster.run("backup", "audit-wal")
+
+
+@contextmanager
 def page_is_damaged(cluster: Cluster) -> Iterator[None]:
     """A page of a table on the leader's disk is overwritten, then backed up."""
     leader = cluster.leader
@@ -189,5 +223,8 @@ CAUSES = (
           ends_first=True),
     Cause(("RepositoryNearlyFull",), "300 MB that cannot be compressed are backed up",
           store_fills_up),
+    Cause(("BackupFailed",), "pgBackRest is stopped on the leader, and a backup asked for",
+          backup_is_refused),
+    Cause(("BackupCheckFailed",), "three attempts at an audit find no store", check_is_given_up),
     Cause(("BackupPageErrors",), "a page on the leader's disk is overwritten", page_is_damaged),
 )  # fmt: skip
