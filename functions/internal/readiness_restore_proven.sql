@@ -4,8 +4,9 @@ CREATE OR REPLACE FUNCTION internal.readiness_restore_proven(
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $plpgsql$
-/* A backup counts when it was restored, to a known point, and the copy was compared: by a drill of the last 48 hours.
-   One that refuted its backup since then counts more. As long as there was none at all, the answer is unknown. */
+/* A backup counts when it was restored, to a known point, and the copy was compared: by a drill of the last 48 hours
+   that made its own point. One to another target, or for a table, compares no content and proves nothing; but any that
+   refuted its backup since then counts more. As long as there was none at all, the answer is unknown. */
 DECLARE
     v_last public.communication_restore_drills;
     v_proven_at timestamptz;
@@ -16,17 +17,20 @@ BEGIN
     ORDER BY drill.completed_at DESC LIMIT 1;
     SELECT max(drill.completed_at) INTO v_proven_at
     FROM public.communication_restore_drills AS drill
-    WHERE drill.verdict = 'proven';
+    WHERE drill.verdict = 'proven' AND drill.target_type = 'point';
     SELECT
         CASE
             WHEN v_last.drill_id IS NULL THEN 'unknown'
-            WHEN v_last.verdict = 'refuted' THEN 'fail'
+            WHEN EXISTS (
+                SELECT FROM public.communication_restore_drills AS drill
+                WHERE drill.verdict = 'refuted' AND drill.completed_at >= coalesce(v_proven_at, '-infinity')
+            ) THEN 'fail'
             WHEN v_proven_at > now() - interval '48 hours' THEN 'pass'
             ELSE 'fail'
         END,
         coalesce('proven ' || v_proven_at::text, 'never proven')
         || coalesce('; the last drill: ' || coalesce(v_last.verdict, v_last.status), ''),
-        'a restore proven within 48 hours, the last one not refuted',
+        'a restore proven within 48 hours, none refuted since',
         'Run `guestcomms restore drill`, and see what it found with `guestcomms restore show`.'
     INTO status, value, threshold, what_to_do;
 END

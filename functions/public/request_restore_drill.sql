@@ -10,11 +10,13 @@ AS $plpgsql$
    the write-ahead log (`lsn`), a transaction's number (`xid`). p_inclusive: with what lies exactly there.
    p_keep: the copy stays until release_restore(). While an equal request waits, asking again returns that one.
    Raises GC141 for a target that is none, GC142 for one that has not come yet, GC143 for one before the first
-   backup, GC144 if there is no recovery point of this name, GC145 while there is no backup at all. */
+   backup, GC144 if there is no recovery point of this name, GC145 while there is no backup at all, GC147 for a time
+   that a restore of the cluster took back: recovery would stop before it and look as if it had come there. */
 DECLARE
     v_drill public.communication_restore_drills;
     v_point text;
     v_first public.communication_backups;
+    v_gone public.communication_cluster_restores;
 BEGIN
     SELECT backup.* INTO v_first
     FROM public.communication_backups AS backup
@@ -71,6 +73,20 @@ BEGIN
         USING ERRCODE = 'GC143', HINT = format(
             'The first one, %s, is whole from %s (%s) on.', v_first.label, v_first.completed_at, v_first.lsn_stop
         );
+    END IF;
+    IF p_target_type = 'time' THEN
+        SELECT taken_back.* INTO v_gone
+        FROM public.communication_cluster_restores AS taken_back
+        WHERE p_target::timestamptz < taken_back.abandoned_at AND p_target::timestamptz
+            > CASE taken_back.target_type WHEN 'time' THEN taken_back.target::timestamptz ELSE taken_back.reached_time END
+        ORDER BY taken_back.abandoned_at DESC LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION 'time % lies on timeline %, which was abandoned', p_target, v_gone.abandoned_timeline
+            USING ERRCODE = 'GC147', HINT = format(
+                '%s took the cluster back to %s %s, and it went on at %s: give a time outside of that.',
+                v_gone.restore_id, v_gone.target_type, v_gone.target, v_gone.abandoned_at
+            );
+        END IF;
     END IF;
     SELECT waiting.* INTO v_drill
     FROM public.communication_restore_drills AS waiting

@@ -8,7 +8,7 @@ AS $plpgsql$
    `restored`, where no tenant and no application sees them; the live table is not touched. p_rows: only those that
    fulfil this condition, as in WHERE; it is evaluated in the restored copy. The table may have been dropped since.
    While an equal request waits, asking again returns that one. Returns the row of the request.
-   Raises GC141 to GC145 as request_restore_drill() does, GC161 for a table that is none of ours, GC162 while a restore
+   Raises GC141 to GC147 as request_restore_drill() does, GC161 for a table that is none of ours, GC162 while a restore
    to the same target waits for another table. */
 DECLARE
     v_table constant text := CASE WHEN strpos(p_table, '.') = 0 THEN 'public.' ELSE '' END || p_table;

@@ -172,6 +172,39 @@ def test_an_impossible_target_is_refused_at_once(
     assert refusal.value.diag.message_hint
 
 
+@pytest.mark.parametrize("kind", ["time", "xid"])
+def test_a_time_that_a_restore_of_the_cluster_took_back_is_refused(
+    backed_up: Database, kind: str
+) -> None:
+    """Recovery would end where the cluster went on, with what it held long before that time."""
+    now = datetime.now(UTC)
+    target, reached, abandoned = (now - timedelta(seconds=ago) for ago in (40, 45, 20))
+    backed_up.execute(
+        "INSERT INTO communication_cluster_restores (restore_id, target_type, target, inclusive,"
+        " label, reached_lsn, reached_time, abandoned_timeline, abandoned_at)"
+        f" VALUES ('restore_20260102_030405', '{kind}',"
+        f" '{target if kind == 'time' else 4711}', true, '20260102-030405F', '0/3000000',"
+        f" '{reached if kind == 'time' else target}', 1, '{abandoned}')"
+    )
+
+    def at(ago: float) -> str:
+        return f"{now - timedelta(seconds=ago):%Y-%m-%d %H:%M:%S.%f}+00"
+
+    for ago in (39, 21):
+        for asking in (
+            "request_restore_drill('time', %s)", "request_table_restore('guests', 'time', %s)"
+        ):  # fmt: skip
+            with (
+                pytest.raises(db.DatabaseError, match="timeline 1") as refusal,
+                backed_up.connect("wedsync_ops") as ops,
+            ):
+                db.rows(ops, f"SELECT * FROM {asking}", [at(ago)])
+            assert refusal.value.sqlstate == "GC147"
+            assert "restore_20260102_030405" in str(refusal.value.diag.message_hint)
+    assert ask(backed_up, "time", at(42))["status"] == "requested"
+    assert ask(backed_up, "time", at(19))["status"] == "requested"
+
+
 def test_without_a_backup_there_is_nothing_to_restore(database: Database) -> None:
     with pytest.raises(db.DatabaseError) as refusal:
         ask(database)

@@ -150,9 +150,27 @@ def test_only_a_drill_proves_a_restore(database: Database) -> None:
     )
     assert status(database, "restore_proven") == "pass"
     drill = "UPDATE communication_restore_drills SET"
+    # A restore to a moment, of a table for one, compares no content.
+    database.execute(f"{drill} target_type = 'time', target = '2026-01-02 03:04:05+00'")
+    assert status(database, "restore_proven") == "fail"
+    database.execute(f"{drill} target_type = 'point', target = 'now'")
     database.execute(f"{drill} verdict = 'refuted'")
     assert status(database, "restore_proven") == "fail"
     database.execute(f"{drill} verdict = 'proven', completed_at = now() - interval '49 hours'")
+    assert status(database, "restore_proven") == "fail"
+
+
+def test_a_refuted_backup_is_not_forgotten_after_a_restore_of_a_table(database: Database) -> None:
+    for number, (kind, target, verdict) in enumerate(
+        [("point", "now", "proven"), ("point", "now", "refuted"), ("lsn", "0/1", "proven")]
+    ):
+        database.execute(
+            "INSERT INTO communication_restore_drills (drill_id, target_type, target, status,"
+            " started_at, label, completed_at, verdict, findings, reached_lsn, restore_seconds,"
+            f" recovery_seconds) VALUES ('drill_2026010{number}_030405_000000', '{kind}',"
+            f" '{target}', 'completed', now(), '20260102-030405F', now(), '{verdict}', '[1]',"
+            " '0/1', 1, 1)"
+        )
     assert status(database, "restore_proven") == "fail"
 
 
