@@ -41,7 +41,7 @@ class _Running:
     attempt: int
     extended: float
     thread: threading.Thread | None = None
-    outcome: list[Evidence | AgentError | OSError] = field(default_factory=list)
+    outcome: list[Evidence | Exception] = field(default_factory=list)
 
 
 class RepositoryChecks:
@@ -180,8 +180,12 @@ def verify(machine: Machine, server: str | None = None) -> Evidence:
     )  # fmt: skip
 
 
-def _work(work: Callable[[], Evidence], outcome: list[Evidence | AgentError | OSError]) -> None:
+def _work(work: Callable[[], Evidence], outcome: list[Evidence | Exception]) -> None:
+    """Whatever happens leaves an outcome: a check without one would keep its lease for ever."""
     try:
         outcome.append(work())
     except (AgentError, OSError) as error:
         outcome.append(error)
+    except Exception as error:
+        log.exception("a check ended unexpectedly")
+        outcome.append(AgentError(f"unexpectedly: {error!r}"))
