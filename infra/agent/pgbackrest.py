@@ -66,6 +66,7 @@ class Backup:
     Attributes:
         size: of the database it restores.
         stored: what it added to the repository (compressed, encrypted, changed blocks only).
+        references: labels of those whose files it needs too.
         page_errors: True or False as found by page checksums, None where they were not checked.
     """
 
@@ -82,6 +83,7 @@ class Backup:
     wal_start: str
     wal_stop: str
     archive_id: str
+    references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -328,6 +330,10 @@ def _backup(facts: Mapping[str, object], archives: Mapping[int, str]) -> Backup:
         wal_start=checks.text(wal.get("start"), "backup.archive.start", WAL_SEGMENT),
         wal_stop=checks.text(wal.get("stop"), "backup.archive.stop", WAL_SEGMENT),
         archive_id=archives.get(_database(facts), ""),
+        references=tuple(
+            checks.text(label, "backup.reference", LABEL)
+            for label in checks.sequence(facts.get("reference") or [], "backup.reference")
+        ),
     )
 
 

@@ -5,12 +5,14 @@ target ends at it without a word. So the archive's listing is walked here, segme
 the history of the present timeline: where a timeline ended in the middle of a segment, the next one
 has that segment again, and only there it is read. What lies past the end of a timeline, and
 timelines that the present one does not descend from, belong to nobody's recovery.
+
+`info` knows backups by a list of its own: whether the files of each are there is looked up.
 Source: https://www.postgresql.org/docs/17/continuous-archiving.html#BACKUP-TIMELINES
 """
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import groupby
@@ -111,7 +113,7 @@ class Audit:
     backups: list[Backup] = field(default_factory=list)
     """Those that the present timeline descends from: others lead to what was abandoned."""
     unusable: list[Backup] = field(default_factory=list)
-    """Those of them that lack WAL of their own."""
+    """Those of them that lack WAL or files of their own."""
 
 
 def position(connection: Connection, wal: Path) -> Position:
@@ -144,6 +146,9 @@ def look(stanza: str, where: Position | None, wal: Path) -> Audit:
         AgentError: the repository gives no answer; nothing is known.
     """
     said = pgbackrest.info(stanza)
+    gone = without_files(said.backups, pgbackrest.files(f"backup/{stanza}")) if said.backups else ()
+    if gone:  # retention may have taken them between the two looks
+        said = pgbackrest.info(stanza)
     if said.code not in (pgbackrest.STATUS_OK, pgbackrest.STATUS_NO_BACKUP):
         if said.code in (pgbackrest.STATUS_MISSING_PATH, pgbackrest.STATUS_MISSING_DATA):
             return _nothing(said.message)
@@ -151,7 +156,7 @@ def look(stanza: str, where: Position | None, wal: Path) -> Audit:
     files = pgbackrest.archived(stanza, said.archive_id) if said.archive_id else {}
     timeline = where.writes.timeline if where else newest_timeline(files)
     history, finding = _history(stanza, said.archive_id, timeline, files, wal)
-    audited = audit(said, files, timeline, history, where)
+    audited = audit(said, files, timeline, history, where, gone=gone)
     if finding:
         audited.findings.append(finding)
         audited.figures["latest_restorable"] = 0
@@ -164,6 +169,8 @@ def audit(
     timeline: int,
     history: str,
     where: Position | None,
+    *,
+    gone: Collection[str] = (),
 ) -> Audit:
     """Walk the archive of the present system.
 
@@ -173,12 +180,16 @@ def audit(
         timeline: the present one.
         history: its history file, empty for the first.
         where: where the leader is; None if there is none to ask.
+        gone: labels of backups whose files are not there.
     """
     made = Audit()
     stored = stored_segments(files)
     ends = timeline_ends(history)
     backups = [one for one in said.backups if one.archive_id == said.archive_id]
-    own = [one for one in backups if _is_of(one, timeline, ends)]
+    of_line = [one for one in backups if _is_of(one, timeline, ends)]
+    lost = [one for one in of_line if not {one.label, *one.references}.isdisjoint(gone)]
+    own = [one for one in of_line if one not in lost]
+    made.findings += [_without_files(one, gone) for one in lost]
     oldest = next((one for one in own if one.type == "full"), None)
     if oldest is None:
         made.findings.append(Finding("no_full_backup", "There is no full backup to restore from."))
@@ -196,7 +207,7 @@ def audit(
     broken = sorted(one.number for one in {*missing, *(one for one in line if one in wrong)})
     made.windows, unusable = _windows(own, line, broken, stored)
     made.findings += [_without_wal(one) for one in unusable]
-    made.backups, made.unusable = own, unusable
+    made.backups, made.unusable = of_line, unusable + lost
     made.timelines = [*_timelines(stored, backups, timeline, ends)]
     late = [one for one in line if one in waiting and one not in stored]
     up_to_now = bool(made.windows) and made.windows[-1].to is None
@@ -215,6 +226,7 @@ def audit(
         "backups": len(own),
         "full_backups": sum(1 for one in own if one.type == "full"),
         "backups_without_wal": len(unusable),
+        "backups_without_files": len(lost),
         "timelines": len(made.timelines),
         "abandoned_timelines": sum(1 for one in made.timelines if one["abandoned"]),
         "archive_bytes": sum(one.size for one in files.values()),
@@ -235,6 +247,22 @@ def stored_segments(files: Mapping[str, Stored]) -> dict[Segment, list[tuple[str
         if name := STORED_SEGMENT.match(path):
             found.setdefault(Segment.parse(name[1]), []).append((path, file))
     return found
+
+
+def without_files(backups: Iterable[Backup], files: Iterable[str]) -> set[str]:
+    """Return the labels of backups of which the store has no manifest, or nothing but that.
+
+    Args:
+        backups: those that `info` names.
+        files: everything in the folder of backups, by path.
+    """
+    there: dict[str, set[str]] = {}
+    for path in files:
+        label, _, name = path.partition("/")
+        there.setdefault(label, set()).add(name)
+    manifests = {"backup.manifest", "backup.manifest.copy"}
+    found = {one.label: there.get(one.label, set()) for one in backups}
+    return {label for label, names in found.items() if not names & manifests or names <= manifests}
 
 
 def newest_timeline(files: Iterable[str]) -> int:
@@ -319,6 +347,14 @@ def _hole(hole: Sequence[Segment], *, is_past: bool) -> Finding:
 def _without_wal(backup: Backup) -> Finding:
     sentence = f"Backup {backup.label} lacks WAL between {backup.wal_start} and {backup.wal_stop}."
     return Finding("backup_without_wal", sentence, {"label": backup.label})
+
+
+def _without_files(backup: Backup, gone: Collection[str]) -> Finding:
+    sentence = f"Backup {backup.label} is listed, but its files are not there."
+    if backup.label not in gone:
+        missing = next(label for label in backup.references if label in gone)
+        sentence = f"Backup {backup.label} needs files of {missing}, which are not there."
+    return Finding("backup_missing", sentence, {"label": backup.label})
 
 
 def _stalled(where: Position | None) -> Iterator[Finding]:

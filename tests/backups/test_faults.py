@@ -14,7 +14,9 @@ import pytest
 import yaml
 from guestcomms import db, paths
 
+from infra.machine.alerts import rule_files
 from infra.machine.render import FILES
+from infra.spec import ClusterSpec
 from tests.db.agent import ENVIRONMENT, REPOSITORY, deliver, pgbackrest
 from tests.db.repository import (
     BOTH,
@@ -32,6 +34,13 @@ from tests.waiting import wait_until
 QUERIES = yaml.safe_load(
     (FILES / "exporters/etc/guestcomms/exporter-queries.yml").read_text(encoding="utf-8")
 )
+CONDITIONS: dict[str, str] = {
+    rule["alert"]: rule["expr"]
+    for file in rule_files(ClusterSpec.load("local", {}))
+    if file.path.endswith("/backups.yml")
+    for group in yaml.safe_load(file.content)["groups"]
+    for rule in group["rules"]
+}
 
 
 @pytest.fixture(scope="module")
@@ -60,23 +69,44 @@ def table() -> Iterator[list[dict[str, object]]]:
     paths.evidence("backup-faults").write_text(json.dumps(lines, indent=2) + "\n")
 
 
-def metrics(database: Database) -> dict[tuple[str, str], float]:
-    """What the exporter tells Prometheus: the alerts' rules are about these."""
-    with database.connect("guestcomms_monitor") as connection:
-        rows = db.rows(connection, QUERIES["guestcomms_backup_check"]["query"].encode())
-    return {(one["kind"], one["figure"]): one["value"] for one in rows}
+def series(database: Database) -> Iterator[dict[str, str]]:
+    """What the exporter tells Prometheus of backups, in promtool's form."""
+    yield {"series": 'pg_replication_is_replica{machine="pg-1"}', "values": "0x5"}
+    for name in ("guestcomms_backup", "guestcomms_backup_check"):
+        with database.connect("guestcomms_monitor") as connection:
+            rows = db.rows(connection, QUERIES[name]["query"].encode())
+        *_, value = QUERIES[name]["metrics"][-1]
+        for row in rows:
+            labels = "".join(f', {key}="{row[key]}"' for key in row if key != value)
+            metric = f'{name}_{value}{{machine="pg-1"{labels}}}'
+            yield {"series": metric, "values": f"{row[value]}x5"}
 
 
-def firing(figures: dict[tuple[str, str], float]) -> set[str]:
-    """The alerts on these figures, by the conditions of rules/backups.yml."""
-    alerts = set()
-    restorable = figures["wal_audit", "latest_restorable"]
-    if restorable == 0:
-        alerts.add("WalGap")
-    elif figures["wal_audit", "findings"] > 0:
-        alerts.add("WalGapInPast")
-    if figures["verification", "findings"] > 0:
-        alerts.add("BackupDamaged")
+def firing(database: Database) -> set[str]:
+    """The alerts whose shipped conditions the figures meet: promtool evaluates them.
+
+    It is told to expect nothing of each, and names those that do not keep to it.
+    Source: https://prometheus.io/docs/prometheus/2.53/configuration/unit_testing_rules/
+    """
+    expected = [
+        {"expr": condition, "eval_time": "1m", "exp_samples": []}
+        for condition in CONDITIONS.values()
+    ]
+    test = {"input_series": list(series(database)), "promql_expr_test": expected}
+    write_it = [
+        "sh",
+        "-c",
+        'printf %s "$1" > /tmp/alerts.yml',
+        "sh",
+        yaml.safe_dump({"tests": [test]}),
+    ]
+    database.server.run(*write_it)
+    said = database.server.run("sh", "-c", "promtool test rules /tmp/alerts.yml 2>&1; true")
+    alerts = {
+        name for name, condition in CONDITIONS.items() if f"expr: {json.dumps(condition)}," in said
+    }
+    assert said.count("got:") == len(alerts), said
+    assert ("SUCCESS" in said) == (not alerts), said
     return alerts
 
 
@@ -97,7 +127,7 @@ def note(
         (exit_code(server, *command) for command in (("verify",), ("check",))) if look else (0, 0)
     )
     info = json.loads(pgbackrest(server, "info", "--output=json"))[0]["status"]["message"]
-    alerts = firing(metrics(database))
+    alerts = firing(database)
     table.append(
         {
             "fault": fault,
@@ -167,7 +197,8 @@ def test_a_missing_file_of_a_backup(database: Database, table: list[dict[str, ob
     server = database.server
     manifest = server.run("sh", "-c", f"ls {REPOSITORY}/backup/wedsync/*F/backup.manifest").strip()
     with moved_away(server, manifest), moved_copy_too(server, manifest):
-        assert note(table, "a backup's manifest deleted", database) == {"BackupDamaged"}
+        alerts = note(table, "a backup's manifest deleted", database)
+        assert alerts == {"WalGap", "BackupDamaged"}
 
 
 @contextmanager
@@ -251,7 +282,9 @@ def test_backups_deleted_behind_the_ledger(
     server = database.server
     with kept_copy(server, f"{REPOSITORY}/backup"):
         server.run("sh", "-c", f"rm -rf {REPOSITORY}/backup/wedsync/2*")
-        assert note(table, "all files of all backups deleted", database) == {"BackupDamaged"}
+        alerts = note(table, "all files of all backups deleted", database)
+        assert alerts == {"WalGap", "BackupDamaged"}
+        assert judge(database, "wal_audit")["wal_audit"]["restorable"] == []
 
 
 def test_archiving_that_lies_is_a_hole_which_a_full_backup_heals(
@@ -285,7 +318,7 @@ def test_damaged_pages(database: Database, table: list[dict[str, object]]) -> No
     assert torn["status"] == "failed"
     assert "damaged pages" in torn["error"]
     alerts = note(table, "a page of the database torn", database)
-    assert "BackupDamaged" in alerts
+    assert {"BackupDamaged", "BackupFailed"} <= alerts
     assert "pages" in kinds(judge(database, "verification")["verification"])
     server.execute("DROP TABLE public.torn", "postgres")
 

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from infra.agent.pgbackrest import Backup, Stanza, Stored
-from infra.agent.wal_audit import Audit, Position, Segment, audit, newest_timeline, stretches
+from infra.agent.wal_audit import (
+    Audit,
+    Position,
+    Segment,
+    audit,
+    newest_timeline,
+    stretches,
+    without_files,
+)
 
 BEGAN = datetime(2026, 11, 1, tzinfo=UTC)
 WHOLE = 16 * 1024 * 1024
@@ -68,6 +77,43 @@ def test_a_whole_archive_is_restorable_from_the_backup_to_now() -> None:
     assert [(one.since, one.to) for one in made.windows] == [(at(3), None)]
     assert made.figures["segments_needed"] == 8
     assert made.figures["latest_restorable"] == 1
+
+
+def test_a_backup_whose_files_are_gone_restores_nothing() -> None:
+    """Neither does one that needs them: an older one has to do, if there is one."""
+    full, newer = backup(1, 2, 3), backup(1, 4, 5)
+    increment = replace(backup(1, 6, 7, "incr"), references=(newer.label,))
+    said = Stanza(0, "ok", (full, newer, increment), "17-1")
+    stored = archive(*ONE_LINE)
+    made = audit(said, stored, 1, "", Position(Segment(1, 10)), gone={newer.label})
+    assert [one.facts["label"] for one in made.findings] == [newer.label, increment.label]
+    assert kinds(made) == ["backup_missing"] * 2
+    assert (made.figures["latest_restorable"], made.figures["backups"]) == (1, 1)
+    assert [(one.since, one.to) for one in made.windows] == [(at(3), None)]
+    assert made.unusable == [newer, increment]
+    made = audit(said, stored, 1, "", Position(Segment(1, 10)), gone={full.label, newer.label})
+    assert (made.figures["latest_restorable"], made.windows) == (0, [])
+    assert "no_full_backup" in kinds(made)
+
+
+@pytest.mark.parametrize(
+    ("names", "is_gone"),
+    [
+        (["backup.manifest", "backup.manifest.copy", "bundle/1"], False),
+        (["backup.manifest.copy", "pg_data/PG_VERSION.zst"], False),
+        (["bundle/1"], True),
+        (["backup.manifest"], True),
+        ([], True),
+    ],
+)
+def test_a_backup_is_its_manifest_and_its_files(names: list[str], is_gone: bool) -> None:
+    one = backup(1, 2, 3)
+    files = [
+        "backup.info",
+        "20261101-000009F/backup.manifest",
+        *(f"{one.label}/{n}" for n in names),
+    ]
+    assert without_files([one], files) == ({one.label} if is_gone else set())
 
 
 def test_a_hole_is_named_and_ends_what_can_be_restored() -> None:
