@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 from guestcomms import db
-from guestcomms.load import data, plan, report, result, runner
+from guestcomms.load import capacity, data, plan, report, result, runner
 from guestcomms.load.result import Result
 from guestcomms.load.target import Target
 
@@ -84,6 +85,23 @@ def test_half_a_run_is_not_stored(target: Target, place: Database) -> None:
     with pytest.raises(db.DatabaseError):
         result.store(found, target)
     assert place.value(query) == 0
+
+
+def test_what_capacity_gives_to_replicas_writes_nothing(target: Target, tenants: data.Data) -> None:
+    one = next(tenant for tenant in tenants.tenants if tenant.queried)
+    values = json.dumps(data.VARIABLES | {"guest_name": "Ann", "organization_name": "Ben"})
+    calls = {
+        "render_template": ("%s, %s, %s", (one.organization, one.template, values)),
+        "list_recipients": ("%s, %s", (one.organization, one.queried)),
+        "communication_progress": ("%s, %s", (one.organization, one.queried)),
+    }
+    assert set(calls) == set(capacity.READING)
+    with target.connect("app") as app:
+        for name, (places, given) in calls.items():
+            with app.transaction():
+                app.execute("SET TRANSACTION READ ONLY")
+                call = f"SELECT * FROM public.{name}({places})"
+                assert db.rows(app, call.encode(), given)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -236,7 +237,8 @@ def is_production(name: str, spec: Any) -> bool:
     """Whether a stack is marked as production: by its name, or its place's tag `environment`."""
     marks = {"prod", "production", "live"}
     tags = (spec.get("place") or {}).get("tags") or {}
-    return tags.get("environment") in marks or bool(marks & set(name.split("-")))
+    said = [str(value) for key, value in tags.items() if key.lower() == "environment"]
+    return bool(marks & set(re.split(r"[^a-z0-9]+", " ".join([name, *said]).lower())))
 
 
 def _run(

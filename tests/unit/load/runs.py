@@ -13,10 +13,20 @@ BEGAN = datetime(2026, 11, 22, 12, tzinfo=UTC)
 QUIET: dict[str, Any] = {
     "samples": 30, "pool_clients_min": 2000, "pool_size": 20, "pool_use": 0.4,
     "pool_waiting_mean": 0.0, "machine_idle": 0.5, "machine_cores": 2.0, "cache_hit": 0.999,
-    "cpu": {"postgres": 0.5, "pg-1/postgres": 0.4}, "waits": {"CPU": 1.0},
-    "functions": {"bulk_send": {"calls": 10.0, "ms": 5.0}}, "wal_bytes_per_second": 1e6,
-    "pool_active_mean": 8.0, "growth_bytes_per_second": 1e6, "samples_expected": 30.0,
-    "pool_samples": 30, "database_samples": 30,
+    "cpu": {
+        "postgres": 0.5, "pg-1/postgres": 0.4, "pg-2/postgres": 0.1, "pg-1/pgbouncer": 0.2,
+        "proxy-1/haproxy": 0.05,
+    },
+    "leader": "pg-1", "waits": {"CPU": 1.0},
+    "functions": {
+        "bulk_send": {"calls": 30.0, "ms": 5.0}, "render_template": {"calls": 100.0, "ms": 0.5},
+        "enter_tenant": {"calls": 300.0, "ms": 0.1},
+    },
+    "memory": {"pg-1/postgres": 200 * 2**20, "pg-1/pgbouncer": 2**20, "haproxy": 2**22},
+    "processes": {"pg-1/postgres": 20.0}, "pool_all_clients_mean": 64.0,
+    "io_reads_per_second": 10.0, "io_writes_per_second": 500.0, "io_fsyncs_per_second": 100.0,
+    "wal_bytes_per_second": 1e6, "pool_active_mean": 8.0, "growth_bytes_per_second": 1e6,
+    "samples_expected": 30.0, "pool_samples": 30, "database_samples": 30,
 }  # fmt: skip
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from guestcomms.errors import RefusedError
-from guestcomms.load import capacity, compare, plan, report, verdict
+from guestcomms.load import compare, plan, report, verdict
 from guestcomms.load.result import P95, Result
 
 from tests.unit.load import runs
@@ -135,19 +135,3 @@ def test_the_page_draws_what_was_measured_and_escapes_it() -> None:
     assert page.count("<polyline") == 1
     assert "&lt;b&gt;" in page
     assert "https://" not in page
-
-
-def test_capacity_grows_with_volume_and_shows_its_inputs() -> None:
-    limit = runs.run("break-point")
-    limit.limit = 2
-    found = capacity.figures(runs.run("sustained-rates"), limit)
-    assert [one["multiple"] for one in found["sizes"]] == [1, 10, 100, 1000]
-    assert found["sizes"][1]["cores"] == pytest.approx(0.4 * 10 / 0.6)
-    assert found["sizes"][3]["primaries"] == 7
-    assert "| 1000x | 666.7 | 7 x 96 |" in capacity.page(found)
-
-
-def test_capacity_of_a_run_without_a_cluster_is_refused() -> None:
-    limit = runs.run("break-point")
-    with pytest.raises(RefusedError, match="take a run of"):
-        capacity.figures(runs.run("sustained-rates"), limit)

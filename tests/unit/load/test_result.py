@@ -27,7 +27,7 @@ def test_everything_that_a_verdict_rests_on_is_kept() -> None:
         ("reference_calls_per_second", "mix", 2): 90,
         ("reference_calls_per_second", "plain", 3): 90,
         ("reference_ratio",): 0.9,
-        ("function_calls", "bulk_send"): 10,
+        ("function_calls", "bulk_send"): 30,
         ("function_mean_ms", "bulk_send"): 5,
         ("wait_share", "CPU"): 1,
         ("cpu_cores", "pg-1/postgres"): 0.4,

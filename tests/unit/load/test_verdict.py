@@ -189,6 +189,12 @@ def test_what_is_used_up_first_is_that_of_the_step_that_broke() -> None:
         ("aws-staging", {"environment": "staging"}, False),
         ("weddings", {"environment": "production"}, True),
         ("product", {}, False),
+        ("AWS-Prod", {}, True),
+        ("weddings_production", {}, True),
+        ("eu.live", {}, True),
+        ("weddings", {"Environment": "Production"}, True),
+        ("weddings", {"environment": "prod eu"}, True),
+        ("delivery", {"owner": "production"}, False),
     ],
 )
 def test_production_is_known_by_name_or_tag(
