@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 760, 220, 60, 24, 10
 COLOURS = (
     "#1f77b4", "#d62728", "#2ca02c", "#ff7f0e", "#9467bd", "#8c564b", "#17becf", "#7f7f7f",
 )  # fmt: skip
+DASHES = {"solid": "none", "dashed": "7 3", "dotted": "2 2", "double": "10 2 2 2"}
+"""How lines of the same colour differ: in the legend (CSS), in the chart (SVG)."""
 Points = Sequence[tuple[float, float | None]]
 
 
@@ -29,21 +31,28 @@ def chart(title: str, unit: str, lines: Mapping[str, Points]) -> str:
     parts = [
         _grid(top, right),
         *(
-            f'<polyline fill="none" stroke="{COLOURS[number % len(COLOURS)]}" stroke-width="1.5"'
+            f'<polyline fill="none" stroke="{colour}" stroke-width="1.5" stroke-dasharray="{dash}"'
             f' points="{" ".join(place(x, y) for x, y in each)}"/>'
-            for number, each in enumerate(drawn.values())
+            for (colour, dash, _), each in zip(_looks(), drawn.values(), strict=False)
         ),
     ]
     legend = " ".join(
-        f'<span><i style="background:{COLOURS[number % len(COLOURS)]}"></i>'
-        f"{html.escape(name)}</span>"
-        for number, name in enumerate(drawn)
+        f'<span><i style="border-top:3px {border} {colour}"></i>{html.escape(name)}</span>'
+        for (colour, _, border), name in zip(_looks(), drawn, strict=False)
     )
     label = html.escape(f"{title} ({unit})")
     return (
         f'<figure><figcaption>{label}</figcaption><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
         f' aria-label="{label}">{"".join(parts)}</svg><p class="legend">{legend}</p></figure>'
     )
+
+
+def _looks() -> Iterator[tuple[str, str, str]]:
+    """Colour, dashes and border of one line after the other; all differ until both are used up."""
+    while True:
+        for border, dash in DASHES.items():
+            for colour in COLOURS:
+                yield colour, dash, border
 
 
 def _grid(top: float, right: float) -> str:

@@ -16,12 +16,14 @@ table{border-collapse:collapse;margin:1em 0}td,th{padding:.2em .8em;border-botto
 text-align:left}td.n{text-align:right;font-variant-numeric:tabular-nums}.good{color:#187a2f}
 .bad{color:#b3261e;font-weight:bold}figure{margin:2em 0}figcaption{font-weight:bold}
 svg{width:100%;height:auto}svg text{font-size:11px;fill:#666}.legend span{margin-right:1.2em}
-.legend i{display:inline-block;width:1em;height:.6em;margin-right:.3em}
+.legend i{display:inline-block;width:2em;margin:0 .3em .2em 0}
 """
 CHARTS = (
     ("Right answers", "calls/s", "calls/s "),
     ("P99 of latency", "ms", "p99 ms "),
-    ("PgBouncer", "clients and connections", "pool "),
+    ("Clients of PgBouncer", "clients", "pool clients"),
+    ("Clients that wait for a connection", "clients", "pool waiting"),
+    ("Connections of PgBouncer at work", "connections", "pool active"),
     ("CPU", "cores", "cpu "),
     ("WAL written", "MiB/s", "wal MiB/s"),
     ("Replication lag", "MiB", "replication lag MiB"),

@@ -41,6 +41,9 @@ def judge(result: Result) -> list[Judged]:
         for number, step in enumerate(result.steps, 1):
             place = f", step {number}" if len(result.steps) > 1 else ""
             lines += [*_step(step, demand, place, result.generator_rates)]
+        # What is demanded of a step is how a run without a limit ends.
+        rates = result.generator_rates
+        lines += [*_step(result.steps[-1], result.scenario.step, ", last step", rates)]
     return [*lines, *_server(result, demand)]
 
 

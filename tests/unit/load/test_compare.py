@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from guestcomms.errors import RefusedError
-from guestcomms.load import compare, plan, report, verdict
+from guestcomms.load import charts, compare, plan, report, verdict
 from guestcomms.load.result import P95, Result
 
 from tests.unit.load import runs
@@ -135,3 +137,18 @@ def test_the_page_draws_what_was_measured_and_escapes_it() -> None:
     assert page.count("<polyline") == 1
     assert "&lt;b&gt;" in page
     assert "https://" not in page
+
+
+def test_many_lines_look_different_in_chart_and_legend() -> None:
+    lines = {f"pg-{n}": [(0, 1.0), (1, 2.0)] for n in range(24)}
+    drawn = charts.chart("CPU", "cores", lines)
+    looks = re.findall(r'stroke="(#\w+)" stroke-width="1.5" stroke-dasharray="([^"]+)"', drawn)
+    assert len(set(looks)) == len(looks) == 24
+    assert len(set(re.findall(r'style="([^"]+)"', drawn))) == 24
+
+
+def test_thousands_of_clients_do_not_flatten_five_connections() -> None:
+    found = runs.run()
+    values = {"pool clients": 2000.0, "pool waiting": 1900.0, "pool active": 5.0}
+    found.series = {name: [(0, each), (1, each)] for name, each in values.items()}
+    assert report.page(found).count("<figure>") == 3

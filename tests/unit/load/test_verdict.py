@@ -181,6 +181,15 @@ def test_what_is_used_up_first_is_that_of_the_step_that_broke() -> None:
     assert verdict.saturated(found) == ["nothing: it held at every rate up to 3; raise them"]
 
 
+def test_a_spike_has_to_be_over_in_the_end() -> None:
+    found = runs.run("spike-rates")
+    for step in found.steps[1:3]:  # while it lasts, and ten seconds more
+        step.operations["send"].p99_ms = 4000
+    assert missed(found) == set()
+    found.steps[3].operations["send"].p99_ms = 501
+    assert missed(found) == {"send, P99 ms, last step"}
+
+
 @pytest.mark.parametrize(
     ("name", "tags", "production"),
     [
