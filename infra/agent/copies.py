@@ -10,11 +10,14 @@ and where its new timeline began.
 """
 
 import logging
+import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -32,6 +35,7 @@ READER = "guestcomms_cron"
 """Login that sees the tables of every tenant and is no superuser; it has no password."""
 POLL = 0.2  # seconds between two looks at a program that runs
 STOP_TIMEOUT = 60.0
+END_TIMEOUT = 5.0  # seconds for a program to end by itself once it is told to
 SPARE_BYTES = 512 * 1024**2  # for WAL and temporary files beside the database itself
 
 Heartbeat = Callable[[], None]
@@ -48,7 +52,11 @@ class RestoreError(AgentError):
 
 
 class RecoveryError(AgentError):
-    """The restored database did not come to its target."""
+    """The restored database did not come to its target; `may_pass`: the store did not answer it."""
+
+    def __init__(self, message: str, *, may_pass: bool = False) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass
 
 
 @dataclass(frozen=True)
@@ -154,7 +162,13 @@ class Copy:
         """
         while not self.is_open():
             if not self.runs():
-                raise RecoveryError(f"the copy did not come to its target: {self._last_words()}")
+                said = self._log.read_text(errors="replace")
+                if pgbackrest.store_was_away(said):
+                    raise RecoveryError(
+                        f"the store gave the copy no WAL: {pgbackrest.complaint(said)}",
+                        may_pass=True,
+                    )
+                raise RecoveryError(f"the copy did not come to its target: {_last_words(said)}")
             heartbeat()
             time.sleep(POLL)
 
@@ -292,7 +306,11 @@ class Copy:
         (self._home / "ident.conf").write_text(f"copy postgres postgres\ncopy postgres {READER}\n")
 
     def _settings(self) -> Mapping[str, str]:
-        get = f"pgbackrest --stanza={self._stanza} --pg1-path={self._data} --no-archive-async"
+        # PostgreSQL takes any failure of it for the end of the log: what it says is all there is.
+        get = (
+            f"pgbackrest --stanza={self._stanza} --pg1-path={self._data} --no-archive-async"
+            " --log-level-console=off --log-level-stderr=warn"
+        )
         return {
             "port": str(PORT),
             "listen_addresses": "",
@@ -316,21 +334,27 @@ class Copy:
             "huge_pages": "off",
         }
 
-    def _last_words(self) -> str:
-        """What PostgreSQL said last: its FATAL if there is one."""
-        lines = self._log.read_text(errors="replace").splitlines()
-        fatal = [line for line in lines if "FATAL" in line or "PANIC" in line]
-        return one_line(" ".join(fatal[-2:] or lines[-3:]))
+
+def _last_words(said: str) -> str:
+    """What PostgreSQL said last: its FATAL if there is one."""
+    lines = said.splitlines()
+    fatal = [line for line in lines if "FATAL" in line or "PANIC" in line]
+    return one_line(" ".join(fatal[-2:] or lines[-3:]))
 
 
 def watched(command: list[str], heartbeat: Heartbeat, output: Path) -> tuple[int, str]:
     """Run `command` while the heart beats; return its exit status and all it said.
 
-    When the heartbeat raises, the program is ended first.
+    When the heartbeat raises, the program is ended first, with all that it started: workers of
+    pgBackRest go on writing for a moment when their parent is killed.
     """
     with output.open("w+b") as said:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         try:
             while process.poll() is None:
@@ -338,9 +362,18 @@ def watched(command: list[str], heartbeat: Heartbeat, output: Path) -> tuple[int
                 time.sleep(POLL)
         finally:
             if process.poll() is None:
-                process.kill()
-                process.wait()
+                _end(process)
         return process.returncode, _read(said)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a program that leads a session of its own, and whatever it started."""
+    os.killpg(process.pid, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(END_TIMEOUT)
+    with suppress(ProcessLookupError):  # nobody is left
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _read(said: IO[bytes]) -> str:

@@ -4,6 +4,7 @@ The agent of the drill machine may live longer than a primary: whoever leads at 
 """
 
 import logging
+import math
 import re
 import threading
 import time
@@ -37,6 +38,12 @@ class LostError(AgentError):
     """Another attempt has the drill, or the agent is to stop."""
 
 
+class LateError(AgentError):
+    """The attempt takes longer than it may; another one would hold up the drills behind it too."""
+
+    again = False
+
+
 @dataclass(frozen=True)
 class Claim:
     """A drill that this machine holds, and the number of the attempt."""
@@ -68,21 +75,29 @@ class Attempt:
         self._stop = stop
         self._extended = time.monotonic()
         self._step = ""
+        self._patience = self._end = math.inf
 
     @property
     def ours(self) -> tuple[str, str, int]:
         """What the ledger recognises the attempt by."""
         return self.claim.drill_id, self._machine, self.claim.attempt
 
+    def end_after(self, seconds: float) -> None:
+        """Let the attempt go on for so many seconds from now at most."""
+        self._patience, self._end = seconds, time.monotonic() + seconds
+
     def beat(self, step: str | None = None) -> None:
         """Keep the lease and say what goes on; a database that does not answer is waited for.
 
         Raises:
             LostError: the drill is another attempt's, or the agent is to stop.
+            LateError: the attempt takes longer than it may.
         """
         if self._stop.is_set():
             self._extend(SHORTEST_LEASE)
             raise LostError("stopped with the agent, another attempt follows")
+        if time.monotonic() > self._end:
+            raise LateError(f"not done within {self._patience:.0f} s: {self._step}")
         changed = step is not None and step != self._step
         if not changed and time.monotonic() - self._extended < EXTEND_EVERY:
             return

@@ -36,7 +36,7 @@ from infra.agent import (
 from infra.agent.copies import Copy, Reached, RecoveryError, RestoreError, Target
 from infra.agent.deadline import Connection
 from infra.agent.drill_findings import Point, Result
-from infra.agent.drill_ledger import DRILL_ID, POINT_NAME, Attempt, LostError
+from infra.agent.drill_ledger import DRILL_ID, POINT_NAME, Attempt, LateError, LostError
 from infra.agent.errors import AgentError
 from infra.agent.facts import Machine
 from infra.agent.pgbackrest import Backup, position
@@ -46,6 +46,8 @@ from infra.agent.table_restores import TableError, Wanted
 ARCHIVE_PATIENCE = 600.0  # seconds for the target to reach the store
 ARCHIVE_PAUSE = 1.0
 HASH_TIMEOUT = "2h"  # of one table
+PATIENCE = 2 * 3600.0  # seconds for a drill once its backup is chosen, and more by its size:
+SLOWEST = 10e6  # bytes a second, for all steps together
 NUMBER = re.compile(r"[0-9]{1,18}\Z")
 TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}\.[0-9]{6}\+00\Z")
 SEGMENT = re.compile(r"[0-9A-F]{24}")
@@ -122,7 +124,7 @@ class Drills:
             copy.destroy()
             return
         except (AgentError, psycopg.Error, OSError) as error:
-            again = error.again if isinstance(error, _FailedError) else True
+            again = error.again if isinstance(error, _FailedError | LateError) else True
             reason = one_line(str(error))
             log.warning("%s: attempt %d failed: %s", claim.drill_id, claim.attempt, reason)
             copy.destroy()
@@ -150,6 +152,7 @@ class Drills:
                 f" {paths.COPIES}: give the drill machine a larger disk",
                 again=False,
             )
+        attempt.end_after(PATIENCE + backup.size / SLOWEST)
         reached = _restore(attempt, copy, target, result)
         if reached is None:
             return
@@ -341,6 +344,8 @@ def _restore(attempt: Attempt, copy: Copy, target: Target, result: Result) -> Re
         result.recovery_seconds = time.monotonic() - began
         result.reached = copy.reached()
     except RecoveryError as error:
+        if error.may_pass:  # what the copy did not get says nothing of the backup
+            raise _FailedError(str(error), again=True) from error
         if target.kind == "xid":  # there may be no such commit: that refutes nothing
             raise _FailedError(str(error), again=False) from error
         result.note("recovery", str(error), passed=False)

@@ -47,6 +47,9 @@ MAY_PASS = {
     101: "service",  # the store is not able to answer now
 }
 
+# As a cause inside another error, such as [HostConnectError] in one that no repository is valid.
+CAUSE = re.compile(r"\[([A-Z][A-Za-z]+)Error\]([^\n]*)")
+
 # Codes of `status` in the answer of `info`.
 STATUS_OK = 0
 STATUS_MISSING_PATH = 1
@@ -175,6 +178,23 @@ def may_pass(status: int) -> bool:
     Negative is the number of a signal (`subprocess`): somebody else ended it.
     """
     return status < 0 or status in MAY_PASS
+
+
+def store_was_away(said: str) -> bool:
+    """Whether the last failure that `archive-get` told of may be over at the next attempt.
+
+    Its exit status does not say: it is the same for a segment that is damaged and for one that did
+    not come. The cause that it names does.
+    """
+    causes = CAUSE.findall(said)
+    passing = {"".join(map(str.capitalize, name.split("-"))) for name in MAY_PASS.values()}
+    return bool(causes) and causes[-1][0] in passing
+
+
+def complaint(said: str) -> str:
+    """Return the last cause that pgBackRest named in what it said, as one line."""
+    cause, detail = CAUSE.findall(said)[-1]
+    return one_line(f"{cause}Error {detail}")
 
 
 def succeed(verb: str, stanza: str, *options: str, timeout: float) -> None:

@@ -185,6 +185,50 @@ def test_a_hole_in_the_archive_refutes_the_backup(live: Database) -> None:
     assert "recovery ended before configured recovery target was reached" in finding["detail"]
 
 
+def test_a_store_that_is_away_during_recovery_refutes_nothing(live: Database) -> None:
+    """PostgreSQL takes that for the end of the log, as it does a hole; another attempt follows."""
+    drill_id, archive = asked(live), f"{REPOSITORY}/archive/wedsync"
+    away = DRILL.replace(
+        "drills = ",
+        "from infra.agent.copies import Copy\n"
+        "    start = Copy.start\n"
+        "    def go_away(self):\n"
+        f"        for info in Path('{archive}').glob('archive.info*'):\n"
+        "            info.chmod(0)\n"
+        "        start(self)\n"
+        "    Copy.start = go_away\n"
+        "    drills = ",
+    )
+    try:
+        agent(live.server, away.format(live.name))
+    finally:
+        live.server.run("sh", "-c", f"chmod 640 {archive}/archive.info*")
+    left = found(live, drill_id)
+    assert (left["status"], left["verdict"], left["attempts"]) == ("running", None, 1)
+    assert left["error"].startswith("the store gave the copy no WAL: FileOpenError")
+    live.execute(
+        "UPDATE public.communication_restore_drills SET lease_until = now()"
+        " WHERE status = 'running'"
+    )
+    agent(live.server, DRILL.format(live.name))
+    assert found(live, drill_id)["verdict"] == "proven"
+
+
+def test_a_drill_that_takes_too_long_is_given_up(live: Database) -> None:
+    drill_id = asked(live)
+    hurry = DRILL.replace(
+        "drills = ",
+        "from infra.agent import drills as all\n"
+        "    all.PATIENCE, all.SLOWEST = 0.01, 1e15\n"
+        "    drills = ",
+    )
+    agent(live.server, hurry.format(live.name))
+    done = found(live, drill_id)
+    assert (done["status"], done["verdict"], done["attempts"]) == ("failed", None, 1)
+    assert "not done within" in done["error"]
+    assert live.server.run("ls", COPIES) == ""
+
+
 def test_a_damaged_backup_is_refuted(live: Database) -> None:
     """The bundles of every backup are written over, whichever backup the drill chooses."""
     whole, stored = "/tmp/whole", f"{REPOSITORY}/backup"

@@ -17,6 +17,33 @@ EXCHANGE = """P00  ERROR: [039]: HTTP request failed with 404 (Not Found):
 """
 
 
+# What pgBackRest 2.55.1 really said to a copy that recovered.
+AWAY = """P00   WARN: repo1: [HostConnectError] unable to load info file '/r/archive.info':
+           HostConnectError: unable to connect to '127.0.0.1:1': [111] Connection refused
+               [HostConnectError] on 6 retries from 100-3000ms: unable to connect to '127.0.0.1:1'
+P00  ERROR: [103]: unable to find a valid repository
+FATAL:  could not locate required checkpoint record at 0/63000080
+"""
+DAMAGED = """P00  ERROR: [042]: unable to get 000000010000000000000074:
+           repo1: 17-1/0000000100000000/000000010000000000000074-ac.zst [CryptoError] cipher header invalid
+FATAL:  recovery ended before configured recovery target was reached
+"""  # noqa: E501
+HOLE = "FATAL:  recovery ended before configured recovery target was reached\n"
+LOST = AWAY.replace("HostConnect", "FileMissing")
+
+
+@pytest.mark.parametrize(
+    ("said", "was_away"),
+    [(AWAY, True), (DAMAGED, False), (HOLE, False), (LOST, False), (AWAY + DAMAGED, False)],
+)
+def test_a_store_that_was_away_is_told_from_a_damaged_one(said: str, was_away: bool) -> None:
+    assert pgbackrest.store_was_away(said) is was_away
+
+
+def test_the_last_cause_is_what_people_read() -> None:
+    assert pgbackrest.complaint(DAMAGED) == "CryptoError cipher header invalid"
+
+
 def test_a_backup_is_read_with_everything_the_ledger_keeps(info: Any) -> None:
     said = pgbackrest.parse_info(info, "wedsync")
     assert said.code == pgbackrest.STATUS_OK
