@@ -6980,8 +6980,9 @@ CREATE FUNCTION internal.readiness_restore_proven(OUT status text, OUT value tex
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-/* A backup counts when it was restored, to a known point, and the copy was compared: by a drill of the last 48 hours.
-   One that refuted its backup since then counts more. As long as there was none at all, the answer is unknown. */
+/* A backup counts when it was restored, to a known point, and the copy was compared: by a drill of the last 48 hours
+   that made its own point. One to another target, or for a table, compares no content and proves nothing; but any that
+   refuted its backup since then counts more. As long as there was none at all, the answer is unknown. */
 DECLARE
     v_last public.communication_restore_drills;
     v_proven_at timestamptz;
@@ -6992,17 +6993,20 @@ BEGIN
     ORDER BY drill.completed_at DESC LIMIT 1;
     SELECT max(drill.completed_at) INTO v_proven_at
     FROM public.communication_restore_drills AS drill
-    WHERE drill.verdict = 'proven';
+    WHERE drill.verdict = 'proven' AND drill.target_type = 'point';
     SELECT
         CASE
             WHEN v_last.drill_id IS NULL THEN 'unknown'
-            WHEN v_last.verdict = 'refuted' THEN 'fail'
+            WHEN EXISTS (
+                SELECT FROM public.communication_restore_drills AS drill
+                WHERE drill.verdict = 'refuted' AND drill.completed_at >= coalesce(v_proven_at, '-infinity')
+            ) THEN 'fail'
             WHEN v_proven_at > now() - interval '48 hours' THEN 'pass'
             ELSE 'fail'
         END,
         coalesce('proven ' || v_proven_at::text, 'never proven')
         || coalesce('; the last drill: ' || coalesce(v_last.verdict, v_last.status), ''),
-        'a restore proven within 48 hours, the last one not refuted',
+        'a restore proven within 48 hours, none refuted since',
         'Run `guestcomms restore drill`, and see what it found with `guestcomms restore show`.'
     INTO status, value, threshold, what_to_do;
 END
@@ -12354,11 +12358,13 @@ CREATE FUNCTION public.request_restore_drill(p_target_type text DEFAULT 'point':
    the write-ahead log (`lsn`), a transaction's number (`xid`). p_inclusive: with what lies exactly there.
    p_keep: the copy stays until release_restore(). While an equal request waits, asking again returns that one.
    Raises GC141 for a target that is none, GC142 for one that has not come yet, GC143 for one before the first
-   backup, GC144 if there is no recovery point of this name, GC145 while there is no backup at all. */
+   backup, GC144 if there is no recovery point of this name, GC145 while there is no backup at all, GC147 for a time
+   that a restore of the cluster took back: recovery would stop before it and look as if it had come there. */
 DECLARE
     v_drill public.communication_restore_drills;
     v_point text;
     v_first public.communication_backups;
+    v_gone public.communication_cluster_restores;
 BEGIN
     SELECT backup.* INTO v_first
     FROM public.communication_backups AS backup
@@ -12415,6 +12421,20 @@ BEGIN
         USING ERRCODE = 'GC143', HINT = format(
             'The first one, %s, is whole from %s (%s) on.', v_first.label, v_first.completed_at, v_first.lsn_stop
         );
+    END IF;
+    IF p_target_type = 'time' THEN
+        SELECT taken_back.* INTO v_gone
+        FROM public.communication_cluster_restores AS taken_back
+        WHERE p_target::timestamptz < taken_back.abandoned_at AND p_target::timestamptz
+            > CASE taken_back.target_type WHEN 'time' THEN taken_back.target::timestamptz ELSE taken_back.reached_time END
+        ORDER BY taken_back.abandoned_at DESC LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION 'time % lies on timeline %, which was abandoned', p_target, v_gone.abandoned_timeline
+            USING ERRCODE = 'GC147', HINT = format(
+                '%s took the cluster back to %s %s, and it went on at %s: give a time outside of that.',
+                v_gone.restore_id, v_gone.target_type, v_gone.target, v_gone.abandoned_at
+            );
+        END IF;
     END IF;
     SELECT waiting.* INTO v_drill
     FROM public.communication_restore_drills AS waiting
@@ -12501,7 +12521,7 @@ CREATE FUNCTION public.request_table_restore(p_table text, p_target_type text, p
    `restored`, where no tenant and no application sees them; the live table is not touched. p_rows: only those that
    fulfil this condition, as in WHERE; it is evaluated in the restored copy. The table may have been dropped since.
    While an equal request waits, asking again returns that one. Returns the row of the request.
-   Raises GC141 to GC145 as request_restore_drill() does, GC161 for a table that is none of ours, GC162 while a restore
+   Raises GC141 to GC147 as request_restore_drill() does, GC161 for a table that is none of ours, GC162 while a restore
    to the same target waits for another table. */
 DECLARE
     v_table constant text := CASE WHEN strpos(p_table, '.') = 0 THEN 'public.' ELSE '' END || p_table;
