@@ -54,12 +54,14 @@ class Cluster:
         config = {f"guestcomms:{key}": value for key, value in self.sections.items()}
         self.file.write_text(yaml.safe_dump({"config": config}))
 
-    def run(self, *arguments: str, ok: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, ok: bool = True, seconds: float = 900
+    ) -> subprocess.CompletedProcess[str]:
         """Run `guestcomms` on this stack; with `ok` its failure is the test's."""
         done = subprocess.run(
             [str(GUESTCOMMS), "--stack", self.stack, *arguments],
             env=self.environment, cwd=ROOT, stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, check=False, timeout=900,
+            capture_output=True, text=True, check=False, timeout=seconds,
         )  # fmt: skip
         if ok and done.returncode != 0:
             raise CommandFailedError(
@@ -67,9 +69,9 @@ class Cluster:
             )
         return done
 
-    def json(self, *arguments: str, ok: bool = True) -> Any:
+    def json(self, *arguments: str, ok: bool = True, seconds: float = 900) -> Any:
         """The JSON that a command prints."""
-        return json.loads(self.run(*arguments, "--json", ok=ok).stdout)
+        return json.loads(self.run(*arguments, "--json", ok=ok, seconds=seconds).stdout)
 
     def pulumi(self, *arguments: str, ok: bool = True) -> str:
         """Run `pulumi` through the project, and return all it said."""
