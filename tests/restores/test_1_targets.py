@@ -20,7 +20,10 @@ from tests.waiting import wait_until
 
 FIRST, SECOND, THIRD, FOURTH = (f"{name} {time.time_ns()}" for name in "ABCD")
 TIMELINE = "SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
-FIGURES = ("target_type", "restored_bytes", "restore_seconds", "recovery_seconds", "total_seconds")
+FIGURES = (
+    "target_type", "restored_bytes", "archived_seconds", "restore_seconds", "recovery_seconds",
+    "total_seconds",
+)  # fmt: skip
 RATIO = 1.5
 GUESTS = 300_000
 """Rows of the drills that are measured: a database of tens of megabytes measures its own start."""
@@ -107,7 +110,7 @@ def test_a_drill_ends_at_its_target_across_a_failover(
 
 
 def test_drills_take_little_longer_than_pgbackrest_alone(cluster: Cluster) -> None:
-    """Until the copy is open at its target; what is compared then is no part of a restore."""
+    """Until the copy is open at its target, each of them; the whole drill stands beside it."""
     superuser(cluster, cluster.leader, FILL)
     filled = cluster.json("backup", "run", "full", "--wait")["label"]
     for _ in range(3):
@@ -118,16 +121,19 @@ def test_drills_take_little_longer_than_pgbackrest_alone(cluster: Cluster) -> No
         if one["verdict"] == "proven"
     ]
     ratios: dict[str, list[float]] = {"as made": [], "filled": []}
+    totals: dict[str, list[float]] = {"as made": [], "filled": []}
     for one in drills:
         whose = "filled" if one["label"] == filled else "as made"
         ratios[whose].append(one["recovery_seconds"] / one["restore_seconds"])
-    medians = {whose: median(values) for whose, values in ratios.items()}
+        totals[whose].append(one["total_seconds"] / one["restore_seconds"])
+    most = {whose: max(values) for whose, values in ratios.items()}
     measured = {
         "drills": [{name: one[name] for name in FIGURES} for one in drills],
-        "median": medians,
-        "most": {whose: max(values) for whose, values in ratios.items()},
+        "median": {whose: median(values) for whose, values in ratios.items()},
+        "most": most,
+        "everything": {whose: [median(values), max(values)] for whose, values in totals.items()},
     }
     paths.evidence("drill-ratio").write_text(json.dumps(measured, indent=1) + "\n")
     assert len(ratios["as made"]) >= len(CASES)
     assert len(ratios["filled"]) == 3
-    assert all(value <= RATIO for value in medians.values()), measured
+    assert all(value <= RATIO for value in most.values()), measured
