@@ -1,4 +1,4 @@
-"""docs/operations-manual.md: every command of it does what it says, on a cluster that lives."""
+"""The manual's commands, and those that runbooks of backups check with, on a cluster that lives."""
 
 from __future__ import annotations
 
@@ -17,9 +17,37 @@ JUDGES = {"readiness", "health"}
 """A cluster that stands since a minute is not ready for everything: exit 6, with the reasons."""
 
 
+RUNBOOKS = (
+    "ArchivingFailing", "ArchivingLate", "BackupCheckOverdue", "BackupDamaged", "BackupOld",
+    "BackupPageErrors", "BackupStoreUnreadable", "FullBackupOld", "RepositoryNearlyFull",
+    "RestoreNotProven", "WalGap", "WalGapInPast",
+)  # fmt: skip
+
+
+def checked(runbook: str) -> list[str]:
+    """The commands under `## Check`."""
+    page = (ROOT / "docs" / "runbooks" / f"{runbook}.md").read_text(encoding="utf-8")
+    part = page.partition("## Check\n")[2].partition("## Act\n")[0]
+    return re.findall(r"^\$ (.*)$", part, flags=re.MULTILINE)
+
+
+CHECKS = sorted({command for runbook in RUNBOOKS for command in checked(runbook)})
+
+
 def test_there_are_commands() -> None:
     assert len(COMMANDS) >= 4
-    assert all(command.startswith(PREFIX) for command in COMMANDS)
+    assert all(checked(runbook) for runbook in RUNBOOKS)
+    assert all(command.startswith(PREFIX) for command in [*COMMANDS, *CHECKS])
+
+
+@pytest.mark.parametrize("command", [one for one in CHECKS if one not in COMMANDS])
+def test_every_check_of_a_runbook(cluster: Cluster, command: str) -> None:
+    """Nothing is wrong here, and it says so; there is one drill, or `restore show` has none."""
+    if "restore show" in command and cluster.json("restore", "history") == []:
+        cluster.run("restore", "drill", "--no-wait")
+    done = cluster.run(*shlex.split(command.removeprefix(PREFIX)))
+    assert "Traceback" not in done.stderr
+    assert done.stdout.strip()
 
 
 @pytest.mark.parametrize("command", COMMANDS)
