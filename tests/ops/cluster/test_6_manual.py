@@ -40,14 +40,15 @@ def test_there_are_commands() -> None:
     assert all(command.startswith(PREFIX) for command in [*COMMANDS, *CHECKS])
 
 
-@pytest.mark.parametrize("command", [one for one in CHECKS if one not in COMMANDS])
-def test_every_check_of_a_runbook(cluster: Cluster, command: str) -> None:
-    """Nothing is wrong here, and it says so; there is one drill, or `restore show` has none."""
-    if "restore show" in command and cluster.json("restore", "history") == []:
+def test_every_check_of_a_runbook(cluster: Cluster) -> None:
+    """Nothing is wrong here, and they say so; there is one drill, or `restore show` has none."""
+    if cluster.json("restore", "history") == []:
         cluster.run("restore", "drill", "--no-wait")
-    done = cluster.run(*shlex.split(command.removeprefix(PREFIX)))
-    assert "Traceback" not in done.stderr
-    assert done.stdout.strip()
+    for command in CHECKS:
+        if command not in COMMANDS:
+            done = cluster.run(*shlex.split(command.removeprefix(PREFIX)))
+            assert "Traceback" not in done.stderr, command
+            assert done.stdout.strip(), command
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -57,7 +58,7 @@ def test_every_command(cluster: Cluster, command: str) -> None:
     allowed = (0, 6) if words[0] in JUDGES else (0,)
     assert done.returncode in allowed, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
-    assert len(done.stdout.splitlines()) > 3
+    assert len(done.stdout.splitlines()) >= 3
 
 
 def test_the_database_measures_itself_and_prometheus_sees_it(cluster: Cluster) -> None:
