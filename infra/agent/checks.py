@@ -20,6 +20,7 @@ DELIVERED = re.compile(
     r"/etc/prometheus/((prometheus|alertmanager)\.yml|console(s|_libraries)/[a-z]+\.(html|lib))\Z"
 )
 RESTORE_ID = re.compile(r"restore_[0-9]{8}_[0-9]{6}\Z")
+HOLDER = re.compile(r"[0-9a-f]{16}\Z")
 FILE_MODE = re.compile(r"0?[0-7]{3}\Z")
 SECRET = re.compile(
     r"[!-~]{1,512}\Z"

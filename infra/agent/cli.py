@@ -151,6 +151,10 @@ def _restore_cluster(options: argparse.Namespace) -> int:
         "room": lambda: restore_plan.room(restore_plan.data_directory()),
         "record": lambda: cluster_restore.record(machine),
         "write": lambda: cluster_restore.write_record(machine, told()),
+        "position": cluster_restore.position,
+        "stop": lambda: cluster_restore.stop(machine),
+        "start": lambda: cluster_restore.start(machine),
+        "settle": lambda: cluster_restore.settle(name()),
         "aside": lambda: cluster_restore.aside(machine, name()),
         "back": lambda: cluster_restore.back(name()),
         "discard": lambda: cluster_restore.discard(name()),
@@ -163,7 +167,13 @@ def _restore_cluster(options: argparse.Namespace) -> int:
         "clean": lambda: cluster_restore.clean(name()),
         "document": lambda: restore_document.write(machine, name(), told()),
     }
-    _print(actions[options.action]())
+    act = actions[options.action]
+    if options.action not in cluster_restore.CHANGES:
+        _print(act())
+        return 0
+    holder = checks.text(options.holder, "--holder", checks.HOLDER)
+    with cluster_restore.alone(machine, name(), holder) as free:
+        _print(act() if free else {"busy": True})
     return 0
 
 
@@ -249,12 +259,15 @@ def _parser() -> argparse.ArgumentParser:
     stepped.add_argument(
         "action",
         choices=(
-            "plan", "room", "record", "write", "aside", "back", "discard", "fork", "export",
-            "order", "forget", "reached", "tell", "clean", "document",
+            "plan", "room", "record", "write", "position", "stop", "start", "settle", "aside",
+            "back", "discard", "fork", "export", "order", "forget", "reached", "tell", "clean",
+            "document",
         ),
-        help="plan, write, export, order, tell and document read JSON from standard input",
+        help="plan, write, export, order, tell and document read JSON from standard input; stop and"
+        " start want root",
     )  # fmt: skip
     stepped.add_argument("--id", default="", help="the restore, as its record names it")
+    stepped.add_argument("--holder", default="", help="who leads it, as its record names them")
     applied = verb("settings", _settings, "print Patroni's dynamic configuration as JSON")
     applied.add_argument(
         "--apply",

@@ -1,14 +1,16 @@
 """The steps of a restore of the whole cluster that are done on a database machine.
 
 Who leads through them is `guestcomms restore cluster`; where it stands is a record in etcd, which
-lives on while the database is replaced. Every step may be done again. The old data directory is
-moved aside, never written over: until it is cleaned away, the way back is a move.
+lives on while the database is replaced. Every step may be done again. What changes something is
+done by one caller at a time, and only for whoever holds that record (`alone`). The old data
+directory is moved aside, never written over: until it is cleaned away, the way back is a move.
 
 What the new database has to be told (see functions/internal/protective_facts.sql) is read from the
 old data directory after the cluster is stopped, so nothing is decided behind its back.
 """
 
 import base64
+import fcntl
 import json
 import logging
 import os
@@ -17,7 +19,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
@@ -44,6 +46,17 @@ START_PATIENCE = 3600.0  # seconds for the old database's crash recovery
 SHUTDOWN_PATIENCE = 900.0  # seconds for a shutdown checkpoint of much memory
 END_PATIENCE = 60.0
 PAUSE = 0.5
+LOOK_PATIENCE = 30.0  # seconds for a program that only looks
+CHANGES = frozenset(
+    ("stop", "start", "settle", "aside", "back", "discard", "fork", "export", "order", "forget",
+     "tell", "clean", "document")
+)  # fmt: skip
+"""Actions that only the holder of the record may do, one at a time on a machine."""
+CONTROL = re.compile(
+    r"^(?:Latest checkpoint|Min(?:imum)? recovery ending)"
+    r"(?:'s TimeLineID| loc(?:ation)?'s timeline| location): +(\S+)$",
+    re.MULTILINE,
+)
 RUNS = 0  # exit status of `pg_ctl status`
 FREEZE = (
     "UPDATE internal.sending_state SET frozen = true, reason = %s,"
@@ -83,13 +96,132 @@ def write_record(machine: Machine, said: Mapping[str, object]) -> Mapping[str, o
     return {"written": written, "revision": record(machine)["revision"]}
 
 
+@contextmanager
+def alone(machine: Machine, restore_id: str, holder: str) -> Iterator[bool]:
+    """Let a change be the only one on this machine while the block runs; False if another one is.
+
+    Whoever led an earlier call may be gone while what it began goes on here, and one who slept may
+    come back when another person leads: so the record is looked at once nobody can come between.
+
+    Raises:
+        AgentError: the record names another restore or another holder, or etcd gives no answer.
+    """
+    lock = os.open(paths.STATE, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        there = checks.mapping(_patiently(machine)["record"] or {}, "record")
+        if (there.get("restore_id"), there.get("holder")) != (restore_id, holder):
+            raise AgentError(f"{restore_id} is led by somebody else by now, or has ended")
+        yield True
+    finally:
+        os.close(lock)
+
+
+def _patiently(machine: Machine) -> Mapping[str, object]:
+    """The record; etcd on a machine that was just booted may not answer yet."""
+    give_up = time.monotonic() + LOOK_PATIENCE
+    while True:
+        try:
+            return record(machine)
+        except AgentError:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(PAUSE)
+
+
+def stop(machine: Machine) -> Mapping[str, object]:
+    """Stop Patroni (as root); it does not begin by itself after a reboot either.
+
+    Raises:
+        AgentError: it does not stop.
+    """
+    run(["systemctl", "disable", "--now", "patroni"], timeout=SHUTDOWN_PATIENCE)
+    state = run(["systemctl", "is-active", "patroni"], timeout=LOOK_PATIENCE).stdout.strip()
+    if state not in ("inactive", "failed") or _patroni_runs():
+        raise AgentError(f"Patroni on {machine.name} does not stop, it is {state}")
+    return {"state": state}
+
+
+def start(machine: Machine) -> Mapping[str, object]:
+    """Start Patroni (as root), now and at each boot.
+
+    Raises:
+        AgentError: it does not start.
+    """
+    outcome = run(["systemctl", "enable", "--now", "patroni"], timeout=SHUTDOWN_PATIENCE)
+    state = run(["systemctl", "is-active", "patroni"], timeout=LOOK_PATIENCE).stdout.strip()
+    if state not in ("active", "activating"):
+        raise AgentError(f"Patroni on {machine.name} is {state}: {outcome.complaint()}")
+    return {"state": state}
+
+
+def settle(restore_id: str) -> Mapping[str, object]:
+    """See to it that nothing uses the old data any more, and say how far it goes; see `position`.
+
+    Raises:
+        AgentError: Patroni or PostgreSQL still runs.
+    """
+    _no_patroni()
+    if not _kept(restore_id).exists():
+        _let_go(data_directory())
+    return position(restore_id)
+
+
+def position(restore_id: str = "") -> Mapping[str, object]:
+    """Say how far the old data on this machine goes, wherever it lies; only looked at.
+
+    On one timeline no standby is further than the machine that wrote it; the position of a machine
+    that crashed may be too small.
+    Source: https://www.postgresql.org/docs/17/app-pgcontroldata.html
+
+    Returns:
+        {"timeline", "lsn", "standby"}; timeline 0 where there is no data.
+
+    Raises:
+        AgentError: it cannot be read.
+    """
+    data = data_directory()
+    if restore_id and _kept(restore_id).exists():
+        data = _kept(restore_id)
+    if not (data / "global" / "pg_control").exists():
+        return {"timeline": 0, "lsn": "0/0", "standby": False}
+    outcome = run(
+        [str(paths.POSTGRESQL_PROGRAMS / "pg_controldata"), "-D", str(data)],
+        timeout=LOOK_PATIENCE,
+        environment={"LC_ALL": "C"},
+    )
+    if outcome.status != 0:
+        raise AgentError(f"{data} does not say how far it goes: {outcome.complaint()}")
+    timeline, lsn = furthest(outcome.stdout)
+    return {"timeline": timeline, "lsn": lsn, "standby": (data / "standby.signal").exists()}
+
+
+def furthest(control: str) -> tuple[int, str]:
+    """Return the highest timeline and position that pg_controldata tells of.
+
+    Raises:
+        AgentError: it tells of none.
+    """
+    words = CONTROL.findall(control)
+    positions = [word for word in words if "/" in word]
+    timelines = [int(word) for word in words if word.isdigit()]
+    if not positions or not timelines:
+        raise AgentError("pg_controldata tells no position")
+    return max(timelines), max(positions, key=pgbackrest.position)
+
+
 def aside(machine: Machine, restore_id: str) -> Mapping[str, object]:
     """Move the data directory aside; done already is done.
 
     Raises:
-        AgentError: PostgreSQL runs on it and does not stop.
+        AgentError: Patroni runs, or PostgreSQL does and does not stop.
     """
     data, kept = data_directory(), _kept(restore_id)
+    _no_patroni()
     if not kept.exists() and data.exists():
         _let_go(data)
         data.rename(kept)
@@ -104,9 +236,10 @@ def back(restore_id: str) -> Mapping[str, object]:
     """Undo `aside`: what was restored is deleted, the old data directory is in its place again.
 
     Raises:
-        AgentError: PostgreSQL runs and does not stop.
+        AgentError: Patroni runs, or PostgreSQL does and does not stop.
     """
     data, kept = data_directory(), _kept(restore_id)
+    _no_patroni()
     if kept.exists():
         if data.exists():
             _let_go(data)
@@ -121,9 +254,10 @@ def discard(restore_id: str) -> Mapping[str, object]:
     """Delete what an attempt to restore has left, where the old data directory is kept.
 
     Raises:
-        AgentError: the old data directory is not kept: it would be lost.
+        AgentError: Patroni runs, or the old data directory is not kept: it would be lost.
     """
     data = data_directory()
+    _no_patroni()
     if not _kept(restore_id).exists():
         raise AgentError(f"{_kept(restore_id)} is not there: {data} may be all there is")
     _let_go(data)
@@ -140,8 +274,9 @@ def fork(machine: Machine, restore_id: str) -> Mapping[str, object]:
     Otherwise it would find that one in the archive when it starts, and try to follow it.
 
     Raises:
-        AgentError: it does not come up.
+        AgentError: Patroni runs, or it does not come up.
     """
+    _no_patroni()
     old = _opened(machine, restore_id, data_directory())
     (data_directory() / "recovery.signal").touch(mode=0o600)
     (data_directory() / "standby.signal").unlink(missing_ok=True)
@@ -163,7 +298,7 @@ def export(machine: Machine, restore_id: str, said: Mapping[str, object]) -> Map
     """Read from the old data directory what the restored database has to be told.
 
     Args:
-        machine: which has led the old cluster.
+        machine: whose data goes furthest.
         restore_id: the restore.
         said: {"since"}: facts from then on, see internal.protective_facts().
 
@@ -332,13 +467,22 @@ def freeze(machine: Machine) -> bool:
 
 
 def clean(restore_id: str) -> Mapping[str, object]:
-    """Delete what was moved aside on this machine, and the facts: there is no way back then."""
-    kept, home = _kept(restore_id), _home(restore_id)
-    freed = kept.exists() or home.exists()
-    shutil.rmtree(kept, ignore_errors=True)
-    shutil.rmtree(home, ignore_errors=True)
+    """Delete what was moved aside on this machine, and the facts: there is no way back then.
+
+    Raises:
+        AgentError: something of it is left.
+    """
+    kept, home = _kept(restore_id), paths.RESTORES / restore_id
+    there = [directory for directory in (kept, home) if directory.exists()]
+    if kept in there:
+        _let_go(kept)
+    for directory in there:
+        try:
+            shutil.rmtree(directory)
+        except OSError as error:
+            raise AgentError(f"{directory} is not deleted: {error}") from error
     remove(paths.RESTORE_ORDER)
-    return {"cleaned": freed, "left": kept.exists()}
+    return {"cleaned": bool(there)}
 
 
 def timeline(copy: Copy) -> int:
@@ -355,6 +499,7 @@ def _opened(machine: Machine, restore_id: str, data: Path) -> Copy:
     """The old data directory as a database without network, set up and not yet started."""
     if not data.exists():
         raise AgentError(f"there is no old data directory {data}")
+    _let_go(data)  # an earlier call may have ended before what it started
     return Copy.over(data, "old", machine.stanza, machine.database, _home(restore_id))
 
 
@@ -404,6 +549,20 @@ def _batches(file: Path) -> Iterator[tuple[str, list[Any]]]:
                     batch = []
             if batch:
                 yield kind, batch
+
+
+def _no_patroni() -> None:
+    if _patroni_runs():
+        raise AgentError("Patroni runs on this machine: somebody has started it again")
+
+
+def _patroni_runs() -> bool:
+    """Whether a Patroni is there, whether it answers or not."""
+    for commands in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if b"/usr/bin/patroni" in commands.read_bytes().split(b"\0"):
+                return True
+    return False
 
 
 def _let_go(data: Path) -> None:

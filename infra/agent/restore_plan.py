@@ -20,7 +20,7 @@ from infra.agent.deadline import Connection
 from infra.agent.errors import AgentError
 from infra.agent.facts import Machine
 from infra.agent.pgbackrest import Backup
-from infra.agent.wal_audit import Audit, Position
+from infra.agent.wal_audit import Audit, Position, Segment
 
 KINDS = ("name", "time", "lsn", "xid")
 SLACK = 1.1  # a database grows by what it replays
@@ -76,8 +76,10 @@ def plan(machine: Machine, wish: Wish, data: Path) -> Mapping[str, object]:
     """
     leads = patroni.leads(machine.name)
     where = _position(machine, data / "pg_wal") if leads else None
+    ended = True
     if wish.kind == "xid" and wish.lsn is None and leads:
-        wish = replace(wish, lsn=_before_transaction(machine, wish.value))
+        before, ended = _transaction(machine, wish.value)
+        wish = replace(wish, lsn=before)
     said = pgbackrest.info(machine.stanza)
     audited = wal_audit.look(machine.stanza, where, data / "pg_wal")
     files = pgbackrest.archived(machine.stanza, said.archive_id) if said.archive_id else {}
@@ -103,7 +105,11 @@ def plan(machine: Machine, wish: Wish, data: Path) -> Mapping[str, object]:
         "free": free,
         "needed": needed,
         "problems": [
-            *problems(wish, backup, audited, where, datetime.now(UTC)),
+            *(
+                problems(wish, backup, audited, where, datetime.now(UTC))
+                if ended
+                else [f"Transaction {wish.value} has not ended yet."]
+            ),
             *_room(free, needed),
         ],
     }
@@ -145,6 +151,24 @@ def problems(
             f"The write-ahead log that backup {backup.label} needs is whole up to"
             f" {reach.to:%Y-%m-%d %H:%M:%S} UTC only; {wish.value} lies behind the hole."
         )
+    elif moment is None and wish.lsn is not None:
+        yield from _behind_a_hole(wish, wish.lsn, backup, audited)
+
+
+def _behind_a_hole(wish: Wish, lsn: int, backup: Backup, audited: Audit) -> Iterator[str]:
+    begin = Segment.parse(backup.wal_start).number
+    hole = next((number for number in audited.broken if number >= begin), None)
+    if hole is None:
+        return
+    whole = f"The write-ahead log that backup {backup.label} needs is whole up to"
+    last = f"{hole * SEGMENT_BYTES >> 32:X}/{hole * SEGMENT_BYTES & 0xFFFFFFFF:X}"
+    if lsn // SEGMENT_BYTES >= hole:
+        yield f"{whole} {last} only; {wish.kind} {wish.value} lies behind the hole."
+    elif wish.kind == "xid":  # where it committed is not known, only a place before it
+        yield (
+            f"{whole} {last} only, and transaction {wish.value} may have ended behind the hole;"
+            " give a time or an LSN."
+        )
 
 
 def _room(free: int, needed: int) -> Iterator[str]:
@@ -155,13 +179,16 @@ def _room(free: int, needed: int) -> Iterator[str]:
         )
 
 
-def _before_transaction(machine: Machine, transaction: str) -> int | None:
-    """Return a place in the log before which a transaction has not committed, if one is known."""
+def _transaction(machine: Machine, transaction: str) -> tuple[int | None, bool]:
+    """Return a place in the log before which a transaction has not ended, and whether it has."""
     with psycopg.connect(database.local_agent(machine.database), autocommit=True) as connection:
         row = connection.execute(
-            "SELECT internal.canary_before_transaction(%s::xid8)::text", [transaction]
+            "SELECT internal.canary_before_transaction(%(xid)s::xid8)::text,"
+            " pg_catalog.pg_visible_in_snapshot(%(xid)s::xid8, pg_catalog.pg_current_snapshot())",
+            {"xid": transaction},
         ).fetchone()
-    return pgbackrest.position(row[0]) if row and row[0] else None
+    before, ended = row or (None, False)
+    return pgbackrest.position(before) if before else None, ended
 
 
 def _position(machine: Machine, wal: Path) -> Position | None:

@@ -114,6 +114,8 @@ class Audit:
     """Those that the present timeline descends from: others lead to what was abandoned."""
     unusable: list[Backup] = field(default_factory=list)
     """Those of them that lack WAL or files of their own."""
+    broken: list[int] = field(default_factory=list)
+    """Numbers of the segments that are missing or wrong, in order."""
 
 
 def position(connection: Connection, wal: Path) -> Position:
@@ -204,8 +206,8 @@ def audit(
     made.findings += [_hole(one, is_past=one[-1].number < newest) for one in holes[-MOST_NAMED:]]
     made.findings += [wrong[one] for one in line if one in wrong][-MOST_NAMED:]
     made.findings += _stalled(where)
-    broken = sorted(one.number for one in {*missing, *(one for one in line if one in wrong)})
-    made.windows, unusable = _windows(own, line, broken, stored)
+    made.broken = sorted(one.number for one in {*missing, *(one for one in line if one in wrong)})
+    made.windows, unusable = _windows(own, line, made.broken, stored)
     made.findings += [_without_wal(one) for one in unusable]
     made.backups, made.unusable = of_line, unusable + lost
     made.timelines = [*_timelines(stored, backups, timeline, ends)]

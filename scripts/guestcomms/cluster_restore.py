@@ -11,7 +11,9 @@
     whole     the standbys are made anew from it
     done      a full backup of the new timeline is in the store
 
-Until the old data is let go of there is a way back (`undo`).
+Until the old data is let go of there is a way back (`undo`). What must not be done twice is noted
+before it is done. What changes a machine its agent does, one thing at a time, and only for the
+holder of the record.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from guestcomms import backups, db, drills, health, hints, migrate, node, run
-from guestcomms.errors import GuestcommsError, UnhealthyError
-from guestcomms.restore_plan import Plan
+from guestcomms.errors import BusyError, GuestcommsError, UnhealthyError
+from guestcomms.restore_plan import Plan, Position, furthest
 from guestcomms.restore_record import Ledger, Record, agent
 from guestcomms.stack import Stack
 
@@ -34,6 +36,7 @@ WORKERS_SECONDS = 30.0  # for workers to answer for what they had in hand
 MARGIN = timedelta(hours=1)  # how much earlier than the target facts are taken: a long transaction
 EVER = "1970-01-01 00:00:00+00"
 POLL_SECONDS = 2.0
+FROZEN_BY = "SELECT frozen AND starts_with(reason, %s) FROM internal.sending_state"
 
 Tell = Callable[[str], None]
 
@@ -99,8 +102,8 @@ class Restore:
         try:
             with self._ops() as connection:
                 reason = f"{self._record.restore_id} to {self._record.target}"
-                fresh = db.one_value(connection, "SELECT public.freeze_sending(%s)", [reason])
-                self._ledger.save(was_frozen=not fresh)
+                self._ledger.save(freezing=True)
+                connection.execute("SELECT public.freeze_sending(%s)", [reason])
                 self._await_workers(connection)
         except (GuestcommsError, db.DatabaseError) as error:
             self._tell(f"the old cluster cannot be frozen ({db.first_line(error)}): it is stopped")
@@ -108,17 +111,19 @@ class Restore:
 
     def stop(self) -> None:
         """Stop Patroni, which stops PostgreSQL in order, on the standbys first."""
-        with suppress(GuestcommsError):  # it may be another one by now
-            if leader := health.ask(self._stack).leader:
-                self._ledger.save(machine=leader)
-        for machine in self._standbys_first():
-            self._tell(f"stopping {machine}")
-            self._systemctl(machine, "stop")
+        if leader := self._leader():  # it may be another one by now
+            self._ledger.save(machine=leader)
+        self._stop_all()
         self._ledger.save(step="stopped", abandoned_at=datetime.now(UTC).isoformat())
 
     def aside(self) -> None:
-        """Move the old data directories aside."""
-        for machine in self._record.machines:
+        """Move the old data directories aside; the one that goes furthest has the facts.
+
+        Raises `RefusedError` if it is not certain which one that is.
+        """
+        self._stop_all()  # again: somebody may have started one
+        self._choose()
+        for machine in self._machines:
             self._agent(machine, "aside", timeout=2 * STOP_SECONDS)
         self._ledger.save(step="aside")
 
@@ -141,13 +146,12 @@ class Restore:
         record = self._record
         machine = record.machine
         if self._reached() is None and not self._is_restoring():
-            for each in record.machines:
-                self._systemctl(each, "stop")
+            self._stop_all()
             self._agent(machine, "discard", timeout=STOP_SECONDS)
             self._agent(machine, "forget", timeout=ANSWER_SECONDS)
             wish = record.model_dump(include={"kind", "value", "inclusive", "lsn", "label"})
             self._agent(machine, "order", wish)
-            self._systemctl(machine, "start")
+            self._start(machine)
         said = self._await_reached()
         if record.copy_lsn and said["lsn"] != record.copy_lsn:
             raise UnhealthyError(
@@ -187,9 +191,9 @@ class Restore:
 
     def standbys(self) -> None:
         """Start the other machines: they have no data, so Patroni makes it anew from the leader."""
-        for machine in self._record.machines:
+        for machine in self._machines:
             if machine != self._record.machine:
-                self._systemctl(machine, "start")
+                self._start(machine)
         self._await_healthy()
         self._ledger.save(step="whole")
 
@@ -219,43 +223,95 @@ class Restore:
         leader = health.ask(self._stack).leader or record.machine
         self._agent(leader, "document", told)
 
-    def undo(self) -> None:
-        """Put the old data back, whatever was done: what the restored cluster took is lost."""
-        record = self._ledger.save(aborting=True)
+    def undo(self, without: Iterable[str] = ()) -> None:
+        """Put the old data back, whatever was done: what the restored cluster took is lost.
+
+        Parameters: `without` are machines that are gone; the record stays until they are back.
+        Raises `RefusedError` if the old data is being deleted already.
+        """
+        self._ledger.must_be("aborting")
+        record = self._ledger.save(aborting=True, without=tuple(without))
         if record.has_done("frozen"):  # Patroni may be stopped on some of them
+            if record.leads and record.machine not in self._machines and not self._leader():
+                self._ledger.save(leads=False)  # what was to lead is gone, and nobody follows it
+            if not self._record.leads:
+                self._stop_all()
             for machine in self._standbys_first():
-                self._tell(f"stopping {machine}")
-                self._systemctl(machine, "stop")
-            for machine in record.machines:
-                self._agent(machine, "back", timeout=self._timeout)
-            if record.has_done("facts"):
-                self._tell("the old data begins a timeline of its own")
-                self._agent(record.machine, "fork", timeout=self._timeout)
-            self._agent(record.machine, "forget", timeout=ANSWER_SECONDS)
-            # The one that goes furthest leads before another one can.
-            self._systemctl(record.machine, "start")
-            self._await(lambda: health.ask(self._stack).leader == record.machine)
-            for machine in record.machines:
-                self._systemctl(machine, "start")
+                if machine not in self._record.placed:
+                    self._put_back(machine)
+            self._lead_again()
+            for machine in self._machines:
+                self._start(machine)
             self._await_healthy()
-        with suppress(GuestcommsError, db.DatabaseError), self._ops() as connection:
-            if record.has_done("frozen") and not record.was_frozen:
-                connection.execute("SELECT public.thaw_sending()")
-            if record.drill_id:
-                drills.release(connection, record.drill_id)
-        for machine in record.machines:
-            self._agent(machine, "clean")
-        self._ledger.end()
+        self._thaw()
+        self._release_copy()
+        for machine in self._machines:
+            self._agent(machine, "clean", timeout=STOP_SECONDS)
+        if not record.without:
+            self._ledger.end()
 
     def release(self) -> None:
-        """Delete the old data and the facts on every machine: there is no way back then."""
-        record = self._record
-        for machine in record.machines:
+        """Delete the old data and the facts on every machine: there is no way back then.
+
+        Raises `RefusedError` if the restore is being undone.
+        """
+        self._ledger.must_be("releasing")
+        self._ledger.save(releasing=True)
+        for machine in self._machines:
             self._agent(machine, "clean", timeout=STOP_SECONDS)
-        if record.drill_id:
-            with suppress(GuestcommsError, db.DatabaseError), self._ops() as connection:
-                drills.release(connection, record.drill_id)
+        self._release_copy()
         self._ledger.end()
+
+    def _put_back(self, machine: str) -> None:
+        """Put a machine's old data in its place."""
+        self._agent(machine, "stop", timeout=STOP_SECONDS + ANSWER_SECONDS)
+        self._agent(machine, "back", timeout=self._timeout)
+        self._ledger.save(placed=(*self._record.placed, machine))
+
+    def _lead_again(self) -> None:
+        """Start the old data that goes furthest; it is never stopped again by us."""
+        # Before, Patroni's store knows the cluster still, and who may lead: Patroni does it alone.
+        was_forgotten = self._record.has_done("facts")
+        if was_forgotten and not self._record.leads:
+            if self._record.machine not in self._machines:
+                self._choose()
+            machine = self._record.machine
+            self._tell(f"the old data on {machine} begins a timeline of its own")
+            self._agent(machine, "fork", timeout=self._timeout)
+            self._agent(machine, "forget", timeout=ANSWER_SECONDS)
+        self._ledger.save(leads=True)
+        if self._record.machine in self._machines:
+            self._start(self._record.machine)
+        if was_forgotten:  # the others would lead with what they have
+            self._await_leader()
+
+    def _thaw(self) -> None:
+        """End our own freezing of the old database, and nobody else's."""
+        if not self._record.freezing:
+            return
+        dsn = self._stack.dsn("ops")
+        try:
+            db.wait(
+                dsn,
+                application_name="guestcomms restore",
+                timeout_seconds=ANSWER_SECONDS,
+                todo=f"look with {hints.command('status', self._stack.name)}",
+                report=lambda reason: self._tell(f"waiting for the front door: {reason}"),
+            )
+            with self._ops() as connection:
+                if db.one_value(connection, FROZEN_BY, [f"{self._record.restore_id} "]):
+                    connection.execute("SELECT public.thaw_sending()")
+        except (GuestcommsError, db.DatabaseError) as error:
+            raise GuestcommsError(
+                f"The old data is back, but sending is still frozen ({db.first_line(error)}); go on"
+                f" with {self._hint('--abort')}."
+            ) from error
+
+    def _release_copy(self) -> None:
+        """Let go of the copy beside the cluster, where the database still knows of it."""
+        if self._record.drill_id:
+            with suppress(GuestcommsError, db.DatabaseError), self._ops() as connection:
+                drills.release(connection, self._record.drill_id)
 
     def _drill(self, connection: db.Connection) -> drills.Drill | None:
         """The copy of an earlier call, unless nothing came of it."""
@@ -328,7 +384,7 @@ class Restore:
     def _await_healthy(self) -> None:
         """Wait until one machine leads and all the others stream from it."""
         give_up = time.monotonic() + self._timeout
-        wanted = len(self._record.machines) - 1
+        wanted = len(self._machines) - 1
         seen = "no answer"
         while time.monotonic() < give_up:
             with suppress(GuestcommsError):
@@ -341,34 +397,53 @@ class Restore:
             time.sleep(POLL_SECONDS)
         raise GuestcommsError(
             f"The cluster is not whole after {self._timeout:g} s ({seen}); look with"
-            f" {hints.command('status', self._stack.name)}, then {self._hint('--resume')}."
+            f" {hints.command('status', self._stack.name)}, then {self._again}."
         )
 
-    def _await(self, condition: Callable[[], bool]) -> None:
+    def _leader(self) -> str | None:
+        """The machine that leads now; None if nobody does, or nobody says so."""
+        with suppress(GuestcommsError):
+            return health.ask(self._stack).leader
+        return None
+
+    def _await_leader(self) -> None:
         give_up = time.monotonic() + self._timeout
-        while time.monotonic() < give_up:
-            with suppress(GuestcommsError):
-                if condition():
-                    return
+        while self._leader() is None:
+            if time.monotonic() > give_up:
+                machine = self._record.machine
+                raise GuestcommsError(
+                    f"{machine} does not lead after {self._timeout:g} s; look with"
+                    f" {hints.command(f'logs {machine} --unit patroni', self._stack.name)}, then"
+                    f" {self._again} again."
+                )
             time.sleep(POLL_SECONDS)
-        raise GuestcommsError(
-            f"{self._record.machine} does not lead after {self._timeout:g} s; look with"
-            f" {hints.command(f'logs {self._record.machine} --unit patroni', self._stack.name)},"
-            f" then {self._hint('--abort')} again."
-        )
+
+    @property
+    def _machines(self) -> list[str]:
+        """The machines there are: others left the stack, or somebody said that they are gone."""
+        record, there = self._record, self._stack.machines("database")
+        return [one for one in record.machines if one in there and one not in record.without]
 
     def _standbys_first(self) -> list[str]:
-        others = [one for one in self._record.machines if one != self._record.machine]
-        return [*others, self._record.machine]
+        return sorted(self._machines, key=lambda name: name == self._record.machine)
 
-    def _systemctl(self, machine: str, verb: str) -> run.Result:
-        return node.capture(
-            self._stack,
-            machine,
-            ["systemctl", verb, "patroni"],
-            todo=f"see {hints.command(f'logs {machine} --unit patroni', self._stack.name)}",
-            timeout_seconds=STOP_SECONDS,
-        )
+    def _stop_all(self) -> None:
+        for machine in self._standbys_first():
+            self._tell(f"stopping {machine}")
+            self._agent(machine, "stop", timeout=STOP_SECONDS + ANSWER_SECONDS)
+
+    def _start(self, machine: str) -> None:
+        self._agent(machine, "start", timeout=STOP_SECONDS + ANSWER_SECONDS)
+
+    def _choose(self) -> None:
+        """Find out whose old data goes furthest, now that nothing writes to it any more."""
+        seen = {
+            machine: Position.model_validate(
+                self._agent(machine, "settle", timeout=2 * STOP_SECONDS)
+            )
+            for machine in self._machines
+        }
+        self._ledger.save(machine=furthest(seen, surely=not self._record.without))
 
     def _agent(
         self,
@@ -377,14 +452,42 @@ class Restore:
         told: dict[str, Any] | None = None,
         timeout: float = ANSWER_SECONDS,
     ) -> dict[str, Any]:
-        return agent(
-            self._stack,
-            machine,
-            action,
-            self._record.restore_id,
-            told=told,
-            timeout_seconds=timeout,
-        )
+        """Let a machine's agent do a step, once none of an earlier call is under way there."""
+        give_up = time.monotonic() + timeout
+        while True:
+            try:
+                said = agent(
+                    self._stack,
+                    machine,
+                    action,
+                    self._record.restore_id,
+                    holder=self._ledger.me,
+                    told=told,
+                    timeout_seconds=timeout,
+                )
+            except run.CommandError as error:
+                raise GuestcommsError(f"{error.message} {self._then(machine)}") from error
+            if not said.get("busy"):
+                return said
+            if time.monotonic() > give_up:
+                raise BusyError(f"{machine} still does an earlier step; later, {self._again}.")
+            self._tell(f"{machine} still does an earlier step")
+            time.sleep(POLL_SECONDS)
+
+    def _then(self, machine: str) -> str:
+        """What to do after a machine could not do its step."""
+        gone = self._hint(f"--abort --without {machine}")
+        if self._record.aborting:
+            return f"Then {self._again} again; if {machine} is gone for good, {gone}."
+        return f"Then {self._again}."
+
+    @property
+    def _again(self) -> str:
+        """How to go on after an error, for a sentence."""
+        record = self._record
+        if record.releasing:
+            return hints.command(f"restore release {record.restore_id}", self._stack.name)
+        return self._hint("--abort" if record.aborting else "--resume")
 
     def _ops(self) -> db.Connection:
         return db.connect(

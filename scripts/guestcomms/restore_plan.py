@@ -26,6 +26,38 @@ LOST: Mapping[str, str] = {
 """Rows that were made after a moment, and are not in a database that is restored to it."""
 
 
+class Position(BaseModel):
+    """How far a machine's data goes; timeline 0 where there is none."""
+
+    timeline: int
+    lsn: str
+    standby: bool
+
+    @property
+    def order(self) -> tuple[int, bool, int]:
+        """What goes further is greater: nothing is ahead of who wrote a timeline."""
+        high, low = (int(half, 16) for half in self.lsn.split("/"))
+        return self.timeline, not self.standby, (high << 32) + low
+
+    def __str__(self) -> str:
+        role = ", a standby" if self.standby else ""
+        return f"timeline {self.timeline} at {self.lsn}{role}" if self.timeline else "no data"
+
+
+def furthest(positions: Mapping[str, Position], *, surely: bool = True) -> str:
+    """The machine whose data goes furthest.
+
+    Parameters: `surely` wants one that led last: a standby may have received more than it knows.
+    Raises `RefusedError` if there is none, or if two have led on the newest timeline.
+    """
+    newest = max(one.timeline for one in positions.values())
+    led = [n for n, one in positions.items() if one.timeline == newest and not one.standby]
+    if newest and (len(led) == 1 or not surely):
+        return max(positions, key=lambda name: positions[name].order)
+    seen = "; ".join(f"{name}: {one}" for name, one in positions.items())
+    raise RefusedError(f"No machine's data is surely the one that goes furthest ({seen}).")
+
+
 class Window(BaseModel):
     """Moments that can be restored; `to` is None up to now."""
 
@@ -76,26 +108,16 @@ def make(stack: Stack, to: str, *, inclusive: bool, leader: str | None) -> Plan:
     Parameters: `to` as for a drill; `leader` is the machine that leads, None where nobody does.
     Raises `UsageError` for a target that is none.
     """
-    kind, value = drills.parse_target(to)
-    if value is None:  # `parse_target` makes a point of its own of nothing
-        raise UsageError("Say what the cluster is to be restored to: --to TARGET.")
+    kind, value = _target(to, inclusive=inclusive)
     known = _from_database(stack, kind, value) if leader else {}
     if kind == "name" and "name" not in known:
         raise RefusedError(
             f"There is no recovery point {value!r}, or no database to ask for it; list them with"
             f" {hints.command('backup timeline', stack.name)}, or give a time."
         )
-    if kind == "time":
-        value = _utc(value)
-    wish = {
-        "kind": kind,
-        "value": known.get("name", value),
-        "inclusive": inclusive,
-        "lsn": value.upper() if kind == "lsn" else known.get("lsn"),
-    }
-    if kind == "lsn":
-        wish["value"] = value.upper()
-    machine = leader or stack.machines("database")[0]
+    wish = {"kind": kind, "value": known.get("name", value), "inclusive": inclusive}
+    wish["lsn"] = value if kind == "lsn" else known.get("lsn")
+    machine = leader or _furthest(stack)
     said = agent(stack, machine, "plan", told=wish, timeout_seconds=600)
     free = {machine: said["free"]}
     problems = [*said["problems"], *known.get("problems", [])]
@@ -120,6 +142,34 @@ def make(stack: Stack, to: str, *, inclusive: bool, leader: str | None) -> Plan:
         # Three times: the restore itself, the standbys from it, and the full backup afterwards.
         made.estimate_seconds = 3 * made.size / median(rates) + known["overhead"]
     return made
+
+
+def _target(to: str, *, inclusive: bool) -> tuple[str, str]:
+    """Kind and value of a target, as pgBackRest takes it. Raises `UsageError` if it is none."""
+    kind, value = drills.parse_target(to)
+    if value is None:  # `parse_target` makes a point of its own of nothing
+        raise UsageError("Say what the cluster is to be restored to: --to TARGET.")
+    if kind == "name" and not inclusive:
+        raise UsageError(
+            "A recovery point lies between transactions, so there is nothing to leave out; leave"
+            " --exclusive out."
+        )
+    if kind == "time":
+        value = _utc(value)
+    return kind, value.upper() if kind == "lsn" else value
+
+
+def _furthest(stack: Stack) -> str:
+    """The machine to restore where nobody leads. Raises `RefusedError` if it is not certain."""
+    machines = stack.machines("database")
+    seen = {name: Position.model_validate(agent(stack, name, "position")) for name in machines}
+    try:
+        return furthest(seen)
+    except RefusedError as error:
+        raise RefusedError(
+            f"Nobody leads stack {stack.name}. {error.message} Let one lead first: look with"
+            f" {hints.command('status', stack.name)}."
+        ) from None
 
 
 def _utc(value: str) -> str:

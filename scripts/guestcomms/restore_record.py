@@ -22,6 +22,7 @@ from guestcomms.stack import Stack
 
 LEASE = timedelta(minutes=2)
 RENEW_SECONDS = 30.0
+AS_ROOT = ("stop", "start")
 STEPS = ("begun", "copied", "frozen", "stopped", "aside", "facts", "restored", "told", "whole",
          "done")  # fmt: skip
 """What has been done, in this order: a record names the last one."""
@@ -47,7 +48,8 @@ class Record(BaseModel):
     copy_lsn: str | None = None
     """Where the copy's recovery ended: the cluster's has to end there, too."""
     reached_time: str | None = None
-    was_frozen: bool = False
+    freezing: bool = False
+    """Whether sending may have been frozen for it: noted before it is."""
     abandoned_timeline: int | None = None
     abandoned_at: str | None = None
     reached_lsn: str | None = None
@@ -55,6 +57,15 @@ class Record(BaseModel):
     stages: tuple[Mapping[str, Any], ...] = ()
     """What was done and interrupted so far, with seconds: whoever goes on adds to it."""
     aborting: bool = False
+    """Noted before anything is undone: from then on it is only undone."""
+    placed: tuple[str, ...] = ()
+    """While undone: machines that have their old data back. It is put there once."""
+    leads: bool = False
+    """While undone: noted before the old data is started, which is never stopped again."""
+    without: tuple[str, ...] = ()
+    """While undone: machines that somebody said are gone."""
+    releasing: bool = False
+    """Noted before any old data is deleted: there is no way back from then on."""
     holder: str | None = None
     lease_until: datetime | None = None
 
@@ -68,9 +79,53 @@ class Record(BaseModel):
         return datetime.strptime(self.restore_id, "restore_%Y%m%d_%H%M%S").replace(tzinfo=UTC)
 
     @property
+    def state(self) -> str:
+        """Where it stands, for people."""
+        if self.aborting:
+            return "being undone"
+        if self.releasing:
+            return "being released"
+        if self.has_done("done"):
+            return "done, and its old data is kept"
+        return f"under way ({self.step})"
+
+    @property
+    def serves(self) -> bool:
+        """Whether one machine leads and serves, so that machines may be mended and changed."""
+        return self.leads if self.aborting else self.has_done("told")
+
+    @property
     def target(self) -> str:
         """The target for people."""
         return f"{self.kind} {self.value}{'' if self.inclusive else ', exclusive'}"
+
+
+def how_to_go_on(record: Record, stack: str) -> str:
+    """What a person can do with a restore that has not ended, for a sentence."""
+    resume, abort = (
+        hints.command(f"restore cluster {option}", stack) for option in ("--resume", "--abort")
+    )
+    release = hints.command(f"restore release {record.restore_id}", stack)
+    if record.aborting:
+        return f"go on with {abort}"
+    if record.releasing:
+        return f"go on with {release}"
+    if record.has_done("done"):
+        return f"let go of the old data with {release}, or undo it with {abort}"
+    return f"go on with {resume}, or undo it with {abort}"
+
+
+def refuse_changes(stack: Stack) -> None:
+    """Raise `RefusedError` while a restore has the machines; no answer is no restore to disturb."""
+    try:
+        record = Ledger(stack).read()
+    except UnreachableError:
+        return
+    if record is not None and not record.serves:
+        raise RefusedError(
+            f"{record.restore_id} is {record.state}, and the machines of stack {stack.name} are"
+            f" its own until it has ended; {how_to_go_on(record, stack.name)}."
+        )
 
 
 class Ledger:
@@ -79,7 +134,7 @@ class Ledger:
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
         self._lock = threading.Lock()
-        self._me = secrets.token_hex(8)
+        self.me = secrets.token_hex(8)
         self._revision = 0
         self.found: Record | None = None
 
@@ -89,6 +144,17 @@ class Ledger:
         self._revision = int(said["revision"])
         self.found = Record.model_validate(said["record"]) if said["record"] else None
         return self.found
+
+    def must_be(self, ending: str) -> None:
+        """Raise `RefusedError` if the restore is already ended in another way than `ending`.
+
+        Parameters: `ending` is aborting, releasing, or nothing to go on with it.
+        """
+        record = self.get()
+        if any(getattr(record, other) for other in {"aborting", "releasing"} - {ending}):
+            raise RefusedError(
+                f"{record.restore_id} is {record.state}; {how_to_go_on(record, self._stack.name)}."
+            )
 
     def get(self) -> Record:
         """The record that was read or written last. Raises `RefusedError` if there is none."""
@@ -143,7 +209,7 @@ class Ledger:
                     return
                 try:
                     self._write(self.found)
-                except GuestcommsError:  # the next step that writes will say so
+                except GuestcommsError:  # whoever writes next is told, and agents do not obey
                     return
 
     def _must_be_free(self, record: Record) -> None:
@@ -156,15 +222,12 @@ class Ledger:
 
     def _under_way(self, record: Record) -> str:
         return (
-            f"{record.restore_id} to {record.target} is under way ({record.step}); go on with"
-            f" {hints.command('restore cluster --resume', self._stack.name)}, undo it with"
-            f" {hints.command('restore cluster --abort', self._stack.name)}, or, where it is done,"
-            f" let go of the old data with"
-            f" {hints.command(f'restore release {record.restore_id}', self._stack.name)}."
+            f"{record.restore_id} to {record.target} is {record.state};"
+            f" {how_to_go_on(record, self._stack.name)}."
         )
 
     def _write(self, record: Record, *, held: bool = True) -> Record:
-        lease = {"holder": self._me, "lease_until": datetime.now(UTC) + LEASE}
+        lease = {"holder": self.me, "lease_until": datetime.now(UTC) + LEASE}
         record = record.model_copy(update=lease if held else dict.fromkeys(lease))
         self._say({"revision": self._revision, "record": record.model_dump(mode="json")})
         self.found = record
@@ -175,7 +238,7 @@ class Ledger:
         if not said["written"]:
             # Our own write may have been interrupted before we heard of it.
             there = self._ask("record")
-            if there["record"] and there["record"].get("holder") == self._me:
+            if there["record"] and there["record"].get("holder") == self.me:
                 said = self._ask("write", {**told, "revision": there["revision"]})
         if not said["written"]:
             raise BusyError("Somebody else goes on with this restore; nothing was written.")
@@ -198,13 +261,18 @@ def agent(
     action: str,
     restore_id: str | None = None,
     *,
+    holder: str | None = None,
     told: Mapping[str, object] | None = None,
     timeout_seconds: float = 60,
 ) -> dict[str, Any]:
     """Let a machine's agent do a step; returns what it says. Raises as `node.capture`."""
-    command = ["runuser", "-u", "postgres", "--", health.AGENT, "restore-cluster", action]
+    command = [health.AGENT, "restore-cluster", action]
+    if action not in AS_ROOT:
+        command = ["runuser", "-u", "postgres", "--", *command]
     if restore_id:
         command += ["--id", restore_id]
+    if holder:
+        command += ["--holder", holder]
     result = node.capture(
         stack,
         machine,
@@ -213,4 +281,7 @@ def agent(
         stdin=None if told is None else json.dumps(told),
         timeout_seconds=timeout_seconds,
     )
-    return dict(json.loads(result.stdout))
+    try:
+        return dict(json.loads(result.stdout))
+    except ValueError as error:
+        raise UnreachableError(f"{machine} does not answer {action} with JSON.") from error

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from guestcomms import backups, certificates, db, health, hints
+from guestcomms import backups, certificates, db, health, hints, restore_record
 from guestcomms.errors import GuestcommsError
 from guestcomms.migrate import pending_migrations
 from guestcomms.stack import EndpointName, Stack
@@ -218,7 +218,22 @@ def _last_backup(stack: Stack) -> Check:
     return Check("last full backup", "ok", value)
 
 
+def _restore(stack: Stack) -> Check:
+    return restore_check(restore_record.Ledger(stack).read(), stack.name)
+
+
+def restore_check(record: restore_record.Record | None, stack: str) -> Check:
+    """Judge whether a restore of the cluster has been left in the middle."""
+    name = "restore of the cluster"
+    if record is None:
+        return Check(name, "ok", "none under way")
+    ended = record.has_done("done") and not record.aborting and not record.releasing
+    value = f"{record.restore_id} is {record.state}"
+    return Check(name, _state(ended), value, restore_record.how_to_go_on(record, stack))
+
+
 _INSIDE: tuple[tuple[str, Callable[[Stack], Check]], ...] = (
+    ("restore of the cluster", _restore),
     ("migrations", _migrations),
     ("last full backup", _last_backup),
 )

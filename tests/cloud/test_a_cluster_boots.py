@@ -167,7 +167,7 @@ def test_the_cluster_comes_back_in_a_second_region(cloud: Cloud) -> None:
     assert found == [("First",), ("Last",)]
     state = "SELECT frozen, reason FROM internal.sending_state"
     assert cloud.query(state) == [(True, "restored from a backup")]
-    cloud.guestcomms("restore", "thaw")
+    cloud.guestcomms("restore", "thaw", "--yes")
     cloud.query("SELECT create_organization(gen_random_uuid(), 'New')")
     assert cloud.lines("denied") == []
 

@@ -18,7 +18,9 @@ import psycopg
 import pytest
 from guestcomms import paths
 
-from tests.ops.cluster.harness import GUESTCOMMS, ROOT, Cluster
+from tests.ops.alerts.causes.common import superuser
+from tests.ops.cluster.harness import GUESTCOMMS, ROOT, Cluster, CommandFailedError
+from tests.restores.archive import segments
 from tests.restores.people import CLAIM, address, application, claimed, found, invite, queue
 from tests.waiting import wait_until
 
@@ -32,6 +34,7 @@ WITHIN = (
     "Take a full backup",
 )  # fmt: skip
 """What a restore says at the begin of each step, and in the middle of the longest."""
+FROZEN = "SELECT frozen FROM internal.sending_state"
 TIMELINE = "SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
 
 
@@ -179,6 +182,9 @@ def test_what_cannot_work_is_refused_before_anything_is_done(
     assert "without its zone" in refusal(cluster, "--to", f"{story.target:%F %T}")
     assert "no recovery point" in refusal(cluster, "--to", "name:never_made")
     assert "has not come yet" in refusal(cluster, "--to", "FFFF/0")
+    [(coming,)] = cluster.query("SELECT pg_current_xact_id()::text::bigint + 1000")
+    assert "has not ended yet" in refusal(cluster, "--to", f"xid:{coming}")
+    assert "leave --exclusive out" in refusal(cluster, "--to", "name:never_made", "--exclusive")
     assert "No restore" in refusal(cluster, "--resume")
     done = cluster.run("restore", "cluster", "--to", f"{story.target:%F %T}+00", ok=False)
     assert done.returncode == 5  # nobody is there to ask
@@ -196,9 +202,53 @@ def test_it_can_be_undone_in_the_middle(cluster: Cluster, story: Story) -> None:
     assert rows(cluster) == {"before", "behind"}
     assert cluster.query(TIMELINE, "--role", "ops") > before
     assert cluster.json("restore", "cluster", "--status") is None
-    frozen = "SELECT frozen FROM internal.sending_state"
-    assert cluster.query(frozen, "--role", "ops") == [(False,)]
+    assert cluster.query(FROZEN, "--role", "ops") == [(False,)]
     insert(cluster, "after undoing")
+
+
+def test_it_can_be_undone_before_the_old_data_is_aside(cluster: Cluster, story: Story) -> None:
+    """Meanwhile the machines are its own, and agents obey nobody but who leads it."""
+    target = f"{story.target:%F %T.%f}+00"
+    interrupted_within(cluster, "Move the old data aside", "--to", target, "--no-copy")
+    under_way = cluster.json("restore", "cluster", "--status")["restore_id"]
+    for changes in (("up",), ("rotate", "certificates")):
+        done = cluster.run(*changes, "--yes", ok=False)
+        assert (done.returncode, under_way in done.stderr) == (5, True), done.stderr
+    said = cluster.json("status", ok=False)
+    states = {check["name"]: check["state"] for check in said["checks"]}
+    assert states["restore of the cluster"] == "fail"
+    late = f"restore-cluster discard --id {under_way} --holder 0123456789abcdef"
+    with pytest.raises(CommandFailedError, match="led by somebody else"):
+        cluster.on("pg-1", f"runuser -u postgres -- /opt/guestcomms/agent.pyz {late}")
+    cluster.run("restore", "cluster", "--abort", "--yes")
+    cluster.wait_healthy()
+    assert rows(cluster) == {"before", "behind", "after undoing"}
+    assert cluster.query(FROZEN, "--role", "ops") == [(False,)]
+
+
+def test_it_can_be_undone_when_it_serves_and_a_machine_is_gone(
+    cluster: Cluster, story: Story
+) -> None:
+    """Undoing is interrupted, goes on without the machine, and again once that is back."""
+    target = f"{story.target:%F %T.%f}+00"
+    interrupted_within(cluster, "Make the standbys anew", "--to", target, "--no-copy")
+    restored = cluster.json("restore", "cluster", "--status")["machine"]
+    gone = next(one for one in cluster.database_machines if one != restored)
+    interrupted_within(cluster, "stopping", "--abort")
+    assert "--abort" in refusal(cluster, "--resume")
+    cluster.container(gone).stop()
+    done = cluster.run("restore", "cluster", "--abort", "--yes", ok=False)
+    assert (done.returncode, f"--without {gone}" in done.stderr) == (1, True), done.stderr
+    cluster.run("restore", "cluster", "--abort", "--without", gone, "--yes")
+    everything = {"before", "behind", "after undoing"}
+    assert rows(cluster) == everything
+    assert cluster.query(FROZEN, "--role", "ops") == [(False,)]
+    cluster.container(gone).start()
+    wait_until(lambda: "etcd" in cluster.on(gone, "pgrep -a etcd || true"), 120)
+    cluster.run("restore", "cluster", "--abort", "--yes")
+    assert cluster.json("restore", "cluster", "--status") is None
+    cluster.wait_healthy()
+    assert rows(cluster) == everything
 
 
 def test_the_cluster_goes_back_to_the_target(cluster: Cluster, story: Story) -> None:
@@ -234,7 +284,7 @@ def test_the_cluster_goes_back_to_the_target(cluster: Cluster, story: Story) -> 
 
 def test_nobody_is_written_to_twice_or_against_their_will(cluster: Cluster, story: Story) -> None:
     assert claimed(cluster) == []  # frozen
-    cluster.run("restore", "thaw")
+    cluster.run("restore", "thaw", "--yes")
     assert claimed(cluster) == ["nothing"]
     name = f"SELECT name FROM guests WHERE guest_id = '{story.guests['erased']}'"
     assert cluster.query(name, "--role", "ops") == [(None,)]
@@ -252,3 +302,18 @@ def test_nothing_of_the_old_data_is_left_after_its_release(cluster: Cluster) -> 
         assert cluster.on(machine, "ls /var/lib/postgresql/17").split() == ["wedsync"]
     assert cluster.json("status")["healthy"] is True
     assert cluster.json("restore", "drill")["verdict"] == "proven"
+
+
+def test_a_place_behind_a_hole_is_refused(cluster: Cluster) -> None:
+    leader = cluster.leader
+    write = "SELECT pg_logical_emit_message(true, 'hole', ''), pg_walfile_name(pg_switch_wal())"
+    lost, last = (superuser(cluster, leader, write).split("|")[1] for _ in range(2))
+    wait_until(lambda: last in segments(cluster, leader), 120)
+    behind = superuser(cluster, leader, "SELECT pg_current_wal_lsn()")
+    repository = "runuser -u postgres -- pgbackrest --log-level-console=off"
+    listed = cluster.on(leader, f"{repository} repo-ls --recurse archive/wedsync | grep {lost}-")
+    assert cluster.json("restore", "cluster", "--plan", "--to", f"lsn:{behind}")["problems"] == []
+    cluster.on(leader, f"{repository} repo-rm archive/wedsync/{listed.strip()}")
+    assert "behind the hole" in refusal(cluster, "--to", f"lsn:{behind}")
+    [(ended,)] = cluster.query("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1")
+    assert "behind the hole" in refusal(cluster, "--to", f"xid:{ended}")

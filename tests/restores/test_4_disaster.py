@@ -191,7 +191,7 @@ def test_nothing_is_sent_before_somebody_lets_it(cluster: Cluster, fire: Fire) -
     state = "SELECT frozen, reason, facts_due FROM internal.sending_state"
     assert cluster.query(state, "--role", "ops") == [(True, "restored from a backup", False)]
     assert claimed(cluster) == []
-    cluster.run("restore", "thaw")
+    cluster.run("restore", "thaw", "--yes")
     assert fire.guest in claimed(cluster)
 
 

@@ -124,7 +124,7 @@ def release(
     yes: YesOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Let go of a copy that was kept, or of the old data of a restored cluster, after asking."""
+    """Let go of a copy that was kept; or, after asking, of the old data of a restored cluster."""
     stack = load_stack(context)
     if drill_id.startswith("restore_"):
         release_cluster(stack, drill_id, yes=yes, json=json)

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from guestcomms import cluster_restore, db, health, hints, restore_plan
+from guestcomms import cluster_restore, db, health, hints, restore_plan, restore_record
 from guestcomms.cli.common import (
     JsonOption,
     YesOption,
@@ -66,6 +66,14 @@ def restore_cluster(
     abort: Annotated[
         bool, typer.Option("--abort", help="Put the old data back; what came since is lost.")
     ] = False,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--without",
+            metavar="MACHINE",
+            help="With --abort: do without a machine that is gone; what only it had is lost.",
+        ),
+    ] = None,
     status: Annotated[
         bool, typer.Option("--status", help="Say which restore is under way, and where it stands.")
     ] = False,
@@ -82,15 +90,17 @@ def restore_cluster(
     """
     if sum((to is not None, resume, abort, status)) != 1:
         raise UsageError(ONE_OF)
+    if without and not abort:
+        raise UsageError("--without says with which machines --abort does; give both, or neither.")
     stack = load_stack(context)
     ledger = Ledger(stack)
     if status:
         _tell(ledger.read(), stack, json)
     elif abort:
-        _abort(stack, ledger, timeout, yes=yes, json=json)
+        _abort(stack, ledger, timeout, without=without or [], yes=yes, json=json)
     elif resume:
         ledger.read()
-        ledger.get()
+        ledger.must_be("")
         with ledger.held():
             _go_on(stack, ledger, timeout, look=look, copy=copy, yes=yes)
         _tell(ledger.found, stack, json)
@@ -99,11 +109,22 @@ def restore_cluster(
                copy=copy, timeout=timeout, yes=yes, json=json)  # fmt: skip
 
 
-def thaw(context: typer.Context, json: JsonOption = False) -> None:
-    """Let messages be sent again, once a restored cluster was told what it has to know."""
+def thaw(context: typer.Context, yes: YesOption = False, json: JsonOption = False) -> None:
+    """Let messages be sent again, once a restored cluster was told what it has to know.
+
+    Asks first: what is queued goes out within seconds, and cannot be called back.
+    """
+    stack = load_stack(context)
     with db.connect(
-        load_stack(context).dsn("ops"), application_name="guestcomms restore", autocommit=True
+        stack.dsn("ops"), application_name="guestcomms restore", autocommit=True
     ) as connection:
+        frozen = db.rows(connection, "SELECT frozen, reason FROM internal.sending_state")[0]
+        if frozen["frozen"] and not yes:
+            confirm_by_name(
+                stack.name,
+                f"Sending is frozen ({frozen['reason']}). What is queued in stack {stack.name} goes"
+                " out from now on.",
+            )
         try:
             thawed = bool(db.one_value(connection, "SELECT public.thaw_sending()"))
         except db.DatabaseError as error:
@@ -121,6 +142,7 @@ def release_cluster(stack: Stack, restore_id: str, *, yes: bool, json: bool) -> 
     record = ledger.read()
     if record is None or record.restore_id != restore_id:
         raise RefusedError(f"There is no restore {restore_id} whose old data is kept.")
+    ledger.must_be("releasing")
     if not record.has_done("done"):
         raise RefusedError(
             f"{restore_id} is not done ({record.step}); go on with"
@@ -152,8 +174,11 @@ def _begin(
         print_json(made.model_dump())
     elif only_plan or not json:
         (console if only_plan else progress).print(show(made))
-    if (under_way := ledger.read()) is not None:
-        made.problems.append(f"{under_way.restore_id} is under way ({under_way.step}).")
+    if (there := ledger.read()) is not None:
+        made.problems.append(
+            f"{there.restore_id} is {there.state};"
+            f" {restore_record.how_to_go_on(there, stack.name)}."
+        )
     if made.problems:
         raise RefusedError(
             f"Stack {stack.name} cannot be restored to {made.target}: {' '.join(made.problems)}"
@@ -177,11 +202,7 @@ def _go_on(
     stack: Stack, ledger: Ledger, timeout: float, *, look: bool, copy: bool, yes: bool
 ) -> None:
     """Do what is left to do. Raises whatever a step raises: the record says where it stands."""
-    if ledger.get().aborting:
-        raise RefusedError(
-            f"{ledger.get().restore_id} is being undone; go on with"
-            f" {hints.command('restore cluster --abort', stack.name)}."
-        )
+    ledger.must_be("")
     record = ledger.get()
     stages = Stages.going_on(
         f"{record.restore_id}-{stack.name}", record.started_at.isoformat(), record.stages
@@ -225,22 +246,35 @@ def _steps(restore: Restore, *, copy: bool) -> Mapping[str, tuple[str, Callable[
     }
 
 
-def _abort(stack: Stack, ledger: Ledger, timeout: float, *, yes: bool, json: bool) -> None:
+def _abort(
+    stack: Stack, ledger: Ledger, timeout: float, *, without: list[str], yes: bool, json: bool
+) -> None:
     ledger.read()
+    ledger.must_be("aborting")
     record = ledger.get()
+    if unknown := set(without) - set(record.machines):
+        raise UsageError(f"{record.restore_id} has no machine {', '.join(sorted(unknown))}.")
+    if not set(record.machines) - set(without):
+        raise UsageError("--without leaves no machine.")
     if not yes:
         lost = "and what was written to the restored cluster is lost"
+        gone = f", without {', '.join(without)}: what only they had is lost" if without else ""
         confirm_by_name(
             stack.name,
             f"This puts the data from before {record.restore_id} back"
-            f"{f', {lost}' if record.has_done('restored') else ''}.",
+            f"{f', {lost}' if record.has_done('restored') else ''}{gone}.",
         )
     with ledger.held():
-        Restore(stack, ledger, _say, timeout).undo()
+        Restore(stack, ledger, _say, timeout).undo(without)
     if json:
-        print_json({"restore_id": record.restore_id, "aborted": True})
-    else:
-        console.print(f"{record.restore_id} is undone: the cluster has its old data.")
+        print_json({"restore_id": record.restore_id, "aborted": True, "without": without})
+        return
+    console.print(f"{record.restore_id} is undone: the cluster has its old data.")
+    if without:
+        console.print(
+            f"{', '.join(without)} has not: mend it, with {hints.up(stack.name)} where it has to be"
+            f" made anew, then {hints.command('restore cluster --abort', stack.name)} again."
+        )
 
 
 def _say(sentence: str) -> None:
@@ -295,7 +329,7 @@ def _tell(record: Record | None, stack: Stack, json: bool) -> None:
         console.print(f"No restore of stack {stack.name} is under way.")
     else:
         console.print(_table(record))
-        if record.has_done("done"):
+        if record.has_done("done") and not record.aborting and not record.releasing:
             console.print(
                 "Sending is frozen. Look at the cluster, then"
                 f" {hints.command('restore thaw', stack.name)}, and when you are sure"
@@ -313,7 +347,8 @@ def _table(record: Record) -> object:
     rows = (
         ("restore", record.restore_id),
         ("to", record.target),
-        ("done", "being undone" if record.aborting else record.step),
+        ("state", record.state),
+        ("done", record.step),
         ("backup", record.label),
         ("restored on", record.machine),
         ("copy", record.drill_id),

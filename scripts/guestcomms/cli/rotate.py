@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from guestcomms import certificates, db, engine, health, hints, rotation
+from guestcomms import certificates, db, engine, health, hints, restore_record, rotation
 from guestcomms.cli.common import (
     JsonOption,
     YesOption,
@@ -204,6 +204,7 @@ class _Run:
         stages = Stages(f"{evidence}-{name}")
         with stages.stage("See where things stand"):
             check_clone(name, read_state(name, show_secrets=False))
+            restore_record.refuse_changes(Stack.load(name))
             run = cls(name, stages, json)
             if run.resumes:
                 progress.print(f"  going on: {', '.join(run.state.undelivered)} not done yet")

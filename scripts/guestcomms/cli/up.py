@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from rich.text import Text
 
-from guestcomms import backups, db, engine, health, hints
+from guestcomms import backups, db, engine, health, hints, restore_record
 from guestcomms.cli.backup import await_completion, connect, describe
 from guestcomms.cli.common import (
     JsonOption,
@@ -22,7 +22,7 @@ from guestcomms.cli.common import (
     table,
 )
 from guestcomms.cli.progress import Stages
-from guestcomms.errors import UnhealthyError
+from guestcomms.errors import GuestcommsError, UnhealthyError
 from guestcomms.migrate import apply_all
 from guestcomms.stack import Stack, check_clone, read_state
 
@@ -46,6 +46,7 @@ def up(context: typer.Context, yes: YesOption = False, json: JsonOption = False)
         engine.prepare_backend()
         engine.create_stack(name)
         check_clone(name, read_state(name, show_secrets=True))  # a wrong passphrase shows here
+        _refuse_within_a_restore(name)
     with stages.stage("Create and change machines"):
         unasked = ["--yes", "--skip-preview"] if yes else []
         engine.pulumi_on_terminal(name, ["up", "--refresh", *unasked], to_stderr=json)
@@ -63,6 +64,15 @@ def up(context: typer.Context, yes: YesOption = False, json: JsonOption = False)
         print_json(_as_json(stack, stages, applied, backup))
     else:
         _tell(stack, stages)
+
+
+def _refuse_within_a_restore(name: str) -> None:
+    """Machines whose data is on its way back are not changed. Raises `RefusedError`."""
+    try:
+        stack = Stack.load(name)
+    except GuestcommsError:  # it is not up yet, or another version made it
+        return
+    restore_record.refuse_changes(stack)
 
 
 def _await_answer(stack: Stack, dsn: str) -> None:

@@ -34,4 +34,4 @@ def test_a_store_that_holds_the_stanza_is_not_overwritten_but_restored(cluster: 
     # Nobody knows yet what was sent in the last seconds before the end of the archive.
     state = "SELECT frozen, reason, facts_due FROM internal.sending_state"
     assert cluster.query(state, "--role", "ops") == [(True, "restored from a backup", False)]
-    cluster.run("restore", "thaw")
+    cluster.run("restore", "thaw", "--yes")

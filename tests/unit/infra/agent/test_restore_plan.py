@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from infra.agent import cluster_restore, paths, pgbackrest, restore_plan
+from infra.agent import cli, cluster_restore, facts, paths, pgbackrest, restore_plan
+from infra.agent.archive import SEGMENT_BYTES
 from infra.agent.errors import AgentError
 from infra.agent.pgbackrest import Backup, parse_info
 from infra.agent.restore_plan import Wish
 from infra.agent.wal_audit import Audit, Position, Segment, Window
 
 RESTORE = "restore_20260102_030405"
+ME, OTHER = "0123456789abcdef", "fedcba9876543210"
+LOOKS = ("plan", "room", "record", "write", "position", "reached")
 
 
 @pytest.fixture
@@ -86,6 +91,33 @@ def test_behind_a_hole_in_the_log_is_refused(backups: tuple[Backup, ...]) -> Non
     assert "behind the hole" in said
 
 
+@pytest.mark.parametrize("kind", ["lsn", "name", "xid"])
+def test_a_place_behind_a_hole_in_the_log_is_refused(
+    backups: tuple[Backup, ...], kind: str
+) -> None:
+    first = Segment.parse(backups[1].wal_stop).number + 1
+    audited = open_since(backups[0])
+    inside = Wish(kind, "7", True, first * SEGMENT_BYTES + 1)
+    assert complaints(inside, backups, audited) == []
+    audited.broken = [first]
+    [said] = complaints(inside, backups, audited)
+    assert "lies behind the hole" in said
+    audited.broken = [0]  # before the backup: nobody needs it
+    assert complaints(inside, backups, audited) == []
+
+
+def test_a_transaction_that_may_have_ended_behind_a_hole_is_refused(
+    backups: tuple[Backup, ...],
+) -> None:
+    first = Segment.parse(backups[1].wal_stop).number + 1
+    audited = open_since(backups[0])
+    audited.broken = [first + 1]
+    at_least = first * SEGMENT_BYTES
+    assert complaints(Wish("lsn", "0/1", True, at_least), backups, audited) == []
+    [said] = complaints(Wish("xid", "7", True, at_least), backups, audited)
+    assert "may have ended behind the hole; give a time or an LSN" in said
+
+
 def test_nothing_is_restored_from_nothing(backups: tuple[Backup, ...]) -> None:
     [said] = complaints(at(backups[1].completed_at), backups, Audit())
     assert "Nothing can be restored" in said
@@ -120,6 +152,8 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory = tmp_path / "17" / "wedsync"
     (directory / "pg_wal").mkdir(parents=True)
     (directory / "PG_VERSION").write_text("17\n")
+    monkeypatch.setattr(cluster_restore, "_patroni_runs", lambda: False)
+    monkeypatch.setattr(paths, "STATE", tmp_path)
     monkeypatch.setattr(paths, "WAL", directory / "pg_wal")
     monkeypatch.setattr(paths, "RESTORES", tmp_path / "restore")
     monkeypatch.setattr(paths, "SPOOL", tmp_path / "spool")
@@ -161,7 +195,8 @@ def test_nothing_is_discarded_that_may_be_all_there_is(machine: Any, data: Path)
 def test_after_it_is_clean_there_is_no_way_back(machine: Any, data: Path) -> None:
     cluster_restore.aside(machine, RESTORE)
     data.mkdir()
-    assert cluster_restore.clean(RESTORE) == {"cleaned": True, "left": False}
+    assert cluster_restore.clean(RESTORE) == {"cleaned": True}
+    assert cluster_restore.clean(RESTORE) == {"cleaned": False}
     cluster_restore.back(RESTORE)
     assert not (data / "PG_VERSION").exists()
 
@@ -195,3 +230,117 @@ def test_an_order_that_cannot_be_read_restores_nothing() -> None:
     assert label == "20260102-030405F"
     assert target is not None
     assert target.options() == ("--type=lsn", "--target=0/3000000", "--target-exclusive")
+
+
+@pytest.fixture
+def led(data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same on a machine of a restore that `ME` leads."""
+    there = {"revision": 1, "record": {"restore_id": RESTORE, "holder": ME}}
+    monkeypatch.setattr(cluster_restore, "record", lambda _machine: there)
+    return data
+
+
+def step(action: str, holder: str, restore_id: str = RESTORE) -> int:
+    return cli.main(["restore-cluster", action, "--id", restore_id, "--holder", holder])
+
+
+@pytest.fixture
+def told(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that knows what it is."""
+    monkeypatch.setattr(facts, "machine", lambda: machine)
+
+
+@pytest.mark.usefixtures("told")
+@pytest.mark.parametrize("action", sorted(cluster_restore.CHANGES))
+def test_who_leads_no_more_changes_nothing(
+    led: Path, action: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A laptop that slept while another person went on."""
+    for holder, restore_id in ((OTHER, RESTORE), (ME, "restore_20250102_030405")):
+        assert step(action, holder, restore_id) == 1
+        assert "is led by somebody else" in caplog.messages.pop()
+    assert (led / "PG_VERSION").read_text() == "17\n"
+
+
+@pytest.mark.usefixtures("told")
+def test_one_step_at_a_time_changes_a_machine(
+    machine: Any, led: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What an interrupted call has begun goes on; nothing comes between."""
+    with cluster_restore.alone(machine, RESTORE, ME) as free:
+        assert free
+        assert step("aside", ME) == 0
+        assert json.loads(capsys.readouterr().out) == {"busy": True}
+        assert led.exists()
+    assert step("aside", ME) == 0
+    assert not led.exists()
+
+
+def test_what_is_not_guarded_only_looks() -> None:
+    [actions] = [
+        option.choices
+        for group in cli._parser()._subparsers._group_actions  # type: ignore[union-attr]
+        for option in group.choices["restore-cluster"]._actions  # type: ignore[index]
+        if option.dest == "action"
+    ]
+    assert set(actions) - cluster_restore.CHANGES == set(LOOKS)
+
+
+def test_nothing_is_moved_while_patroni_runs(
+    machine: Any, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that was booted anew, or that somebody started."""
+    cluster_restore.aside(machine, RESTORE)
+    data.mkdir()
+    monkeypatch.setattr(cluster_restore, "_patroni_runs", lambda: True)
+    for act in (cluster_restore.back, cluster_restore.discard, cluster_restore.settle):
+        with pytest.raises(AgentError, match="Patroni runs"):
+            act(RESTORE)
+    with pytest.raises(AgentError, match="Patroni runs"):
+        cluster_restore.aside(machine, RESTORE)
+    assert data.exists()
+
+
+def test_what_cannot_be_deleted_is_said(
+    machine: Any, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_of_errors(path: Path, **_options: object) -> None:
+        if not _options.get("ignore_errors"):
+            raise OSError(errno.EIO, "Input/output error", str(path))
+
+    cluster_restore.aside(machine, RESTORE)
+    data.mkdir()
+    monkeypatch.setattr(shutil, "rmtree", full_of_errors)
+    with pytest.raises(AgentError, match="is not deleted"):
+        cluster_restore.clean(RESTORE)
+
+
+STANDBY = """\
+Database cluster state:               shut down in recovery
+Latest checkpoint location:           0/6A003438
+Latest checkpoint's REDO location:    0/69000DD0
+Latest checkpoint's TimeLineID:       2
+Latest checkpoint's PrevTimeLineID:   2
+Minimum recovery ending location:     {0}
+Min recovery ending loc's timeline:   {1}
+"""
+"""What pg_controldata 17.6 says of a standby, as far as it counts."""
+
+
+@pytest.mark.parametrize(
+    ("location", "timeline", "furthest"),
+    [
+        ("0/6D000520", 2, (2, "0/6D000520")),
+        ("0/0", 0, (2, "0/6A003438")),  # a primary
+        ("0/6A003490", 3, (3, "0/6A003490")),  # promoted, and no checkpoint since
+    ],
+)
+def test_control_data_say_how_far_data_goes(
+    location: str, timeline: int, furthest: tuple[int, str]
+) -> None:
+    assert cluster_restore.furthest(STANDBY.format(location, timeline)) == furthest
+
+
+def test_no_data_is_no_position(data: Path) -> None:
+    assert cluster_restore.position()["timeline"] == 0
+    assert data.exists()
