@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from guestcomms import cluster_restore, db, health, hints, restore_plan, restore_record
+from guestcomms import cluster_restore, db, health, hints, restore_plan
 from guestcomms.cli.common import (
     JsonOption,
     YesOption,
@@ -30,7 +30,7 @@ from guestcomms.cli.progress import Stages
 from guestcomms.cluster_restore import Restore
 from guestcomms.errors import GuestcommsError, RefusedError, UsageError
 from guestcomms.restore_plan import Plan
-from guestcomms.restore_record import Ledger, Record
+from guestcomms.restore_record import Ledger, Record, how_to_go_on
 from guestcomms.stack import Stack
 
 WAIT_SECONDS = 4 * 3600.0
@@ -166,6 +166,10 @@ def _begin(
     stack: Stack, ledger: Ledger, to: str, *, inclusive: bool, only_plan: bool, look: bool,
     copy: bool, timeout: float, yes: bool, json: bool,
 ) -> None:  # fmt: skip
+    there = ledger.read()
+    said = there and f"{there.restore_id} is {there.state}; {how_to_go_on(there, stack.name)}."
+    if there and said and not there.serves:  # there is nothing to plan with
+        raise RefusedError(said)
     leader = None
     with suppress(GuestcommsError):
         leader = health.ask(stack).leader
@@ -174,11 +178,8 @@ def _begin(
         print_json(made.model_dump())
     elif only_plan or not json:
         (console if only_plan else progress).print(show(made))
-    if (there := ledger.read()) is not None:
-        made.problems.append(
-            f"{there.restore_id} is {there.state};"
-            f" {restore_record.how_to_go_on(there, stack.name)}."
-        )
+    if said:
+        made.problems.append(said)
     if made.problems:
         raise RefusedError(
             f"Stack {stack.name} cannot be restored to {made.target}: {' '.join(made.problems)}"
