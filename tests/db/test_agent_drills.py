@@ -381,3 +381,32 @@ def test_an_agent_that_is_stopped_leaves_nothing_and_another_attempt_follows(
     agent(live.server, DRILL.format(live.name))
     done = found(live, drill_id)
     assert (done["verdict"], done["attempts"]) == ("proven", 3)
+
+
+DOCUMENT = """
+import dataclasses
+from infra.agent import database, restore_document
+database.local_agent = lambda name: "host=/run/postgresql user=guestcomms_agent dbname=" + name
+machine = dataclasses.replace(machine, database="{}")
+stages = [dict(name="Stop", seconds=1.5, outcome="interrupted"),
+          dict(name="Stop", seconds=60, outcome="done")]
+said = dict(started_at="2026-01-02T03:04:05+00:00", stages=stages, machines=["pg-1"], facts=None)
+print(json.dumps(restore_document.write(machine, "restore_20260102_030405", said)))
+"""
+
+
+def test_a_restore_of_the_cluster_leaves_its_document(live: Database) -> None:
+    live.execute("SELECT freeze_sending('restored')", "wedsync_ops")
+    record = (
+        '{"restore_id": "restore_20260102_030405", "target_type": "time", "inclusive": true,'
+        ' "target": "2026-01-02 03:04:05+00", "label": "20260102-030405F",'
+        ' "reached_lsn": "0/2000158", "abandoned_timeline": 1,'
+        ' "abandoned_at": "2026-01-02 04:04:05+00"}'
+    )
+    live.execute(f"SELECT internal.record_cluster_restore('{record}')", "guestcomms_agent")
+    agent(live.server, DOCUMENT.format(live.name))
+    kept: Any = live.value("SELECT evidence FROM communication_cluster_restores", "wedsync_ops")
+    assert (kept["what"], kept["verdict"], kept["node"]) == ("cluster_restore", "restored", "pg-1")
+    assert kept["versions"].keys() == {"agent", "pgbackrest", "postgresql"}
+    assert kept["figures"] == {"stages_seconds": 61.5}
+    assert [stage["outcome"] for stage in kept["stages"]] == ["interrupted", "done"]
