@@ -51,7 +51,7 @@ def run(bench: Bench) -> list[Comparison]:
         promise(
             "load compare, two equal runs: figures called worse", "figures",
             [_worse(equal)], 0, at_most=True, note=", ".join(
-                f"{one['name']} {one['ratio']:.2f} times" for one in equal
+                f"{one['name']} {one['ratio']:.2f} times" for one in equal if one["ratio"]
             ),
         ),
         promise(

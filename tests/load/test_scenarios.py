@@ -45,6 +45,10 @@ def perform(
 def test_every_call_is_answered_rightly(target: Target, tenants: data.Data, name: str) -> None:
     found = perform(target, tenants, name, seconds=10)
     assert found.errors == {}
+    # 99: an operation that comes once or twice a minute did not come at all.
+    closed = plan.catalogue().scenario(name).model == "closed"
+    assert found.generator["exit_code"] in ({0} if closed else {0, 99})
+    assert found.generator["cut_off"] == 0
     calls: dict[str, int] = {}
     for step in found.steps:
         for operation, one in step.operations.items():

@@ -204,8 +204,7 @@ class Samples:
         self.clients: list[tuple[float, float]] = []
         self.errors: dict[str, int] = {}
         self.wrong = 0
-        self.cut = 0
-        """Calls that were still without an answer when k6 ended."""
+        self.begun = 0
         self.began: float = math.inf
         """Unix time at which load began: k6 tells of clients before that, while it makes them."""
         self.ended: float = 0.0
@@ -238,10 +237,16 @@ class Samples:
                 self.lags.append((at, value))
                 # The first heartbeat begins with the load, and sleeps for so long.
                 self.began = min(self.began, at - (HEARTBEAT_MS + value) / 1000)
-            elif name == "cut":
-                self.cut += round(value)
+            elif name == "begun":
+                self.begun += 1
             elif name == "vus":
                 self.clients.append((at, value))
+
+    @property
+    def cut(self) -> int:
+        """Calls that were still without an answer when k6 ended."""
+        ended = sum(kind in {"answered", "failed", "wrong"} for _, _, kind in self.calls)
+        return max(0, self.begun - ended)
 
     @staticmethod
     def _until_cut(rows: Iterable[Mapping[str, str]]) -> Iterable[Mapping[str, str]]:

@@ -55,8 +55,9 @@ def test_a_window_has_what_ended_in_it(tmp_path: Path) -> None:
 
 
 def test_wrong_answers_and_open_calls_count_wherever_they_are(tmp_path: Path) -> None:
-    found = written(tmp_path, ("wrong", 1, 1, "op=bulk_send"), *answer(15, 30), ("cut", 21, 3, ""))
-    assert (found.wrong, found.cut) == (1, 3)
+    begun = [("begun", at, 1.0, "op=bulk_send") for at in (0.9, 14.9, 15, 19)]
+    found = written(tmp_path, *begun, ("wrong", 1, 1, "op=bulk_send"), *answer(15, 30))
+    assert (found.wrong, found.cut) == (1, 2)
     assert found.ended == pytest.approx(BEGIN + 15)
 
 
