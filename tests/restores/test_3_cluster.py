@@ -18,7 +18,9 @@ import psycopg
 import pytest
 from guestcomms import paths
 
+from tests.ops.alerts.causes.common import superuser
 from tests.ops.cluster.harness import GUESTCOMMS, ROOT, Cluster, CommandFailedError
+from tests.restores.archive import segments
 from tests.restores.people import CLAIM, address, application, claimed, found, invite, queue
 from tests.waiting import wait_until
 
@@ -300,3 +302,32 @@ def test_nothing_of_the_old_data_is_left_after_its_release(cluster: Cluster) -> 
         assert cluster.on(machine, "ls /var/lib/postgresql/17").split() == ["wedsync"]
     assert cluster.json("status")["healthy"] is True
     assert cluster.json("restore", "drill")["verdict"] == "proven"
+
+
+def test_a_place_behind_a_hole_is_refused(cluster: Cluster) -> None:
+    leader = cluster.leader
+    # A transaction is found by the canary before it, which has to be one since the newest backup.
+    wait_until(lambda: planned(cluster, newest_transaction(cluster)), 180, poll_seconds=5)
+    write = "SELECT pg_logical_emit_message(true, 'hole', ''), pg_walfile_name(pg_switch_wal())"
+    lost, last = (superuser(cluster, leader, write).split("|")[1] for _ in range(2))
+    wait_until(lambda: last in segments(cluster, leader), 120)
+    behind = superuser(cluster, leader, "SELECT pg_current_wal_lsn()")
+    repository = "runuser -u postgres -- pgbackrest --log-level-console=off"
+    listed = cluster.on(leader, f"{repository} repo-ls --recurse archive/wedsync | grep {lost}-")
+    assert cluster.json("restore", "cluster", "--plan", "--to", f"lsn:{behind}")["problems"] == []
+    cluster.on(leader, f"{repository} repo-rm archive/wedsync/{listed.strip()}")
+    assert lost not in segments(cluster, leader), listed
+    assert "behind the hole" in refusal(cluster, "--to", f"lsn:{behind}")
+    assert "behind the hole" in refusal(cluster, "--to", newest_transaction(cluster))
+
+
+def newest_transaction(cluster: Cluster) -> str:
+    """A transaction that has ended, as a target."""
+    [(ended,)] = cluster.query("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1")
+    return f"xid:{ended}"
+
+
+def planned(cluster: Cluster, target: str) -> bool:
+    """Whether nothing stands against that target."""
+    plan = cluster.run("restore", "cluster", "--plan", "--to", target, ok=False)
+    return plan.returncode == 0
