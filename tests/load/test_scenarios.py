@@ -54,7 +54,7 @@ def test_every_call_is_answered_rightly(target: Target, tenants: data.Data, name
         for operation, one in step.operations.items():
             calls[operation] = calls.get(operation, 0) + one.answered
     # ramp-clients measures little more than a second of it.
-    assert sum(calls.values()) >= 20
+    assert sum(calls.values()) >= 10
     # A call a minute or two comes rarely in ten seconds; the warm-up may have had it.
     assert all(calls[one] for one in calls if CATALOGUE.per_minute.get(one, 1000) >= 1000)
     assert max(value or 0 for _, value in found.series["pool clients"]) >= 1
