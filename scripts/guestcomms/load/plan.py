@@ -177,7 +177,7 @@ def needed(scenario: Scenario, found: Catalogue) -> dict[str, int]:
     """How much fresh data a run may use up: slices for bulk_send, queued messages for send."""
     if scenario.model == "closed":
         share = found.weights["bulk_send"] / sum(found.weights.values())
-        calls = CLOSED_CALLS_PER_SECOND * min(1.0, scenario.clients / 100)
+        calls = CLOSED_CALLS_PER_SECOND * min(1.0, scenario.clients / 20)
         return {"slices": round(share * calls * duration(scenario)) + 10, "messages": 0}
     # Warm-up goes at the rate of the first step.
     parts = windows(scenario)
