@@ -72,37 +72,16 @@ def run(bench: Bench) -> list[Comparison]:
     assert damage["acknowledged"], "no answer to a writing call was written down"
     note = f"{calls['failed']} calls without an answer, {calls['repeated']} of them made again"
     told = f"{damage['acknowledged']:,} answers to writing calls compared with the database"
+    rows = [
+        ("calls answered again", "s", firsts, 25, note),
+        ("full rate again", "s", fulls, 60, f"within {FULL:.0%}"),
+        ("wrong answers", "answers", [float(calls["wrong"])], 0, ""),
+        ("lost", "answers", [float(damage["lost"])], 0, told),
+        ("doubled", "rows", [float(damage["doubled"])], 0, told),
+    ]
     return [
-        promise(
-            "L3, leader killed: calls answered again", "s", firsts, 25, at_most=True, note=note
-        ),
-        promise(
-            "L3, leader killed: full rate again",
-            "s",
-            fulls,
-            60,
-            at_most=True,
-            note=f"within {FULL:.0%}",
-        ),
-        promise(
-            "L3, leader killed: wrong answers", "answers", [float(calls["wrong"])], 0, at_most=True
-        ),
-        promise(
-            "L3, leader killed: lost",
-            "answers",
-            [float(damage["lost"])],
-            0,
-            at_most=True,
-            note=told,
-        ),
-        promise(
-            "L3, leader killed: doubled",
-            "rows",
-            [float(damage["doubled"])],
-            0,
-            at_most=True,
-            note=told,
-        ),
+        promise(f"L3, leader killed: {what}", unit, samples, bound, at_most=True, note=said)
+        for what, unit, samples, bound, said in rows
     ]
 
 

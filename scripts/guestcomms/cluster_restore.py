@@ -170,13 +170,7 @@ class Restore:
         """Bring the schema up to date, and apply the facts."""
         record = self._record
         dsn = self._stack.dsn("migrator", direct=True)
-        db.wait(
-            dsn,
-            application_name="guestcomms restore",
-            timeout_seconds=ANSWER_SECONDS,
-            todo=f"look with {hints.command('status', self._stack.name)}",
-            report=lambda reason: self._tell(f"waiting for the front door: {reason}"),
-        )
+        self._await_front_door(dsn)
         if pending := migrate.pending_migrations(dsn):
             self._tell(f"applying {len(pending)} migrations that are younger than the target")
             migrate.apply(dsn)
@@ -289,15 +283,8 @@ class Restore:
         """End our own freezing of the old database, and nobody else's."""
         if not self._record.freezing:
             return
-        dsn = self._stack.dsn("ops")
         try:
-            db.wait(
-                dsn,
-                application_name="guestcomms restore",
-                timeout_seconds=ANSWER_SECONDS,
-                todo=f"look with {hints.command('status', self._stack.name)}",
-                report=lambda reason: self._tell(f"waiting for the front door: {reason}"),
-            )
+            self._await_front_door(self._stack.dsn("ops"))
             with self._ops() as connection:
                 if db.one_value(connection, FROZEN_BY, [f"{self._record.restore_id} "]):
                     connection.execute("SELECT public.thaw_sending()")
@@ -306,6 +293,15 @@ class Restore:
                 f"The old data is back, but sending is still frozen ({db.first_line(error)}); go on"
                 f" with {self._hint('--abort')}."
             ) from error
+
+    def _await_front_door(self, dsn: str) -> None:
+        db.wait(
+            dsn,
+            application_name="guestcomms restore",
+            timeout_seconds=ANSWER_SECONDS,
+            todo=f"look with {hints.command('status', self._stack.name)}",
+            report=lambda reason: self._tell(f"waiting for the front door: {reason}"),
+        )
 
     def _release_copy(self) -> None:
         """Let go of the copy beside the cluster, where the database still knows of it."""

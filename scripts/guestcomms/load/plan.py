@@ -58,9 +58,9 @@ class Scenario(_Part):
     demand: Demand
     step: Demand = Demand()
     rate: Annotated[float, Field(gt=0)] = 1
+    """Multiple of the rates per minute."""
     repeats: Annotated[int, Field(ge=0)] = 0
     """How often a call without an answer is made again; what was answered is written down then."""
-    """Multiple of the rates per minute."""
 
 
 class Catalogue(_Part):

@@ -201,7 +201,6 @@ class Samples:
         self.latencies: list[tuple[float, str, float]] = []
         self.items: list[tuple[float, str, float]] = []
         self.lags: list[tuple[float, float]] = []
-        self.clients: list[tuple[float, float]] = []
         self.errors: dict[str, int] = {}
         self.wrong = 0
         self.begun = 0
@@ -239,8 +238,6 @@ class Samples:
                 self.began = min(self.began, at - (HEARTBEAT_MS + value) / 1000)
             elif name == "begun":
                 self.begun += 1
-            elif name == "vus":
-                self.clients.append((at, value))
 
     @property
     def cut(self) -> int:
