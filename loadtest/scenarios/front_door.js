@@ -28,9 +28,9 @@ export const options = {
   },
 };
 
-// cache_describe: one round trip a statement, as transaction pooling needs it.
+// exec: one round trip a statement, as transaction pooling needs it.
 const separator = __ENV.DSN.includes("?") ? "&" : "?";
-const db = sql.open(driver, `${__ENV.DSN}${separator}default_query_exec_mode=cache_describe`, {
+const db = sql.open(driver, `${__ENV.DSN}${separator}default_query_exec_mode=exec`, {
   max_open_conns: 1,
   max_idle_conns: 1,
 });

@@ -34,7 +34,8 @@ const messages = new Counter("messages"); // recipients, events, pages' rows, se
 const lag = new Trend("generator_lag", true);
 
 function connect(dsn) {
-  // One round trip a statement (cache_describe), as transaction pooling needs it.
+  // `exec`: one round trip a call from the first on, as libpq does it. What describes a statement
+  // before it is called waits twice for a connection of the pool.
   const mode = `default_query_exec_mode=${plan.exec_mode}`;
   return sql.open(driver, `${dsn}${dsn.includes("?") ? "&" : "?"}${mode}`, {
     max_open_conns: 1,

@@ -44,7 +44,7 @@ class Run:
     name: str
     scenario: Scenario
     catalogue: Catalogue
-    exec_mode: str = "cache_describe"
+    exec_mode: str = "exec"
     prefix: tuple[str, ...] = ()
 
 

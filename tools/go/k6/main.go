@@ -2,7 +2,7 @@
 //
 // The ready-made postgres driver module uses lib/pq, which through PgBouncer in
 // transaction mode returns other clients' answers; pgx with
-// default_query_exec_mode=cache_describe does not.
+// default_query_exec_mode=exec does not.
 package main
 
 import (
