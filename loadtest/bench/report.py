@@ -1,8 +1,9 @@
-"""docs/benchmarks.md: of every benchmark the last full run."""
+"""docs/benchmarks.md: of every benchmark the last full run, here or in another clone."""
 
 from __future__ import annotations
 
 import json
+import re
 import statistics
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,24 @@ What was changed for it, and why the rest falls short: [performance](performance
 
 
 def write_document(results: Path, document: Path) -> None:
-    """Write the tables."""
+    """Write the tables; those of benchmarks that were never run in this clone stay."""
     latest: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {}
     for path in sorted(results.glob("*.json")):
         run = json.loads(path.read_text("utf-8"))
         if not run["quick"]:
             latest |= {name: (run, found) for name, found in run["results"].items()}
-    sections = [section(name, *latest[name]) for name in sorted(latest)]
-    document.write_text("\n".join([HEADER, *sections]), "utf-8")
+    written = {name: section(name, *latest[name]) for name in latest}
+    sections = kept(document) | written
+    document.write_text(
+        "\n".join([HEADER, *(sections[name] for name in sorted(sections))]), "utf-8"
+    )
+
+
+def kept(document: Path) -> dict[str, str]:
+    """The sections of the document by name."""
+    text = document.read_text("utf-8") if document.exists() else ""
+    _, *parts = re.split(r"^## ", text, flags=re.MULTILINE)
+    return {part.partition("\n")[0]: f"## {part.rstrip()}\n" for part in parts}
 
 
 def section(name: str, run: dict[str, Any], comparisons: list[dict[str, Any]]) -> str:
