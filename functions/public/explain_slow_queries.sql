@@ -21,18 +21,19 @@ BEGIN
         query_hash, query_text, execution_time_ms, rows_affected, calls, plan
     )
     SELECT
-        slow.query_id, slow.masked, slow.total_ms / slow.calls, slow.row_count / slow.calls, slow.calls,
-        CASE WHEN slow.masked = slow.query_text THEN internal.generic_plan(slow.query_text) END
+        slow.query_id, text.masked, slow.total_ms / slow.calls, slow.row_count / slow.calls, slow.calls,
+        CASE WHEN text.masked = slow.query_text THEN internal.generic_plan(slow.query_text) END
     FROM (
         SELECT
-            deltas.query_id, deltas.query_text, internal.without_literals(deltas.query_text) AS masked,
-            sum(deltas.calls)::bigint AS calls, sum(deltas.total_ms) AS total_ms,
+            deltas.query_id, deltas.query_text, sum(deltas.calls)::bigint AS calls, sum(deltas.total_ms) AS total_ms,
             sum(deltas.row_count)::double precision AS row_count
         FROM internal.statement_deltas('slow') AS deltas
         WHERE deltas.query_text ~* '^\s*(SELECT|INSERT|UPDATE|DELETE|MERGE|WITH)\M'
         GROUP BY deltas.query_id, deltas.query_text
+        HAVING sum(deltas.total_ms) / sum(deltas.calls) >= p_threshold_ms
     ) AS slow
-    WHERE slow.total_ms / slow.calls >= p_threshold_ms
+    -- Masking takes a second for all the texts there are: only those that were slow, once each.
+    CROSS JOIN LATERAL (SELECT internal.without_literals(slow.query_text) AS masked OFFSET 0) AS text
     ON CONFLICT DO NOTHING
     RETURNING noted.*;
 END

@@ -106,9 +106,6 @@ def _planner() -> dict[str, str | float]:
         "jit": "off",  # calls are short: compiling costs more than it saves
         # Communications, recipients and events are partitioned alike: joined month by month.
         "enable_partitionwise_join": "on",
-        # Calls keep their plans. One made while a table was empty reads all of it for each row
-        # until that is analysed: a new cluster's first campaign, or a month's.
-        "autovacuum_naptime": "10s",
     }
 
 

@@ -95,9 +95,9 @@ def measure(
         for number in range(rounds + 1):
             for name in ("mix", "plain") if number % 2 else ("plain", "mix"):
                 say(f"pgbench, round {number} of {rounds}: {name} …")
-                each = _pgbench(target, scripts[name], clients, seconds if number else SHORT)
+                said = _pgbench(target, scripts[name], clients, seconds if number else SHORT)
                 if number:
-                    getattr(result, name).append(each)
+                    getattr(result, name).append(steady(said))
     if max(result.mix) > CLOSED_CALLS_PER_SECOND:
         raise GuestcommsError(
             f"The mix made {max(result.mix):.0f} calls/s, and fresh recipients were there for"
@@ -107,7 +107,8 @@ def measure(
     return result
 
 
-def _pgbench(target: Target, scripts: list[str], clients: int, seconds: float) -> float:
+def _pgbench(target: Target, scripts: list[str], clients: int, seconds: float) -> str:
+    """What pgbench says of its progress. Raises as `measure`."""
     # A thread for each client: pgbench prepares with calls that block their thread, and one that
     # waits for a connection of the pool must not keep those from going on that hold them all.
     # As many open files as we may have: each client is one.
@@ -125,7 +126,7 @@ def _pgbench(target: Target, scripts: list[str], clients: int, seconds: float) -
     if re.search(r"aborted|error:", done.stderr):
         said = [line for line in done.stderr.splitlines() if not line.startswith("progress:")]
         raise GuestcommsError(f"pgbench lost clients: {' | '.join(said[-3:])[:500]}")
-    return steady(done.stderr)
+    return done.stderr
 
 
 def steady(said: str) -> float:

@@ -102,3 +102,4 @@ SELECT perform_communication_maintenance();
 -- as guestcomms_cron
 SELECT internal.refresh_dashboards();
 SELECT internal.maintain_partitions();
+SELECT internal.analyze_grown();
