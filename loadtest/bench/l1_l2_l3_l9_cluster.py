@@ -44,9 +44,9 @@ def run(bench: Bench) -> list[Comparison]:
     return [*_clients(clients), *_rates(rates), _limit(broken), *_server(rates)]
 
 
-def load(cluster: Cluster, *words: str) -> Any:
+def load(cluster: Cluster, *words: str, seconds: float = 900) -> Any:
     """What a load command measured, whether or not that met the demands (exit code 6)."""
-    done = cluster.run("load", *words, "--json", ok=False)
+    done = cluster.run("load", *words, "--json", ok=False, seconds=seconds)
     assert done.returncode in {0, 6}, done.stderr
     return json.loads(done.stdout)
 
@@ -55,8 +55,8 @@ def _clients(runs: list[dict[str, Any]]) -> Iterator[Comparison]:
     shown = [float(one["server"]["pool_clients_min"] or 0) for one in runs]
     wanted = float(runs[0]["scenario"]["clients"])
     yield promise("L1: clients that PgBouncer shows, least", "clients", shown, wanted)
-    yield from _answers("L1", runs)
-    yield promise("L1: P99 of the slowest operation", "ms", _p99(runs), 2000, at_most=True)
+    yield from answers("L1", runs)
+    yield promise("L1: P99 of the slowest operation", "ms", p99(runs), 2000, at_most=True)
     unmeasured = [one["verdict"] for one in runs if one["reference"] is None]
     assert not unmeasured, f"pgbench measured nothing: {unmeasured}"
     mix = [rate for one in runs for rate in one["reference"]["mix"]]
@@ -67,16 +67,16 @@ def _clients(runs: list[dict[str, Any]]) -> Iterator[Comparison]:
 
 
 def _rates(runs: list[dict[str, Any]]) -> Iterator[Comparison]:
-    yield from _answers("L3", runs)
-    dropped = [float(sum(_sum(one, "dropped") for one in runs))]
+    yield from answers("L3", runs)
+    dropped = [float(sum(total(one, "dropped") for one in runs))]
     yield promise("L3: calls dropped, all runs", "calls", dropped, 0, at_most=True)
-    yield promise("L3: P99 of the slowest operation", "ms", _p99(runs), 500, at_most=True)
+    yield promise("L3: P99 of the slowest operation", "ms", p99(runs), 500, at_most=True)
 
 
-def _answers(target: str, runs: list[dict[str, Any]]) -> Iterator[Comparison]:
+def answers(target: str, runs: list[dict[str, Any]]) -> Iterator[Comparison]:
     """What no median of three runs may hide: the worst of them, and the sum."""
     worst = min(_success(one) for one in runs)
-    note = ", ".join(f"{_sum(one, 'answered'):,}" for one in runs) + " right answers"
+    note = ", ".join(f"{total(one, 'answered'):,}" for one in runs) + " right answers"
     yield promise(f"{target}: success, worst run", "%", [worst * 100], 99.9, note=note)
     wrong = [float(sum(one["wrong"] for one in runs))]
     yield promise(f"{target}: wrong answers, all runs", "answers", wrong, 0, at_most=True)
@@ -98,16 +98,18 @@ def _server(runs: list[dict[str, Any]]) -> Iterator[Comparison]:
     yield promise("L9: pool used at the promised rates", "%", used, 85, at_most=True)
 
 
-def _sum(run: dict[str, Any], what: str) -> int:
+def total(run: dict[str, Any], what: str) -> int:
+    """Calls of a run that were answered, failed, dropped."""
     return sum(one[what] for step in run["steps"] for one in step["operations"].values())
 
 
 def _success(run: dict[str, Any]) -> float:
-    right = _sum(run, "answered")
-    return right / max(1, right + _sum(run, "failed") + _sum(run, "wrong"))
+    right = total(run, "answered")
+    return right / max(1, right + total(run, "failed") + total(run, "wrong"))
 
 
-def _p99(runs: list[dict[str, Any]]) -> list[float]:
+def p99(runs: list[dict[str, Any]]) -> list[float]:
+    """P99 of the slowest operation of each run, in milliseconds."""
     return [
         max(
             one["p99_ms"] or float("inf")

@@ -1,0 +1,61 @@
+"""L3 for half an hour: neither latency nor memory, tables or the queue grow.
+
+Each is the last third of the run by its first, as `guestcomms load run soak-rates` judges it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+from guestcomms.load import result, verdict
+
+from loadtest.bench.l1_l2_l3_l9_cluster import MACHINES, answers, load, p99, total
+from loadtest.bench.model import Bench, Comparison, promise
+from tests.ops.cluster.harness import Cluster
+
+SCENARIO = "soak-rates"
+QUICK = ("--seconds", "120")
+SECONDS = 3600
+
+
+def run(bench: Bench) -> list[Comparison]:
+    """Run the scenario on a cluster made for it; one promise for each thing that might grow."""
+    with (
+        tempfile.TemporaryDirectory() as state,
+        closing(Cluster(Path(state), machines=MACHINES)) as cluster,
+    ):
+        bench.say("A cluster …")
+        cluster.run("up", "--yes")
+        bench.say(f"guestcomms load run {SCENARIO} …")
+        words = ("run", SCENARIO, *(QUICK if bench.quick else ()))
+        soaked = load(cluster, *words, seconds=SECONDS)
+        # The same run with its series, which the command leaves out.
+        kept = result.load(soaked["file"])
+    demand = kept.scenario.demand
+    assert demand.growth is not None
+    assert demand.p99_ms is not None
+    grown = verdict.grown(kept)
+    unknown = [name for name, value in grown.items() if value is None]
+    assert not unknown, f"not sampled: {unknown}"
+    missed = [f"{one.what}: {one.measured}" for one in kept.verdict if not one.met]
+    minutes = f"{kept.steps[0].end - kept.steps[0].begin:.0f} s"
+    return [
+        promise(
+            "demands that were missed, all of them", "demands", [float(len(missed))], 0,
+            at_most=True, note="; ".join(missed) or minutes,
+        ),
+        *answers(f"L3 for {minutes}", [soaked]),
+        promise(
+            "calls dropped", "calls", [float(total(soaked, "dropped"))], 0, at_most=True
+        ),
+        promise(
+            "P99 of the slowest operation", "ms", p99([soaked]), demand.p99_ms, at_most=True
+        ),
+        *(
+            promise(f"{name}, last third by first", "times", [value], demand.growth, at_most=True)
+            for name, value in grown.items()
+            if value is not None
+        ),
+    ]  # fmt: skip
