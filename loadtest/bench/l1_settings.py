@@ -28,6 +28,7 @@ from tests.waiting import wait_until
 
 SCENARIO = "sustained-clients"
 SECONDS = 50
+QUICK_SECONDS = 15
 ROUNDS = 2
 POOLER_PORT = 6432
 PATRONI = "runuser -u postgres -- patronictl -c /etc/patroni/conf.d edit-config --force"
@@ -41,6 +42,8 @@ class Stand:
     cluster: Cluster
     target: Target
     tenants: data.Data
+    seconds: float
+    """Of each run, ramp and warm-up included."""
     shares: list[str] = field(default_factory=list)
 
     def past_haproxy(self) -> Target:
@@ -88,7 +91,7 @@ class Stand:
     def calls(self, mode: str = "exec", *, past_haproxy: bool = False) -> float:
         """Calls a second of one run."""
         catalogue = plan.catalogue()
-        wanted = plan.scaled(catalogue.scenario(SCENARIO), seconds=SECONDS)
+        wanted = plan.scaled(catalogue.scenario(SCENARIO), seconds=self.seconds)
         target = self.past_haproxy() if past_haproxy else self.target
         made = runner.perform(
             target,
@@ -145,7 +148,8 @@ def run(bench: Bench) -> list[Comparison]:
         bench.say("A cluster …")
         cluster.run("up", "--yes")
         target = Target.of(Stack.load(cluster.stack))
-        at = Stand(cluster, target, data.prepare(target, plan.catalogue(), bench.say))
+        tenants = data.prepare(target, plan.catalogue(), bench.say)
+        at = Stand(cluster, target, tenants, QUICK_SECONDS if bench.quick else SECONDS)
         bench.say("once for caches …")
         at.calls()
         for number in range(1 if bench.quick else ROUNDS):
