@@ -120,7 +120,7 @@ def save(results: dict[str, list[Comparison]], *, quick: bool, version: str) -> 
     stamp = STARTED.strftime("%Y%m%dT%H%M%SZ")
     (RESULTS / f"{stamp}.json").write_text(json.dumps(document, indent=1) + "\n", "utf-8")
     if not quick:
-        write_document(RESULTS, ROOT / "docs" / "benchmarks.md")
+        write_document(document, ROOT / "docs" / "benchmarks.md")
 
 
 def git(*arguments: str) -> str:

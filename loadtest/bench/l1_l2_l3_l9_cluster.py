@@ -54,7 +54,8 @@ def load(cluster: Cluster, *words: str, seconds: float = 900) -> Any:
 def _clients(runs: list[dict[str, Any]]) -> Iterator[Comparison]:
     shown = [float(one["server"]["pool_clients_min"] or 0) for one in runs]
     wanted = float(runs[0]["scenario"]["clients"])
-    yield promise("L1: clients that PgBouncer shows, least", "clients", shown, wanted)
+    note = f"database machines of {MACHINES['database']['memory']}"
+    yield promise("L1: clients that PgBouncer shows, least", "clients", shown, wanted, note=note)
     yield from answers("L1", runs)
     yield promise("L1: P99 of the slowest operation", "ms", p99(runs), 2000, at_most=True)
     unmeasured = [one["verdict"] for one in runs if one["reference"] is None]

@@ -27,8 +27,8 @@ from tests.ops.cluster.harness import Cluster
 from tests.waiting import wait_until
 
 SCENARIO = "sustained-clients"
-SECONDS = 50
-QUICK_SECONDS = 15
+CLIENTS, SECONDS = 2000, 50
+QUICK = 50, 15
 ROUNDS = 2
 POOLER_PORT = 6432
 PATRONI = "runuser -u postgres -- patronictl -c /etc/patroni/conf.d edit-config --force"
@@ -42,6 +42,7 @@ class Stand:
     cluster: Cluster
     target: Target
     tenants: data.Data
+    clients: int
     seconds: float
     """Of each run, ramp and warm-up included."""
     shares: list[str] = field(default_factory=list)
@@ -59,16 +60,17 @@ class Stand:
     @contextmanager
     def patroni(self, option: str, shipped: str, changed: str, shown: str) -> Iterator[None]:
         """Patroni's configuration changed, seen in a setting of the leader that becomes another."""
-        before = self.shown(shown)
-        self.cluster.on("pg-1", f"{PATRONI} {option}={changed}")
+        self.set(option, changed, shown)
         try:
-            wait_until(lambda: self.shown(shown) != before, 60, poll_seconds=0.5)
             yield
         finally:
-            self.cluster.on("pg-1", f"{PATRONI} {option}={shipped}")
-            # Which standby is the synchronous one may be another than before.
-            wait_until(lambda: bool(self.shown(shown)) is bool(before), 60, poll_seconds=0.5)
+            self.set(option, shipped, shown)
             self.cluster.wait_healthy()
+
+    def set(self, option: str, value: str, shown: str) -> None:
+        before = self.shown(shown)
+        self.cluster.on("pg-1", f"{PATRONI} {option}={value}")
+        wait_until(lambda: self.shown(shown) != before, 60, poll_seconds=0.5)
 
     def shown(self, setting: str) -> str:
         return superuser(self.cluster, self.cluster.leader, f"SHOW {setting}")
@@ -91,19 +93,20 @@ class Stand:
     def calls(self, mode: str = "exec", *, past_haproxy: bool = False) -> float:
         """Calls a second of one run."""
         catalogue = plan.catalogue()
-        wanted = plan.scaled(catalogue.scenario(SCENARIO), seconds=self.seconds)
-        target = self.past_haproxy() if past_haproxy else self.target
-        made = runner.perform(
-            target,
-            runner.Run(SCENARIO, wanted, catalogue, exec_mode=mode),
-            self.tenants,
-            lambda _: None,
+        wanted = plan.scaled(
+            catalogue.scenario(SCENARIO), clients=self.clients, seconds=self.seconds
         )
-        operations = made.steps[0].operations.values()
+        target = self.past_haproxy() if past_haproxy else self.target
+        asked = runner.Run("l1-settings", wanted, catalogue, exec_mode=mode)
+        made = runner.perform(target, asked, self.tenants, lambda _: None)
+        if made.interrupted:
+            raise KeyboardInterrupt
+        (step,) = made.steps
         assert not made.wrong, made.errors
-        assert not any(one.failed for one in operations), made.errors
+        assert (step.success or 0) >= (wanted.demand.success or 1), made.errors
         cpu = made.server["cpu"]
         self.shares.append(f"PgBouncer {cpu['pgbouncer']:.2f}, HAProxy {cpu['haproxy']:.2f}")
+        operations = step.operations.values()
         return sum(one.per_second for one in operations)
 
 
@@ -149,7 +152,7 @@ def run(bench: Bench) -> list[Comparison]:
         cluster.run("up", "--yes")
         target = Target.of(Stack.load(cluster.stack))
         tenants = data.prepare(target, plan.catalogue(), bench.say)
-        at = Stand(cluster, target, tenants, QUICK_SECONDS if bench.quick else SECONDS)
+        at = Stand(cluster, target, tenants, *(QUICK if bench.quick else (CLIENTS, SECONDS)))
         bench.say("once for caches …")
         at.calls()
         for number in range(1 if bench.quick else ROUNDS):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import statistics
 from pathlib import Path
@@ -18,14 +17,9 @@ What was changed for it, and why the rest falls short: [performance](performance
 """
 
 
-def write_document(results: Path, document: Path) -> None:
-    """Write the tables; those of benchmarks that were never run in this clone stay."""
-    latest: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {}
-    for path in sorted(results.glob("*.json")):
-        run = json.loads(path.read_text("utf-8"))
-        if not run["quick"]:
-            latest |= {name: (run, found) for name, found in run["results"].items()}
-    written = {name: section(name, *latest[name]) for name in latest}
+def write_document(run: dict[str, Any], document: Path) -> None:
+    """Write the tables of a run; those of benchmarks that are not in it stay."""
+    written = {name: section(name, run, found) for name, found in run["results"].items()}
     sections = kept(document) | written
     document.write_text(
         "\n".join([HEADER, *(sections[name] for name in sorted(sections))]), "utf-8"

@@ -112,3 +112,44 @@ def test_plans_made_while_tables_were_empty_are_made_anew(
     early.everything(create(database)["id"], others)
     assert {name: tables for name, tables in early.read.items() if tables} == {}
     assert database.value("SELECT internal.analyze_grown()") == 0
+
+
+FAILING = "CREATE OR REPLACE FUNCTION public.fails(integer) RETURNS integer IMMUTABLE"
+BROKEN = f"""
+SET ROLE comms_owner;
+{FAILING} RETURN $1;
+CREATE TABLE public.broken (number integer);
+CREATE INDEX ON public.broken (public.fails(number));
+INSERT INTO public.broken SELECT generate_series(1, 10000);
+{FAILING} RETURN $1 / 0;
+"""
+KNOWN = "SELECT count(*) > 0 FROM pg_stats WHERE tablename = 'guests'"
+
+
+@pytest.fixture
+def grown(database: Database) -> Database:
+    """With many guests of whom nothing is known yet."""
+    database.execute(
+        f"SELECT create_organization('{A}', 'X', 'UTC', '{{wedsync_app}}')", "wedsync_ops"
+    )
+    guests(database, A, ROWS)
+    assert database.value(KNOWN) is False
+    return database
+
+
+def test_a_table_that_cannot_be_analysed_costs_no_other_its_statistics(grown: Database) -> None:
+    grown.execute(BROKEN)
+    said: list[str | None] = []
+    with grown.connect() as superuser:
+        superuser.add_notice_handler(lambda told: said.append(told.message_primary))
+        assert db.one_value(superuser, b"SELECT internal.analyze_grown()") == 1
+    assert said == ["no statistics of public.broken: division by zero"]
+    assert grown.value(KNOWN) is True
+
+
+def test_a_table_that_others_change_is_left_alone(grown: Database) -> None:
+    with grown.connect() as other, other.transaction():
+        other.execute("LOCK TABLE public.guests IN ACCESS EXCLUSIVE MODE")
+        assert grown.value("SELECT internal.analyze_grown()") == 0
+    assert grown.value("SELECT internal.analyze_grown()") == 1
+    assert grown.value(KNOWN) is True

@@ -279,7 +279,8 @@ at most, the rates to last {HOURS_A_DAY} hours a day, rows to be kept for {DAYS}
 - **Disks**: blocks are what PostgreSQL asks of the kernel, which joins neighbours and keeps what is
   read again: an upper bound of the disk's operations. Calls of fsync are those of WAL and
   of checkpoints.
-- Replication is that to each standby.
+- Replication is that to each standby. WAL is of a minute without a checkpoint: behind one it is
+  several times as much until each page in use was written whole ([performance](performance.md)).
 """
 
 

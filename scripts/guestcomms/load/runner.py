@@ -37,8 +37,8 @@ Say = Callable[[str], None]
 class Run:
     """What is done: a scenario by name, as it is after scaling, with its catalogue.
 
-    `exec_mode` is how the driver speaks to the pooler; anything but the default is for showing
-    that a wrong one is noticed. `prefix` goes before k6, such as taskset.
+    `exec_mode` is how the driver speaks to the pooler; anything but the default is for comparing,
+    and for showing that a wrong one is noticed. `prefix` goes before k6, such as taskset.
     """
 
     name: str
