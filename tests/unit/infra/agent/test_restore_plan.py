@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from infra.agent import cli, cluster_restore, facts, paths, pgbackrest, restore_plan
+from infra.agent import cli, cluster_restore, facts, old_data, paths, pgbackrest, restore_plan
 from infra.agent.archive import SEGMENT_BYTES
 from infra.agent.errors import AgentError
 from infra.agent.pgbackrest import Backup, parse_info
@@ -152,7 +152,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory = tmp_path / "17" / "wedsync"
     (directory / "pg_wal").mkdir(parents=True)
     (directory / "PG_VERSION").write_text("17\n")
-    monkeypatch.setattr(cluster_restore, "_patroni_runs", lambda: False)
+    monkeypatch.setattr(old_data, "patroni_runs", lambda: False)
     monkeypatch.setattr(paths, "STATE", tmp_path)
     monkeypatch.setattr(paths, "WAL", directory / "pg_wal")
     monkeypatch.setattr(paths, "RESTORES", tmp_path / "restore")
@@ -164,40 +164,40 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_old_data_goes_aside_and_comes_back(machine: Any, data: Path) -> None:
     for _ in range(2):
-        cluster_restore.aside(machine, RESTORE)
+        old_data.aside(machine, RESTORE)
         assert not data.exists()
     data.mkdir()
     (data / "PG_VERSION").write_text("restored")
     for _ in range(2):
-        cluster_restore.back(RESTORE)
+        old_data.back(RESTORE)
         assert (data / "PG_VERSION").read_text() == "17\n"
 
 
 def test_data_that_is_in_use_is_not_touched(machine: Any, data: Path) -> None:
     (data / "postmaster.pid").write_text("1")
     with pytest.raises(AgentError):  # there is no pg_ctl here that could stop it
-        cluster_restore.aside(machine, RESTORE)
+        old_data.aside(machine, RESTORE)
     assert data.exists()
 
 
 def test_nothing_is_discarded_that_may_be_all_there_is(machine: Any, data: Path) -> None:
     with pytest.raises(AgentError, match="may be all there is"):
-        cluster_restore.discard(RESTORE)
+        old_data.discard(RESTORE)
     assert data.exists()
-    cluster_restore.aside(machine, RESTORE)
+    old_data.aside(machine, RESTORE)
     (data / "half").mkdir(parents=True)
-    cluster_restore.discard(RESTORE)
+    old_data.discard(RESTORE)
     assert not data.exists()
-    cluster_restore.back(RESTORE)
+    old_data.back(RESTORE)
     assert (data / "PG_VERSION").exists()
 
 
 def test_after_it_is_clean_there_is_no_way_back(machine: Any, data: Path) -> None:
-    cluster_restore.aside(machine, RESTORE)
+    old_data.aside(machine, RESTORE)
     data.mkdir()
-    assert cluster_restore.clean(RESTORE) == {"cleaned": True}
-    assert cluster_restore.clean(RESTORE) == {"cleaned": False}
-    cluster_restore.back(RESTORE)
+    assert old_data.clean(RESTORE) == {"cleaned": True}
+    assert old_data.clean(RESTORE) == {"cleaned": False}
+    old_data.back(RESTORE)
     assert not (data / "PG_VERSION").exists()
 
 
@@ -290,14 +290,14 @@ def test_nothing_is_moved_while_patroni_runs(
     machine: Any, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A machine that was booted anew, or that somebody started."""
-    cluster_restore.aside(machine, RESTORE)
+    old_data.aside(machine, RESTORE)
     data.mkdir()
-    monkeypatch.setattr(cluster_restore, "_patroni_runs", lambda: True)
-    for act in (cluster_restore.back, cluster_restore.discard, cluster_restore.settle):
+    monkeypatch.setattr(old_data, "patroni_runs", lambda: True)
+    for act in (old_data.back, old_data.discard, old_data.settle):
         with pytest.raises(AgentError, match="Patroni runs"):
             act(RESTORE)
     with pytest.raises(AgentError, match="Patroni runs"):
-        cluster_restore.aside(machine, RESTORE)
+        old_data.aside(machine, RESTORE)
     assert data.exists()
 
 
@@ -308,11 +308,11 @@ def test_what_cannot_be_deleted_is_said(
         if not _options.get("ignore_errors"):
             raise OSError(errno.EIO, "Input/output error", str(path))
 
-    cluster_restore.aside(machine, RESTORE)
+    old_data.aside(machine, RESTORE)
     data.mkdir()
     monkeypatch.setattr(shutil, "rmtree", full_of_errors)
     with pytest.raises(AgentError, match="is not deleted"):
-        cluster_restore.clean(RESTORE)
+        old_data.clean(RESTORE)
 
 
 STANDBY = """\
@@ -338,9 +338,9 @@ Min recovery ending loc's timeline:   {1}
 def test_control_data_say_how_far_data_goes(
     location: str, timeline: int, furthest: tuple[int, str]
 ) -> None:
-    assert cluster_restore.furthest(STANDBY.format(location, timeline)) == furthest
+    assert old_data.furthest(STANDBY.format(location, timeline)) == furthest
 
 
 def test_no_data_is_no_position(data: Path) -> None:
-    assert cluster_restore.position()["timeline"] == 0
+    assert old_data.position()["timeline"] == 0
     assert data.exists()
