@@ -128,7 +128,8 @@ KNOWN = "SELECT count(*) > 0 FROM pg_stats WHERE tablename = 'guests'"
 
 @pytest.fixture
 def grown(database: Database) -> Database:
-    """With many guests of whom nothing is known yet."""
+    """With many guests of whom nothing is known yet, unlike of all else."""
+    database.value("SELECT internal.analyze_grown()")
     database.execute(
         f"SELECT create_organization('{A}', 'X', 'UTC', '{{wedsync_app}}')", "wedsync_ops"
     )

@@ -1,4 +1,4 @@
-"""One cluster for the folder, with memory for a million rows."""
+"""One cluster for the folder, with memory for a million rows, and the oldest moment on it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import closing
 import pytest
 
 from tests.ops.cluster.harness import Cluster
+from tests.restores.story import Story, begin
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +19,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with closing(Cluster(folder, machines={"database": database})) as made:
         made.run("up", "--yes")
         yield made
+
+
+@pytest.fixture(scope="session")
+def story(cluster: Cluster) -> Story:
+    """Guests, and a moment that the cluster goes back to when other tests are done."""
+    return begin(cluster)

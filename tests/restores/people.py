@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Container, Iterable
+from typing import Any, NamedTuple
 
 import psycopg
 
@@ -16,16 +16,31 @@ MAKE = (
     " p_subject => 'Hello', p_body => 'Hello', p_lawful_basis => 'consent')"
 )
 CLAIM = (
-    "SELECT batch_id, lease_token::text, recipient_ids::text[], organization_id::text"
-    " FROM claim_batches('story', 100, '5 minutes', 100)"
+    "SELECT organization_id::text, batch_id, lease_token::text, recipient_ids::text[]"
+    " FROM claim_batches('story', 100, %s, 1000)"
 )
+CONSENT = {"channel": "email", "purpose": "offers", "consent_version": "1", "method": "form"}
 
-Application = psycopg.Connection[tuple[Any, ...]]
+Connection = psycopg.Connection[tuple[Any, ...]]
 
 
-def application(cluster: Cluster) -> Application:
+class Chunk(NamedTuple):
+    """Messages that a worker has in hand: `recipients` are their ids."""
+
+    organization: str
+    batch: str
+    lease: str
+    recipients: list[str]
+
+
+def application(cluster: Cluster) -> Connection:
     """A connection of the application, through the front door."""
     return psycopg.connect(cluster.dsn("--role", "app"), autocommit=True)
+
+
+def worker(cluster: Cluster) -> Connection:
+    """A connection of a worker, through the front door."""
+    return psycopg.connect(cluster.dsn("--role", "worker"), autocommit=True)
 
 
 def address(name: str) -> str:
@@ -41,12 +56,12 @@ def found(cluster: Cluster) -> str:
         " ARRAY[(SELECT rolname FROM pg_roles WHERE rolname LIKE 'wedsync_app%' LIMIT 1)])",
         "--role", "ops",
     )  # fmt: skip
-    worker = psycopg.conninfo.conninfo_to_dict(cluster.dsn("--role", "worker"))["user"]
-    cluster.query(f"SELECT set_login_unrestricted('{worker}', true, 'tests')", "--role", "ops")
+    login = psycopg.conninfo.conninfo_to_dict(cluster.dsn("--role", "worker"))["user"]
+    cluster.query(f"SELECT set_login_unrestricted('{login}', true, 'tests')", "--role", "ops")
     return made
 
 
-def invite(app: Application, organization: str, names: Iterable[str]) -> dict[str, str]:
+def invite(app: Connection, organization: str, names: Iterable[str]) -> dict[str, str]:
     """Make guests who consented to be written to; return their ids by name."""
     wanted = list(names)
     app.execute("SELECT create_consent_text(%s, '1', 'Yes.')", [organization])
@@ -55,26 +70,66 @@ def invite(app: Application, organization: str, names: Iterable[str]) -> dict[st
         "SELECT place, guest_id::text FROM upsert_guests(%s, %s)",
         [organization, json.dumps(people)],
     ).fetchall()
-    for name in wanted:
-        consent = "SELECT record_consent(%s, %s, 'email', 'offers', '1', 'form')"
-        app.execute(consent, [organization, address(name)])
+    consents = [{"address": address(name)} for name in wanted]
+    given = app.execute(
+        "SELECT count(*) FROM record_consents(%s, %s, %s)",
+        [organization, json.dumps(consents), json.dumps(CONSENT)],
+    ).fetchone()
+    assert given == (len(wanted),)
     return {wanted[place - 1]: guest for place, guest in rows}
 
 
-def queue(app: Application, organization: str, guests: list[str]) -> None:
-    """Queue a message to guests."""
+def queue(app: Connection, organization: str, guests: list[str]) -> dict[str, str]:
+    """Queue a message to guests; return its recipients by guest."""
     row = app.execute(MAKE, [organization]).fetchone()
     assert row is not None
     send = "SELECT accepted FROM bulk_send(%s, %s, %s::uuid[])"
     assert app.execute(send, [organization, row[0], guests]).fetchone() == (len(guests),)
+    with app.transaction():
+        app.execute("SELECT enter_tenant(%s)", [organization])
+        recipients: dict[str, str] = dict(app.execute(
+            "SELECT guest_id::text, id::text FROM communication_recipients"
+            " WHERE communication_id = %s", [row[0]],
+        ).fetchall())  # fmt: skip
+    return recipients
+
+
+def claim(connection: Connection, lease: str) -> list[Chunk]:
+    """What the queue gives to a worker now, and for how long."""
+    return [Chunk(*row) for row in connection.execute(CLAIM, [lease]).fetchall()]
+
+
+def answer(connection: Connection, chunk: Chunk, sent: Container[str]) -> None:
+    """Tell of the recipients in `sent` that they were sent, of others that nothing was tried."""
+    results = [
+        {"recipient_id": one, "outcome": "sent", "provider": "smtp"}
+        if one in sent
+        else {"recipient_id": one, "outcome": "not_attempted"}
+        for one in chunk.recipients
+    ]
+    connection.execute(
+        "SELECT complete_batch(%s, %s, %s, %s)",
+        [chunk.organization, chunk.batch, chunk.lease, json.dumps(results)],
+    )
 
 
 def claimed(cluster: Cluster) -> list[str]:
-    """Whose messages the queue gives out now."""
-    with psycopg.connect(cluster.dsn("--role", "worker"), autocommit=True) as worker:
-        ids = [one for chunk in worker.execute(CLAIM).fetchall() for one in chunk[2]]
+    """Whose messages the queue gives out until it has none; each is answered for as sent."""
+    ids: list[str] = []
+    with worker(cluster) as connection:
+        while chunks := claim(connection, "5 minutes"):
+            for chunk in chunks:
+                answer(connection, chunk, chunk.recipients)
+                ids += chunk.recipients
     if not ids:
         return []
-    wanted = ", ".join(f"'{one}'" for one in ids)
-    query = f"SELECT recipient_name FROM communication_recipients WHERE id IN ({wanted})"
-    return sorted(str(row[0]) for row in cluster.query(query, "--role", "ops"))
+    names: dict[str, str | None] = dict(cluster.query(
+        "SELECT id::text, recipient_name FROM communication_recipients"
+        f" WHERE id IN ({listed(ids)})", "--role", "ops",
+    ))  # fmt: skip
+    return sorted(str(names[one]) for one in ids)
+
+
+def listed(ids: Iterable[str]) -> str:
+    """Ids as a list of SQL."""
+    return ", ".join(f"'{one}'" for one in ids)

@@ -18,6 +18,8 @@ from tests.ops.cluster.harness import Cluster
 from tests.restores.points import Moment, between, names
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("story")  # its target is older than all of this
+
 FIRST, SECOND, THIRD, FOURTH = (f"{name} {time.time_ns()}" for name in "ABCD")
 TIMELINE = "SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
 FIGURES = (
@@ -31,7 +33,7 @@ FILL = (
     "INSERT INTO public.guests (organization_id, external_id, name, email, email_hash)"
     " SELECT organization_id, n::text, 'Guest ' || n, 'g' || n || '@example.org',"
     f" sha256(n::text::bytea) FROM generate_series(1, {GUESTS}) AS n,"
-    " (SELECT organization_id FROM public.organizations LIMIT 1) AS one"
+    f" (SELECT organization_id FROM public.organizations WHERE name = '{FIRST}') AS one"
 )
 
 

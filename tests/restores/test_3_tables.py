@@ -57,8 +57,9 @@ ADDED = """
 SELECT external_id, name FROM public.guests
 WHERE organization_id = '{organization}' AND external_id LIKE 'during %'
 """
-WRONG = "SET statement_timeout = 0; UPDATE public.guests SET name = 'x'"
-WHO_DID_IT = "SELECT xmin FROM public.guests WHERE name = 'x' LIMIT 1"
+WRONG = "SET statement_timeout = 0; UPDATE public.guests SET name = split_part(name, ' ', 1)"
+"""Of guests who were erased too, if there are any: they keep having no name, or it is refused."""
+WHO_DID_IT = "SELECT xmin FROM public.guests WHERE name = 'Guest' LIMIT 1"
 DROP = "SET ROLE comms_owner; SET lock_timeout = '10s'; DROP TABLE public.guests CASCADE"
 
 
