@@ -288,7 +288,9 @@ class Samples:
         for at, name, value in self.latencies:
             place = int((at - low) / BLOCK_SECONDS)
             if low <= at and place < count:
-                times.setdefault(name, [[] for _ in range(count)])[place].append(value)
+                if name not in times:
+                    times[name] = [[] for _ in range(count)]
+                times[name][place].append(value)
                 calls[place] += 1
         ordered = {name: [sorted(one) for one in each if one] for name, each in times.items()}
         found = {
