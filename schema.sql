@@ -10940,7 +10940,7 @@ BEGIN
         GROUP BY deltas.query_id, deltas.query_text
         HAVING sum(deltas.total_ms) / sum(deltas.calls) >= p_threshold_ms
     ) AS slow
-    -- Masking takes a second for all the texts there are: only those that were slow, once each.
+    -- Only texts of those that were slow, once each.
     CROSS JOIN LATERAL (SELECT internal.without_literals(slow.query_text) AS masked OFFSET 0) AS text
     ON CONFLICT DO NOTHING
     RETURNING noted.*;
