@@ -7,31 +7,20 @@ pgbench, with as many clients, in turns. The runs are kept in .state/load, each 
 
 from __future__ import annotations
 
-import json
-import tempfile
 from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
+from loadtest.bench.cluster import MACHINES, answers, cluster_of_its_own, load, p99, total
 from loadtest.bench.model import Bench, Comparison, promise
-from tests.ops.cluster.harness import Cluster
 
 RUNS = 3
-# Three runs leave two million recipients; they fit into a quarter of this.
-MACHINES = {"database": {"memory": "6GiB", "cores": 2}}
 SMALL = ("--clients", "50", "--seconds", "10", "--turns", "1")
 
 
 def run(bench: Bench) -> list[Comparison]:
     """Bring up a cluster, run `guestcomms load verify` so often, then the break-point."""
     verified: list[dict[str, Any]] = []
-    with (
-        tempfile.TemporaryDirectory() as state,
-        closing(Cluster(Path(state), machines=MACHINES)) as cluster,
-    ):
-        bench.say("A cluster …")
-        cluster.run("up", "--yes")
+    with cluster_of_its_own(bench) as cluster:
         for number in range(1 if bench.quick else RUNS):
             bench.say(f"guestcomms load verify, {number + 1} …")
             verified.append(load(cluster, "verify", *(SMALL if bench.quick else ())))
@@ -42,13 +31,6 @@ def run(bench: Bench) -> list[Comparison]:
     clients = [one["runs"][0] for one in verified]
     rates = [one["runs"][1] for one in verified]
     return [*_clients(clients), *_rates(rates), _limit(broken), *_server(rates)]
-
-
-def load(cluster: Cluster, *words: str, seconds: float = 900) -> Any:
-    """What a load command measured, whether or not that met the demands (exit code 6)."""
-    done = cluster.run("load", *words, "--json", ok=False, seconds=seconds)
-    assert done.returncode in {0, 6}, done.stderr
-    return json.loads(done.stdout)
 
 
 def _clients(runs: list[dict[str, Any]]) -> Iterator[Comparison]:
@@ -74,15 +56,6 @@ def _rates(runs: list[dict[str, Any]]) -> Iterator[Comparison]:
     yield promise("L3: P99 of the slowest operation", "ms", p99(runs), 500, at_most=True)
 
 
-def answers(target: str, runs: list[dict[str, Any]]) -> Iterator[Comparison]:
-    """What no median of three runs may hide: the worst of them, and the sum."""
-    worst = min(_success(one) for one in runs)
-    note = ", ".join(f"{total(one, 'answered'):,}" for one in runs) + " right answers"
-    yield promise(f"{target}: success, worst run", "%", [worst * 100], 99.9, note=note)
-    wrong = [float(sum(one["wrong"] for one in runs))]
-    yield promise(f"{target}: wrong answers, all runs", "answers", wrong, 0, at_most=True)
-
-
 def _limit(run: dict[str, Any]) -> Comparison:
     rate = float(run["limit"])
     note = "; ".join(run["saturated"])
@@ -97,25 +70,3 @@ def _server(runs: list[dict[str, Any]]) -> Iterator[Comparison]:
     yield promise("L9: cache hits at the promised rates", "%", hits, 99)
     used = [one["server"]["pool_use"] * 100 for one in runs]
     yield promise("L9: pool used at the promised rates", "%", used, 85, at_most=True)
-
-
-def total(run: dict[str, Any], what: str) -> int:
-    """Calls of a run that were answered, failed, dropped."""
-    return sum(one[what] for step in run["steps"] for one in step["operations"].values())
-
-
-def _success(run: dict[str, Any]) -> float:
-    right = total(run, "answered")
-    return right / max(1, right + total(run, "failed") + total(run, "wrong"))
-
-
-def p99(runs: list[dict[str, Any]]) -> list[float]:
-    """P99 of the slowest operation of each run, in milliseconds."""
-    return [
-        max(
-            one["p99_ms"] or float("inf")
-            for step in run["steps"]
-            for one in step["operations"].values()
-        )
-        for run in runs
-    ]

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from dataclasses import dataclass, field
-from pathlib import Path
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import NamedTuple
 from unittest import mock
 
@@ -20,7 +18,7 @@ from guestcomms.load import data, plan, runner
 from guestcomms.load.target import Target
 from guestcomms.stack import Stack
 
-from loadtest.bench.l1_l2_l3_l9_cluster import MACHINES
+from loadtest.bench.cluster import cluster_of_its_own
 from loadtest.bench.model import Bench, Comparison
 from tests.ops.alerts.causes.common import superuser
 from tests.ops.cluster.harness import Cluster
@@ -45,7 +43,8 @@ class Stand:
     clients: int
     seconds: float
     """Of each run, ramp and warm-up included."""
-    shares: list[str] = field(default_factory=list)
+    cores: str = ""
+    """Of the way in, by the last run."""
 
     def past_haproxy(self) -> Target:
         """Straight to the leader's PgBouncer."""
@@ -105,7 +104,7 @@ class Stand:
         assert not made.wrong, made.errors
         assert (step.success or 0) >= (wanted.demand.success or 1), made.errors
         cpu = made.server["cpu"]
-        self.shares.append(f"PgBouncer {cpu['pgbouncer']:.2f}, HAProxy {cpu['haproxy']:.2f}")
+        self.cores = f"PgBouncer {cpu['pgbouncer']:.2f}, HAProxy {cpu['haproxy']:.2f}"
         operations = step.operations.values()
         return sum(one.per_second for one in operations)
 
@@ -144,12 +143,9 @@ def run(bench: Bench) -> list[Comparison]:
     shipped: list[float] = []
     changed: dict[str, list[float]] = {one.name: [] for one in CHANGES}
     with (
-        tempfile.TemporaryDirectory() as state,
-        closing(Cluster(Path(state), machines=MACHINES)) as cluster,
+        cluster_of_its_own(bench) as cluster,
         mock.patch.dict(os.environ, cluster.environment),
     ):
-        bench.say("A cluster …")
-        cluster.run("up", "--yes")
         target = Target.of(Stack.load(cluster.stack))
         tenants = data.prepare(target, plan.catalogue(), bench.say)
         at = Stand(cluster, target, tenants, *(QUICK if bench.quick else (CLIENTS, SECONDS)))
@@ -165,7 +161,7 @@ def run(bench: Bench) -> list[Comparison]:
     return [
         Comparison(
             f"L1: as shipped and {one.name}", "calls/s", "as shipped", one.name, shipped,
-            changed[one.name], one.bound, note=f"cores as shipped: {at.shares[-1]}",
+            changed[one.name], one.bound, note=f"cores as shipped: {at.cores}",
         )
         for one in CHANGES
     ]  # fmt: skip

@@ -5,12 +5,9 @@ The regression is real: the function computes in vain for a fifth of what a call
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
-from loadtest.bench.l1_l2_l3_l9_cluster import MACHINES, load
+from loadtest.bench.cluster import cluster_of_its_own, load
 from loadtest.bench.model import Bench, Comparison, promise
 from tests.ops.cluster.harness import Cluster
 
@@ -28,12 +25,7 @@ BUSY = """BEGIN
 def run(bench: Bench) -> list[Comparison]:
     """Run the same twice, slow one function down, run it once more; compare."""
     options = ["--rate", str(RATE), *(["--seconds", "20"] if bench.quick else [])]
-    with (
-        tempfile.TemporaryDirectory() as state,
-        closing(Cluster(Path(state), machines=MACHINES)) as cluster,
-    ):
-        bench.say("A cluster …")
-        cluster.run("up", "--yes")
+    with cluster_of_its_own(bench) as cluster:
         runs = []
         for number in range(2):
             bench.say(f"guestcomms load run sustained-rates, {number + 1} …")

@@ -5,15 +5,10 @@ Each is the last third of the run by its first, as `guestcomms load run soak-rat
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import closing
-from pathlib import Path
-
 from guestcomms.load import result, verdict
 
-from loadtest.bench.l1_l2_l3_l9_cluster import MACHINES, answers, load, p99, total
+from loadtest.bench.cluster import answers, cluster_of_its_own, load, p99, total
 from loadtest.bench.model import Bench, Comparison, promise
-from tests.ops.cluster.harness import Cluster
 
 SCENARIO = "soak-rates"
 QUICK = ("--seconds", "120")
@@ -22,12 +17,7 @@ SECONDS = 3600
 
 def run(bench: Bench) -> list[Comparison]:
     """Run the scenario on a cluster made for it; one promise for each thing that might grow."""
-    with (
-        tempfile.TemporaryDirectory() as state,
-        closing(Cluster(Path(state), machines=MACHINES)) as cluster,
-    ):
-        bench.say("A cluster …")
-        cluster.run("up", "--yes")
+    with cluster_of_its_own(bench) as cluster:
         bench.say(f"guestcomms load run {SCENARIO} …")
         words = ("run", SCENARIO, *(QUICK if bench.quick else ()))
         soaked = load(cluster, *words, seconds=SECONDS)
