@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import secrets
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from tests.waiting import wait_until
 ROOT = Path(__file__).parents[3]
 GUESTCOMMS = ROOT / ".venv" / "bin" / "guestcomms"
 PORTS = ("read_write", "read_only", "direct", "prometheus", "alertmanager", "statistics")
+BELOW_OUTGOING = range(20000, 32768)
 
 
 class CommandFailedError(AssertionError):
@@ -170,12 +172,19 @@ class Cluster:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports on 127.0.0.1 that nobody listens on at the moment."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Ports on 127.0.0.1 that nobody listens on at the moment.
+
+    They lie below those that outgoing connections get (Linux: from 32768 on): one of these may be
+    anybody's again before a machine publishes it, minutes later.
+    """
+    found: list[int] = []
+    for port in random.sample(BELOW_OUTGOING, len(BELOW_OUTGOING)):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise OSError(f"no {count} ports of {BELOW_OUTGOING} are free on 127.0.0.1")

@@ -6,7 +6,6 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from infra.local.names import Owner
 from infra.machine import machines
 from infra.machine.image import dockerfile
 from infra.spec import ClusterSpec
+from tests.ops.cluster.harness import free_ports
 
 PROGRAM = Path(__file__).parent / "program"
 SUMMARY = re.compile(r"^ +(?:[+~-]|\+-) ?\d+ .*$", re.MULTILINE)
@@ -51,7 +51,7 @@ class Stack:
             "user_data": {model.name: model.user_data for model in models},
             "comment": "",
             "memory_mib": 256,
-            "port": free_port(),
+            "port": free_ports(1)[0],
             "store_port": 8333,
         }
         self.backend = folder / "state"
@@ -163,10 +163,3 @@ def kill_session(process: subprocess.Popen[bytes]) -> None:
         except (ValueError, ProcessLookupError):
             continue
     process.wait()
-
-
-def free_port() -> int:
-    """Return a port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
