@@ -8,6 +8,7 @@ import shlex
 import pytest
 
 from tests.ops.cluster.harness import ROOT, Cluster
+from tests.runbooks import BACKUPS, section
 
 TEXT = (ROOT / "docs" / "operations-manual.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```console\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
@@ -17,26 +18,17 @@ JUDGES = {"readiness", "health"}
 """A cluster that stands since a minute is not ready for everything: exit 6, with the reasons."""
 
 
-RUNBOOKS = (
-    "ArchivingFailing", "ArchivingLate", "BackupCheckOverdue", "BackupDamaged", "BackupOld",
-    "BackupPageErrors", "BackupStoreUnreadable", "FullBackupOld", "RepositoryNearlyFull",
-    "RestoreNotProven", "WalGap", "WalGapInPast",
-)  # fmt: skip
-
-
 def checked(runbook: str) -> list[str]:
     """The commands under `## Check`."""
-    page = (ROOT / "docs" / "runbooks" / f"{runbook}.md").read_text(encoding="utf-8")
-    part = page.partition("## Check\n")[2].partition("## Act\n")[0]
-    return re.findall(r"^\$ (.*)$", part, flags=re.MULTILINE)
+    return re.findall(r"^\$ (.*)$", section(runbook, "Check"), flags=re.MULTILINE)
 
 
-CHECKS = sorted({command for runbook in RUNBOOKS for command in checked(runbook)})
+CHECKS = sorted({command for runbook in BACKUPS for command in checked(runbook)})
 
 
 def test_there_are_commands() -> None:
     assert len(COMMANDS) >= 4
-    assert all(checked(runbook) for runbook in RUNBOOKS)
+    assert all(checked(runbook) for runbook in BACKUPS)
     assert all(command.startswith(PREFIX) for command in [*COMMANDS, *CHECKS])
 
 
