@@ -11,12 +11,14 @@ import json
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from guestcomms import paths
 
-from tests.ops.alerts.causes.common import superuser
+from tests.ops.alerts.causes.common import others, superuser
 from tests.ops.cluster.harness import GUESTCOMMS, ROOT, Cluster, CommandFailedError
 from tests.restores.archive import segments
 from tests.restores.people import claimed
@@ -37,6 +39,8 @@ WITHIN = (
     "Take a full backup",
 )  # fmt: skip
 """What a restore says at the begin of each step, and in the middle of the longest."""
+DATA, COPIES = "/var/lib/postgresql/17", "/var/lib/postgresql/drill"
+ASIDE = "/run/aside"
 FROZEN = "SELECT frozen FROM internal.sending_state"
 TIMELINE = "SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
 
@@ -95,6 +99,23 @@ def interrupted_within(cluster: Cluster, words: str, *arguments: str) -> None:
     assert run.returncode == 130, "".join([*said, rest])
 
 
+@contextmanager
+def little_room(cluster: Cluster, machine: str, folder: str, *keep: str) -> Iterator[None]:
+    """A folder becomes a disk of 64 MiB, with what is kept of it mounted where it was."""
+    inside = [f"{folder}/{one}" for one in keep]
+    cluster.on(
+        machine,
+        f"mkdir -p {ASIDE} && mount --bind {folder} {ASIDE}"
+        f" && mount -t tmpfs -o size=64m,mode=700,uid=$(id -u postgres) tmpfs {folder}"
+        + "".join(f" && mkdir {it} && mount --bind {ASIDE}/{one} {it}"
+                  for one, it in zip(keep, inside, strict=True)),
+    )  # fmt: skip
+    try:
+        yield
+    finally:
+        cluster.on(machine, f"umount --lazy {' '.join([*inside, folder, ASIDE])}; rmdir {ASIDE}")
+
+
 def test_the_plan_says_what_would_be_lost(cluster: Cluster, story: Story) -> None:
     plan = cluster.json("restore", "cluster", "--plan", "--to", f"{story.target:%F %T.%f}+00")
     assert plan["problems"] == []
@@ -120,6 +141,21 @@ def test_what_cannot_work_is_refused_before_anything_is_done(
     assert "No restore" in refusal(cluster, "--resume")
     done = cluster.run("restore", "cluster", "--to", f"{story.target:%F %T}+00", ok=False)
     assert done.returncode == 5  # nobody is there to ask
+    assert cluster.json("restore", "cluster", "--status") is None
+    assert rows(cluster) == {"before", "behind"}
+
+
+def test_too_little_room_is_refused(cluster: Cluster, story: Story) -> None:
+    """On the machine that would be restored, on one that is made anew from it, on the drill's."""
+    target = f"{story.target:%F %T.%f}+00"
+    for machine in (cluster.leader, others(cluster)[0]):
+        with little_room(cluster, machine, DATA, "wedsync"):
+            assert "which is kept; " in refusal(cluster, "--to", target)
+    with little_room(cluster, "drill-1", COPIES):
+        done = cluster.run("restore", "drill", ok=False)
+        assert done.returncode not in (0, 1), done.stdout
+        assert "does not fit into the" in " ".join((done.stdout + done.stderr).split())
+    assert cluster.json("restore", "cluster", "--plan", "--to", target)["problems"] == []
     assert cluster.json("restore", "cluster", "--status") is None
     assert rows(cluster) == {"before", "behind"}
 
