@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,35 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
+class _Remembering(asyncio.DefaultEventLoopPolicy):
+    """Knows the event loops it made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[asyncio.AbstractEventLoop] = []
+
+    def new_event_loop(self) -> asyncio.AbstractEventLoop:
+        """Make one, and remember it."""
+        self.made.append(super().new_event_loop())
+        return self.made[-1]
+
+
+@contextmanager
+def _no_loop_left() -> Iterator[None]:
+    """Close what Pulumi leaves open where a program fails: its loop, if a task of it raises, too.
+
+    Whichever test runs when Python collects the loop would be the one that fails.
+    """
+    policy, before = _Remembering(), asyncio.get_event_loop_policy()
+    asyncio.set_event_loop_policy(policy)
+    try:
+        yield
+    finally:
+        asyncio.set_event_loop_policy(before)
+        for loop in policy.made:
+            loop.close()
+
+
 class Inline:
     """A stack whose program is a function of this process."""
 
@@ -57,21 +88,25 @@ class Inline:
 
     def up(self) -> dict[str, int]:
         """`pulumi up`: how many resources it created, changed, deleted or left."""
-        done = self.stack.up(color="never", suppress_outputs=True)
+        with _no_loop_left():
+            done = self.stack.up(color="never", suppress_outputs=True)
         return counts(done.summary.resource_changes)
 
-    def preview(self) -> dict[str, int]:
-        """`pulumi preview`."""
-        done = self.stack.preview(color="never")
+    def preview(self, *packs: Path) -> dict[str, int]:
+        """`pulumi preview`, with the rules of these policy packs."""
+        with _no_loop_left():
+            done = self.stack.preview(color="never", policy_packs=[str(pack) for pack in packs])
         return counts({str(op): n for op, n in done.change_summary.items()})
 
     def refresh(self) -> dict[str, int]:
         """`pulumi refresh`."""
-        return counts(self.stack.refresh(color="never").summary.resource_changes)
+        with _no_loop_left():
+            return counts(self.stack.refresh(color="never").summary.resource_changes)
 
     def destroy(self) -> dict[str, int]:
         """`pulumi destroy`."""
-        return counts(self.stack.destroy(color="never").summary.resource_changes)
+        with _no_loop_left():
+            return counts(self.stack.destroy(color="never").summary.resource_changes)
 
     @property
     def world(self) -> World:

@@ -88,7 +88,7 @@ def test_a_stack_that_breaks_every_rule_is_refused_by_every_rule(
     monkeypatch.setenv("PATH", os.pathsep.join([str(PACK), os.environ["PATH"]]))
     stack = Inline(tmp_path, unsafe)
     with pytest.raises(CommandError) as refused:
-        stack.stack.preview(color="never", policy_packs=[str(PACK)])
+        stack.preview(PACK)
     said = str(refused.value)
     assert {rule.name for rule in RULES if f"[mandatory]  {rule.name}" not in said} == set()
     assert not stack.world.items
