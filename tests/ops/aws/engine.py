@@ -15,6 +15,7 @@ from pulumi import automation
 
 from tests.fake_aws.provider import FOLDER
 from tests.fake_aws.world import World
+from tests.waiting import wait_until
 from tools.command import BIN, ROOT, VENV
 
 PLUGINS = ROOT / "tests" / "fake_aws" / "bin"
@@ -55,7 +56,8 @@ class _Remembering(asyncio.DefaultEventLoopPolicy):
 def _no_loop_left() -> Iterator[None]:
     """Close what Pulumi leaves open where a program fails: its loop, if a task of it raises, too.
 
-    Whichever test runs when Python collects the loop would be the one that fails.
+    It still runs when the engine has ended. Whichever test runs when Python collects an open loop
+    would be the one that fails.
     """
     policy, before = _Remembering(), asyncio.get_event_loop_policy()
     asyncio.set_event_loop_policy(policy)
@@ -64,7 +66,12 @@ def _no_loop_left() -> Iterator[None]:
     finally:
         asyncio.set_event_loop_policy(before)
         for loop in policy.made:
-            loop.close()
+            _close(loop)
+
+
+def _close(loop: asyncio.AbstractEventLoop) -> None:
+    wait_until(lambda: not loop.is_running(), 30)
+    loop.close()
 
 
 class Inline:
