@@ -322,6 +322,9 @@ def test_a_place_behind_a_hole_is_refused(cluster: Cluster) -> None:
     write = "SELECT pg_logical_emit_message(true, 'hole', ''), pg_walfile_name(pg_switch_wal())"
     lost, last = (superuser(cluster, leader, write).split("|")[1] for _ in range(2))
     wait_until(lambda: last in segments(cluster, leader), 120)
+    # A file is there before PostgreSQL, which still counts it among those that wait, hears of it.
+    heard = "SELECT last_archived_wal FROM pg_stat_archiver"
+    wait_until(lambda: superuser(cluster, leader, heard) == last, 120)
     behind = superuser(cluster, leader, "SELECT pg_current_wal_lsn()")
     repository = "runuser -u postgres -- pgbackrest --log-level-console=off"
     listed = cluster.on(leader, f"{repository} repo-ls --recurse archive/wedsync | grep {lost}-")
