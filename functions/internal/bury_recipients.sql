@@ -28,6 +28,7 @@ BEGIN
         FROM gone
         WHERE recipient.organization_id = p_batch.organization_id AND recipient.id = gone.id
             AND recipient.communication_created_at = p_batch.communication_created_at
+            AND recipient.id BETWEEN p_batch.first_recipient_id AND p_batch.last_recipient_id
         RETURNING recipient.id
     )
     SELECT array_agg(buried.id ORDER BY buried.id) INTO v_ids FROM buried;

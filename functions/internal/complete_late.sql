@@ -27,6 +27,7 @@ BEGIN
         FROM result
         WHERE recipient.organization_id = p_batch.organization_id AND recipient.id = result.recipient_id
             AND recipient.communication_created_at = p_batch.communication_created_at
+            AND recipient.id BETWEEN p_batch.first_recipient_id AND p_batch.last_recipient_id
             AND recipient.sending_at = p_batch.leased_at
         RETURNING recipient.id, result.provider, result.provider_message_id
     ), named AS (

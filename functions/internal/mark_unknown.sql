@@ -27,6 +27,7 @@ BEGIN
         FROM handed_out
         WHERE recipient.organization_id = p_batch.organization_id AND recipient.id = handed_out.id
             AND recipient.communication_created_at = p_batch.communication_created_at
+            AND recipient.id BETWEEN p_batch.first_recipient_id AND p_batch.last_recipient_id
         RETURNING recipient.id
     )
     SELECT count(*) INTO v_unknown FROM moved;

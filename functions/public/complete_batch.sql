@@ -72,6 +72,10 @@ BEGIN
         FROM result
         WHERE recipient.organization_id = p_organization_id AND recipient.id = result.recipient_id
             AND recipient.communication_created_at = v_batch.communication_created_at
+            -- A plan for everybody is for organizations of average size: it may read one whole but for this.
+            AND recipient.id BETWEEN
+            (SELECT result.recipient_id FROM result ORDER BY result.recipient_id LIMIT 1)
+            AND (SELECT result.recipient_id FROM result ORDER BY result.recipient_id DESC NULLS LAST LIMIT 1)
             AND recipient.status = 'sending' AND recipient.sending_at = v_batch.leased_at
         RETURNING recipient.id, recipient.status, result.outcome, recipient.next_attempt_at,
             result.provider, result.provider_message_id

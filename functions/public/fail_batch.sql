@@ -47,6 +47,7 @@ BEGIN
         FROM handed_out
         WHERE recipient.organization_id = v_batch.organization_id AND recipient.id = handed_out.id
             AND recipient.communication_created_at = v_batch.communication_created_at
+            AND recipient.id BETWEEN v_batch.first_recipient_id AND v_batch.last_recipient_id
         RETURNING recipient.id
     )
     INSERT INTO internal.communication_counter_deltas (organization_id, communication_id, status, delta)

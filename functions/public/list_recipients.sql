@@ -10,6 +10,8 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 -- Planning anew for every call costs more than the call.
 SET plan_cache_mode = force_generic_plan
+-- Such a plan is for communications of average size: of a large one a page is read in order, not all of it.
+SET enable_sort = off
 AS $plpgsql$
 /* Recipients of a communication in the order of their keys, page by page: p_after is the recipient_key of the last row.
    Complete and without overlap, whatever changes meanwhile. Nothing for an unknown communication.

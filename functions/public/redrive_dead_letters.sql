@@ -48,6 +48,7 @@ BEGIN
             FROM given_up
             WHERE recipient.organization_id = p_organization_id AND recipient.id = given_up.id
                 AND recipient.communication_created_at = v_letter.communication_created_at
+                AND recipient.id BETWEEN v_letter.first_recipient_id AND v_letter.last_recipient_id
             RETURNING recipient.id
         )
         SELECT array_agg(moved.id ORDER BY moved.id) INTO v_ids FROM moved;

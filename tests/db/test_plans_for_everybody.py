@@ -1,0 +1,63 @@
+"""Calls keep one plan for all organizations, of average size: it serves a large one, too.
+
+Most couples have a hundred guests; one has ten thousand and writes to all of them.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.db import queue_calls
+from tests.db.server import Database
+from tests.db.test_plans_made_early import ROWS, Sessions
+from tests.db.test_sending import A, create, ids
+
+ORGANIZATIONS = (
+    "SELECT create_organization(gen_random_uuid(), 'O', 'UTC', '{{wedsync_app}}')"
+    " FROM generate_series(1, {})"
+)
+GUESTS = """
+INSERT INTO public.guests (organization_id, name, email, email_hash)
+SELECT organization_id, 'Guest ' || n, format('g%s@example.org', n),
+    sha256(format('%s%s', name, n)::bytea)
+FROM public.organizations, generate_series(1, {}) AS n WHERE name = '{}'
+"""
+NAMED = b"SELECT organization_id::text FROM public.organizations WHERE name = 'O'"
+
+
+@pytest.mark.parametrize(("organizations", "each"), [(16, 200), (500, 20)])
+def test_a_call_for_a_few_of_a_large_organization_reads_a_few(
+    database: Database, organizations: int, each: int
+) -> None:
+    queue_calls.organization(database)
+    database.execute(
+        f"SELECT create_organization('{A}', 'X', 'UTC', '{{wedsync_app}}')", "wedsync_ops"
+    )
+    database.execute(ORGANIZATIONS.format(organizations), "wedsync_ops")
+    with database.connect() as owner:
+        for (one,) in owner.execute(NAMED).fetchall():
+            queue_calls.queue(owner, one, each, rank=ROWS)
+        queue_calls.queue(owner, A, ROWS)
+    for name, number in (("O", each), ("X", ROWS)):
+        database.execute(GUESTS.format(number, name))
+    database.execute("ANALYZE")
+    # As in a cluster.
+    database.execute(f"ALTER DATABASE {database.name} SET random_page_cost = 1.1")
+    with database.connect("wedsync_app") as app, database.connect("wedsync_worker") as worker:
+        made = Sessions(app, worker)
+        made.everything(create(database)["id"], ids(database, 100))
+        with made.call("render_batch", worker):
+            (claimed,) = queue_calls.claim(worker)
+            assert claimed.organization_id == A
+            worker.execute(
+                "SELECT * FROM public.render_batch(%s, %s, %s)",
+                (A, claimed.batch_id, claimed.lease_token),
+            )
+        for name, call in {
+            "search_guests": "search_guests(%s, 'guest')",
+            "list_communications": "list_communications(%s)",
+            "withdraw_consent": "withdraw_consent(%s, 'g7@example.org', 'email', 'wedding')",
+        }.items():
+            with made.call(name, app):
+                app.execute(f"SELECT * FROM public.{call}".encode(), (A,))
+    assert {name: tables for name, tables in made.read.items() if tables} == {}
