@@ -39,6 +39,11 @@ WITHIN = (
     "Take a full backup",
 )  # fmt: skip
 """What a restore says at the begin of each step, and in the middle of the longest."""
+UNDONE = (
+    "Stop the cluster", "Read what was decided", "Tell the restored database", "Take a full backup",
+    "",
+)  # fmt: skip
+"""Steps that undoing is not tried at elsewhere, by what is said when they are done."""
 DATA, COPIES = "/var/lib/postgresql/17", "/var/lib/postgresql/drill"
 ASIDE = "/run/aside"
 FROZEN = "SELECT frozen FROM internal.sending_state"
@@ -217,6 +222,22 @@ def test_it_can_be_undone_when_it_serves_and_a_machine_is_gone(
     assert cluster.json("restore", "cluster", "--status") is None
     cluster.wait_healthy()
     assert rows(cluster) == everything
+
+
+@pytest.mark.parametrize("words", UNDONE, ids=lambda words: words or "the end")
+def test_it_can_be_undone_at_any_step(cluster: Cluster, story: Story, words: str) -> None:
+    """Said is what the next step is; nothing, when the restore has ended."""
+    begin = ("--to", f"{story.target:%F %T.%f}+00", "--no-copy")
+    if words:
+        interrupted_within(cluster, words, *begin)
+    else:
+        cluster.run("restore", "cluster", *begin, "--yes")
+        assert rows(cluster) == {"before"}
+    cluster.run("restore", "cluster", "--abort", "--yes")
+    cluster.wait_healthy()
+    assert rows(cluster) == {"before", "behind", "after undoing"}
+    assert cluster.query(FROZEN, "--role", "ops") == [(False,)]
+    assert cluster.json("restore", "cluster", "--status") is None
 
 
 @pytest.mark.timeout(2 * HOUR)
