@@ -11,6 +11,9 @@ from infra.spec import DATABASE, PATRONI_NAMESPACE, SCOPE, STANZA, ClusterSpec
 TLS = "/etc/guestcomms/tls"
 BUCKET = "wedsync-backups"
 MACHINE_TLS = ("ca.crt", "machine.crt", "machine.key")
+CONNECT_S = 3
+RETRIES = 1
+"""How long, and how often again, a proxy tries to connect to a database machine."""
 
 
 def _after_prepare(*units: str) -> tuple[File, ...]:
@@ -153,10 +156,14 @@ def proxy(spec: ClusterSpec) -> Component:
     values: dict[str, object] = {
         "tls": TLS, "listeners": listeners,
         "fall": times.check_fall, "interval_ms": int(times.check_interval * 1000),
+        "connect_s": CONNECT_S, "retries": RETRIES,
+        # HAProxy waits a second before it tries a server again.
+        "connecting_s": (CONNECT_S + 1) * (RETRIES + 1),
     }  # fmt: skip
     return Component(
         files=(
             file("proxy", "/etc/haproxy/haproxy.cfg", values),
+            file("proxy", "/etc/haproxy/end-sessions.lua", values),
             file("proxy", "/etc/systemd/system/haproxy.service.d/20-guestcomms.conf"),
             *_after_prepare("haproxy.service"),
         ),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import psycopg
 import pytest
@@ -13,6 +15,8 @@ from tests.ops.cluster.harness import Cluster
 from tests.waiting import wait_until
 
 WRITERS = 8
+SSL_REQUEST = bytes.fromhex("0000000804d2162f")
+"""How a client of PostgreSQL begins."""
 HEADROOM = 40
 """Seconds of silence after which a fault has not been survived: ttl 20 and its takeover."""
 
@@ -45,6 +49,41 @@ def test_the_leader_machine_is_killed_under_writes(cluster: Cluster, dsn: str) -
         f"\nleader killed: {len(record.acked)} acknowledged, 0 lost, write gap"
         f" {record.longest_gap:.1f} s, whole again {healed:.1f} s after its return"
     )
+
+
+def test_nobody_hangs_who_connects_while_the_leader_dies(cluster: Cluster) -> None:
+    """Before the proxy knows, clients go to a machine that is gone; they are told, like older ones."""
+    leader = cluster.leader
+    with ExitStack() as stack:
+
+        def connects() -> socket.socket:
+            way_in = ("127.0.0.1", cluster.ports["read_write"])
+            client = stack.enter_context(socket.create_connection(way_in, timeout=5))
+            client.sendall(SSL_REQUEST)
+            return client
+
+        clients = [connects() for _ in range(20)]
+        assert {client.recv(1) for client in clients} == {b"S"}
+        cluster.container(leader).kill()
+        deadline = time.monotonic() + 1
+        while time.monotonic() < deadline:
+            clients.append(connects())
+            time.sleep(0.05)
+        for client in clients:
+            client.setblocking(False)
+        wait_until(lambda: all(ended(client) for client in clients), HEADROOM)
+    cluster.container(leader).start()
+    cluster.wait_healthy()
+
+
+def ended(client: socket.socket) -> bool:
+    """Whether the other side has closed a connection."""
+    try:
+        return client.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def test_the_check_for_lost_writes_can_fail(cluster: Cluster, dsn: str) -> None:

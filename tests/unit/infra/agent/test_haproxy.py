@@ -39,7 +39,7 @@ def test_what_the_file_wants_is_what_add_server_takes() -> None:
         assert set(wanted[backend]) == {"pg-1", "pg-2"}
         line = wanted[backend]["pg-2"]
         assert line.startswith(f"10.0.0.12:{port} check check-ssl port 8008 ")
-        assert line.endswith(f" on-marked-down shutdown-sessions verifyhost pg-2 {CHECK}")
+        assert line.endswith(f" rise 1 verifyhost pg-2 {CHECK}")
 
 
 def test_only_servers_that_come_or_go_are_touched() -> None:
