@@ -52,7 +52,7 @@ def test_the_leader_machine_is_killed_under_writes(cluster: Cluster, dsn: str) -
 
 
 def test_nobody_hangs_who_connects_while_the_leader_dies(cluster: Cluster) -> None:
-    """Before the proxy knows, clients go to a machine that is gone; they are told, like older ones."""
+    """Before the proxy knows, they go to a machine that is gone; they are told, like older ones."""
     leader = cluster.leader
     with ExitStack() as stack:
 
