@@ -16,7 +16,10 @@ RATE = 0.4
 SLOWER = 0.2
 OPERATION = "template_render"
 OWNER = ("--role", "migrator", "--direct")
-DEFINITION = "SELECT pg_get_functiondef('public.render_template'::regproc)"
+DEFINITION = (
+    "SELECT pg_get_functiondef(oid) FROM pg_proc"
+    " WHERE proname = 'render_template' AND proowner = 'comms_owner'::regrole"
+)
 BUSY = """BEGIN
     DECLARE v_end timestamptz := clock_timestamp() + interval '{} microseconds';
     BEGIN WHILE clock_timestamp() < v_end LOOP END LOOP; END;"""
