@@ -33,7 +33,9 @@ core.register_task(function()
     while true do
         for backend_name, backend in pairs(core.backends) do
             for server_name, server in pairs(backend.servers) do
-                look(backend_name .. "/" .. server_name, server)
+                -- A server may be deleted meanwhile; an error would end this task, and with it all that it does.
+                local done, problem = pcall(look, backend_name .. "/" .. server_name, server)
+                if not done then core.log(core.warning, "end-sessions: " .. tostring(problem)) end
             end
         end
         core.msleep(PAUSE)
