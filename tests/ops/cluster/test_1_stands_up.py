@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from tests.ops.cluster.harness import Cluster
+from tests.waiting import wait_until
 
 
 def test_status_is_healthy(cluster: Cluster) -> None:
@@ -133,7 +134,8 @@ def test_figures_are_only_for_who_shows_a_certificate(cluster: Cluster, port: in
     ask = f"curl -s --cacert /etc/guestcomms/tls/ca.crt https://pg-1:{port}/metrics"
     assert "alert certificate required" in cluster.on("pg-1", f"{ask} -S 2>&1 || true")
     shown = f"{ask} --cert /etc/guestcomms/tls/machine.crt --key /etc/guestcomms/tls/machine.key"
-    assert "# HELP" in cluster.on("pg-1", f"{shown} | head -1")
+    # An exporter may just be starting anew, with what it tells of.
+    wait_until(lambda: "# HELP" in cluster.on("pg-1", f"{shown} | head -1"), 60)
 
 
 def test_a_wrong_configuration_value_stops_before_anything_is_touched(cluster: Cluster) -> None:
