@@ -156,10 +156,13 @@ def test_too_little_room_is_refused(cluster: Cluster, story: Story) -> None:
     for machine in (cluster.leader, others(cluster)[0]):
         with little_room(cluster, machine, DATA, "wedsync"):
             assert "which is kept; " in refusal(cluster, "--to", target)
+    agent_anew = "systemctl restart guestcomms-agent"  # it sees the disks that were there before it
     with little_room(cluster, "drill-1", COPIES):
+        cluster.on("drill-1", agent_anew)
         done = cluster.run("restore", "drill", ok=False)
         assert done.returncode == 1, done.stdout  # no verdict
         assert "does not fit into the" in " ".join((done.stdout + done.stderr).split())
+    cluster.on("drill-1", agent_anew)
     assert cluster.json("restore", "cluster", "--plan", "--to", target)["problems"] == []
     assert cluster.json("restore", "cluster", "--status") is None
     assert rows(cluster) == {"before", "behind"}

@@ -39,7 +39,7 @@ def done(cluster: Cluster) -> Iterator[set[str]]:
 
 
 def test_the_pages_have_commands() -> None:
-    assert all(acts(page) for page in BACKUPS if page != "RepositoryNearlyFull")
+    assert {page for page in BACKUPS if not acts(page)} == {"RepositoryNearlyFull", "WalGapInPast"}
 
 
 @pytest.mark.parametrize("page", BACKUPS)
@@ -54,7 +54,10 @@ def test_what_a_page_says_to_do(cluster: Cluster, done: set[str], page: str) -> 
         words = [{"pg-1": leader, "pg-2": standby}.get(word, word) for word in words]
         result = cluster.run(*words, *(["--yes"] if words[0] in ASKS else []), ok=False)
         said = result.stdout + result.stderr
-        assert (result.returncode, "Traceback" in said) == (0, False), f"{words}: {said}"
+        # The audit finds the hole that test_4_cluster.py made, before the newest backup.
+        allowed = (0, 6) if "audit-wal" in words else (0,)
+        assert result.returncode in allowed, f"{words}: {said}"
+        assert "Traceback" not in said
     cluster.wait_healthy()
     backups_are_idle(cluster)
 
