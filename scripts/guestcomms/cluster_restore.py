@@ -205,9 +205,10 @@ class Restore:
         self._ledger.save(step="done")
 
     def document(self) -> None:
-        """Let the restored database keep the document of all this."""
+        """Let the database that serves now keep the document of all this."""
         record = self._record
         told = {
+            "verdict": "undone" if record.aborting else "restored",
             "restore_id": record.restore_id, "started_at": record.started_at.isoformat(),
             "stages": record.stages, "machines": record.machines,
             "target": {"type": record.kind, "value": record.value, "inclusive": record.inclusive},
@@ -238,6 +239,10 @@ class Restore:
                 self._start(machine)
             self._await_healthy()
         self._thaw()
+        try:
+            self.document()
+        except GuestcommsError as error:  # the old data is back, and that is what counts
+            self._tell(f"the database keeps no document of it: {error.message}")
         self._release_copy()
         for machine in self._machines:
             self._agent(machine, "clean", timeout=STOP_SECONDS)
@@ -252,6 +257,7 @@ class Restore:
         self._ledger.must_be("releasing")
         self._ledger.save(releasing=True)
         for machine in self._machines:
+            self._tell(f"deleting the old data on {machine}")
             self._agent(machine, "clean", timeout=STOP_SECONDS)
         self._release_copy()
         self._ledger.end()

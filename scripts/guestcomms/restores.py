@@ -13,7 +13,10 @@ from guestcomms.errors import GuestcommsError
 
 
 class ClusterRestore(BaseModel):
-    """A row of `communication_cluster_restores`; `evidence` is its document, once it is done."""
+    """A row of `communication_cluster_restores`; `evidence` is its document, once it is done.
+
+    The database does not come from one that was undone, which has nothing but its document.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -22,18 +25,19 @@ class ClusterRestore(BaseModel):
     target: str
     inclusive: bool
     label: str
-    reached_lsn: str
+    reached_lsn: str | None
     reached_time: datetime | None
-    abandoned_timeline: int
-    abandoned_at: datetime
+    abandoned_timeline: int | None
+    abandoned_at: datetime | None
     restored_at: datetime
     facts: dict[str, Any] | None
     facts_applied_at: datetime | None
+    undone_at: datetime | None
     evidence: dict[str, Any] | None
 
     @property
     def verdict(self) -> str:
-        """`restored`, or `under way` while there is no document."""
+        """`restored` or `undone`, or `under way` while there is no document."""
         return str(self.evidence["verdict"]) if self.evidence else "under way"
 
     @property

@@ -390,8 +390,10 @@ database.local_agent = lambda name: "host=/run/postgresql user=guestcomms_agent 
 machine = dataclasses.replace(machine, database="{}")
 stages = [dict(name="Stop", seconds=1.5, outcome="interrupted"),
           dict(name="Stop", seconds=60, outcome="done")]
-said = dict(started_at="2026-01-02T03:04:05+00:00", stages=stages, machines=["pg-1"], facts=None)
-print(json.dumps(restore_document.write(machine, "restore_20260102_030405", said)))
+said = dict(verdict="{}", restore_id="{}", label="20260102-030405F",
+            target=dict(type="time", value="2026-01-02 03:04:05+00", inclusive=False),
+            started_at="2026-01-02T03:04:05+00:00", stages=stages, machines=["pg-1"], facts=None)
+print(json.dumps(restore_document.write(machine, said["restore_id"], said)))
 """
 
 
@@ -404,9 +406,23 @@ def test_a_restore_of_the_cluster_leaves_its_document(live: Database) -> None:
         ' "abandoned_at": "2026-01-02 04:04:05+00"}'
     )
     live.execute(f"SELECT internal.record_cluster_restore('{record}')", "guestcomms_agent")
-    agent(live.server, DOCUMENT.format(live.name))
+    agent(live.server, DOCUMENT.format(live.name, "restored", "restore_20260102_030405"))
     kept: Any = live.value("SELECT evidence FROM communication_cluster_restores", "wedsync_ops")
     assert (kept["what"], kept["verdict"], kept["node"]) == ("cluster_restore", "restored", "pg-1")
     assert kept["versions"].keys() == {"agent", "pgbackrest", "postgresql"}
     assert kept["figures"] == {"stages_seconds": 61.5}
     assert [stage["outcome"] for stage in kept["stages"]] == ["interrupted", "done"]
+
+
+def test_a_restore_of_the_cluster_that_was_undone_leaves_its_document_too(live: Database) -> None:
+    for _ in range(2):  # what was undone without a machine is undone again with it
+        agent(live.server, DOCUMENT.format(live.name, "undone", "restore_20260102_030405"))
+    undone = (
+        b"SELECT target_type, target, inclusive, abandoned_at, undone_at > now(), evidence"
+        b" FROM communication_cluster_restores"
+    )
+    with live.connect("wedsync_ops") as ops:
+        [(*what, late, kept)] = ops.execute(undone).fetchall()
+    assert what == ["time", "2026-01-02 03:04:05+00", False, None]
+    assert late is False
+    assert (kept["verdict"], kept["figures"]) == ("undone", {"stages_seconds": 61.5})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from guestcomms import db
 from guestcomms.cli.__main__ import main
 from guestcomms.stack import Outputs, Stack
 
@@ -69,6 +70,25 @@ def test_history_lists_drills_and_restores_of_the_cluster(
     said = " ".join(capsys.readouterr().out.split())
     for words in ("61.5 s", "interrupted", "pgbackrest 2.55.1", "time 2026-01-02 03:04:05+00"):
         assert words in said
+
+
+def test_history_lists_what_was_undone(stack: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    undone = DOCUMENT | {
+        "verdict": "undone", "restore_id": "restore_20260103_030405", "label": PROOF["label"],
+        "target": {"type": "name", "value": "before_the_import", "inclusive": True},
+    }  # fmt: skip
+    written = f"SELECT internal.document_undone_restore('{json.dumps(undone)}')"
+    stack.execute(written, "guestcomms_agent")
+    assert main(["restore", "history", "--json", "--limit", "1"]) == 0
+    (cluster,) = json.loads(capsys.readouterr().out)
+    assert (cluster["verdict"], cluster["evidence"]) == ("undone", undone)
+    assert main(["restore", "show", "restore_20260103_030405"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "name before_the_import state undone" in said
+    assert "left timeline" not in said
+    with pytest.raises(db.DatabaseError) as refusal:
+        stack.execute(written.replace("restore_20260103_030405", RESTORE), "guestcomms_agent")
+    assert refusal.value.sqlstate == "GC148"
 
 
 @pytest.mark.usefixtures("stack")

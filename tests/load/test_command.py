@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from guestcomms import db
+from guestcomms import db, paths
 from guestcomms.cli import load
 from guestcomms.cli.__main__ import main
 from guestcomms.load import plan, result
@@ -88,4 +89,22 @@ def test_production_is_refused_without_its_name(
     for name in ([], ["--yes-production", "weddings"]):
         assert main(["load", *command, *SMALL, *name]) == 5
         assert "--yes-production Weddings_Prod" in capfd.readouterr().err
+    assert list(result.FOLDER.glob("*")) == []
+
+
+@pytest.mark.usefixtures("stack")
+@pytest.mark.parametrize("missing", ["k6", "pgbench"])
+def test_a_missing_program_is_said_before_anything_is_made(
+    target: Target, missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    count = "SELECT count(*) FROM public.guest_communications"
+    with target.connect("ops") as ops:
+        before = db.one_value(ops, count)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        if missing == "k6":
+            monkeypatch.setattr(paths, "TOOLS", tmp_path)
+        assert main(["load", "verify", *SMALL]) == 5
+        assert f"`{missing}` is not installed" in capfd.readouterr().err
+        assert db.one_value(ops, count) == before
     assert list(result.FOLDER.glob("*")) == []

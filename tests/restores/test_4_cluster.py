@@ -65,7 +65,7 @@ def refusal(cluster: Cluster, *arguments: str) -> str:
 def going(cluster: Cluster, *arguments: str) -> subprocess.Popen[str]:
     """A restore that runs beside us."""
     return subprocess.Popen(
-        [str(GUESTCOMMS), "--stack", cluster.stack, "restore", "cluster", *arguments, "--yes"],
+        [str(GUESTCOMMS), "--stack", cluster.stack, "restore", *arguments, "--yes"],
         env=cluster.environment, cwd=ROOT, stdin=subprocess.DEVNULL, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         # A job in the background of a shell ignores Ctrl-C, and so would what it starts.
@@ -75,7 +75,7 @@ def going(cluster: Cluster, *arguments: str) -> subprocess.Popen[str]:
 
 def interrupted(cluster: Cluster, step: str, *arguments: str) -> None:
     """Begin or go on, and Ctrl-C once a step is done."""
-    run = going(cluster, *arguments)
+    run = going(cluster, "cluster", *arguments)
 
     def is_there() -> bool:
         assert run.poll() is None, run.stdout.read() if run.stdout else ""
@@ -90,7 +90,11 @@ def interrupted(cluster: Cluster, step: str, *arguments: str) -> None:
 
 def interrupted_within(cluster: Cluster, words: str, *arguments: str) -> None:
     """Go on, and Ctrl-C as soon as these words are said."""
-    run = going(cluster, *arguments)
+    interrupted_saying(words, going(cluster, "cluster", *arguments))
+
+
+def interrupted_saying(words: str, run: subprocess.Popen[str]) -> None:
+    """Ctrl-C as soon as these words are said."""
     assert run.stdout is not None
     said = []
     for line in run.stdout:
@@ -241,6 +245,11 @@ def test_it_can_be_undone_at_any_step(cluster: Cluster, story: Story, words: str
     assert rows(cluster) == {"before", "behind", "after undoing"}
     assert cluster.query(FROZEN, "--role", "ops") == [(False,)]
     assert cluster.json("restore", "cluster", "--status") is None
+    [undone] = cluster.json("restore", "history", "--limit", "1")
+    assert (undone["verdict"], undone["evidence"]["machines"]) == (
+        "undone",
+        ["pg-1", "pg-2", "pg-3"],
+    )
 
 
 @pytest.mark.timeout(2 * HOUR)
@@ -325,9 +334,21 @@ def test_who_was_erased_is_erased_again(cluster: Cluster, story: Story) -> None:
     assert found == {one.id for one in story.of("erased")}
 
 
+def test_a_release_that_was_begun_can_only_go_on(cluster: Cluster, story: Story) -> None:
+    """Some of the old data is gone: there is no way back, whoever presses Ctrl-C."""
+    release = ("release", story.restored)
+    interrupted_saying("deleting the old data on pg-2", going(cluster, *release))
+    assert "restore release" in refusal(cluster, "--abort")
+    assert "restore release" in refusal(cluster, "--resume")
+    status = cluster.run("restore", "cluster", "--status").stdout
+    assert "being released" in status
+    assert rows(cluster) == {"before"}
+    cluster.run("restore", *release, "--yes")
+    assert cluster.json("restore", "cluster", "--status") is None
+
+
 def test_a_moment_on_the_abandoned_timeline_is_refused(cluster: Cluster, story: Story) -> None:
     """Between target and switch the cluster has nothing, whatever the archive holds."""
-    cluster.run("restore", "release", story.restored, "--yes")
     lost = story.target + timedelta(seconds=2)
     assert "was abandoned" in refusal(cluster, "--to", f"{lost:%F %T.%f}+00")
 

@@ -246,6 +246,9 @@ def _run(
 ) -> list[Result]:
     """Run one after the other and keep each; Ctrl-C ends what runs, and nothing follows it."""
     made: list[Result] = []
+    runner.k6_version()  # before tenants are made and minutes are spent
+    if turns:
+        reference.must_be_installed()
     with _saying() as say:
         tenants = data.prepare(target, found, say)
         for name, one in wanted.items():

@@ -196,6 +196,7 @@ def show_cluster_restore(done: ClusterRestore) -> None:
         ("left timeline", done.abandoned_timeline),
         ("stopped", moment(done.abandoned_at)),
         ("facts applied", moment(done.facts_applied_at)),
+        ("undone", moment(done.undone_at)),
         ("all steps", _seconds(done.seconds)),
         ("made with", made_with(done.evidence)),
     )

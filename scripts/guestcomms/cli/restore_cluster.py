@@ -155,7 +155,7 @@ def release_cluster(stack: Stack, restore_id: str, *, yes: bool, json: bool) -> 
             f" {', '.join(record.machines)}. There is no way back then.",
         )
     with ledger.held():
-        Restore(stack, ledger, progress.print, WAIT_SECONDS).release()
+        Restore(stack, ledger, _say, WAIT_SECONDS).release()
     if json:
         print_json({"restore_id": restore_id, "released": True})
     else:

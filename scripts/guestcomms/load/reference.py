@@ -107,6 +107,11 @@ def measure(
     return result
 
 
+def must_be_installed() -> None:
+    """Raise `RefusedError` if there is no pgbench."""
+    run.capture(["pgbench", "--version"], todo=INSTALL, install=INSTALL)
+
+
 def _pgbench(target: Target, scripts: list[str], clients: int, seconds: float) -> str:
     """What pgbench says of its progress. Raises as `measure`."""
     # A thread for each client: pgbench prepares with calls that block their thread, and one that
@@ -118,7 +123,6 @@ def _pgbench(target: Target, scripts: list[str], clients: int, seconds: float) -
         f"--client={clients}", f"--jobs={clients}", f"--time={seconds:.0f}", "--progress=1",
         *scripts,
     ]  # fmt: skip
-    run.capture(["pgbench", "--version"], todo=INSTALL, install=INSTALL)
     done = run.capture(
         command, todo="look at the front door", install=INSTALL, env=db.environment(target.app),
         timeout_seconds=seconds + 300,

@@ -99,7 +99,7 @@ def _write_plan(folder: Path, wanted: Run, made: data.Data, run_id: str) -> None
 
 
 def _measure(target: Target, wanted: Run, folder: Path, run_id: str, say: Say) -> Result:
-    versions = result.describe_target(target) | {"k6": _k6_version()}
+    versions = result.describe_target(target) | {"k6": k6_version()}
     seconds = plan.duration(wanted.scenario)
     with watch.Watch(target, folder, seconds) as watching:
         started = result.now()
@@ -244,7 +244,8 @@ def _cores(pid: int, seconds: float) -> float | None:
     return round(ticks / os.sysconf("SC_CLK_TCK") / max(seconds, 0.1), 3)
 
 
-def _k6_version() -> str:
+def k6_version() -> str:
+    """Which k6 there is. Raises `RefusedError` if there is none."""
     tools = os.pathsep.join([str(paths.TOOLS), os.environ.get("PATH", os.defpath)])
     said = run.capture(["k6", "version"], todo=INSTALL, install=INSTALL, env={"PATH": tools})
     return said.stdout.split()[1]

@@ -60,6 +60,10 @@ SELECT internal.apply_protective_facts(kind, '[]') FROM unnest(ARRAY[
 ]) AS kind;
 SELECT internal.finish_cluster_restore('restore_20260102_030405', '{}');
 SELECT internal.document_cluster_restore('restore_20260102_030405', '{"what": "cluster_restore"}');
+SELECT internal.document_undone_restore(
+    '{"restore_id": "restore_20260102_030406", "label": "20260102-030405F",
+      "target": {"type": "time", "value": "2026-01-02 03:04:05+00", "inclusive": true}}'
+);
 SELECT internal.failed_run('backup', 'pg-1', now(), 'x');
 -- as wedsync_ops
 SELECT forgo_protective_facts('x');
