@@ -337,9 +337,9 @@ CREATE FUNCTION internal.apply_delivery_events(p_organization_id uuid, p_events 
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 /* What record_delivery_events() says, without asking who calls. One statement: it locks the recipients in the order
-   of their keys, then writes the keys of the events in theirs, as every call does, so that no two calls wait for each
-   other in a circle. An event whose key is there already is none. A recipient's state becomes the one of greatest
-   rank, each of its times the earliest, and the error that of the event that moved it. */
+   of their keys, as every call does, so that no two calls wait for each other in a circle. An event that its recipient
+   has had is none. A recipient's state becomes the one of greatest rank, each of its times the earliest, and the error
+   that of the event that moved it. */
 DECLARE
     v_flaw text;
 BEGIN
@@ -380,20 +380,23 @@ BEGIN
                     AND known.communication_created_at = wanted.known_created_at
                 FOR NO KEY UPDATE
             ) AS recipient ON true
-        ), fresh AS (
-            INSERT INTO internal.delivery_event_keys (organization_id, event_key)
-            SELECT DISTINCT p_organization_id, met.event_key
-            FROM met
-            WHERE met.id IS NOT NULL
-            ORDER BY met.event_key
-            ON CONFLICT DO NOTHING
-            RETURNING event_key
+        ), fresh AS ( -- asked once all of them are locked: it sees what who held them before has written
+            SELECT unseen.item
+            FROM (
+                SELECT
+                    array_agg(met.item) AS items, array_agg(met.id) AS recipient_ids,
+                    array_agg(met.event_key) AS event_keys
+                FROM met
+                WHERE met.id IS NOT NULL
+            ) AS known
+            CROSS JOIN LATERAL internal.unseen_events(
+                p_organization_id, known.items, known.recipient_ids, known.event_keys
+            ) AS unseen (item)
         ), event AS MATERIALIZED (
-            SELECT DISTINCT ON (met.event_key) met.*
+            SELECT DISTINCT ON (met.id, met.event_key) met.*
             FROM fresh
-            JOIN met ON met.event_key = fresh.event_key
-            WHERE met.id IS NOT NULL
-            ORDER BY met.event_key, met.item
+            JOIN met ON met.item = fresh.item
+            ORDER BY met.id, met.event_key, met.item
         ), stored AS (
             INSERT INTO public.delivery_status (
                 organization_id, recipient_id, event_key, communication_id, communication_created_at, channel, provider,
@@ -8676,6 +8679,33 @@ $$;
 
 COMMENT ON FUNCTION internal.unreadable_event(p_events jsonb) IS 'Which part of the events given to record_delivery_events() cannot be read.';
 
+CREATE FUNCTION internal.unseen_events(p_organization_id uuid, p_items bigint[], p_recipient_ids uuid[], p_event_keys uuid[]) RETURNS SETOF bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    AS $$
+/* Those of these events that their recipients, whom the caller has locked, have not had in the last weeks: providers
+   repeat them for days. Volatile, so that it sees what was committed until now, and not only until its caller's
+   statement began (https://www.postgresql.org/docs/17/xfunc-volatility.html). The key of delivery_status leads to each;
+   a plan made while a month is empty would read it whole ever after. */
+BEGIN
+    RETURN QUERY
+    SELECT given.item
+    FROM unnest(p_items, p_recipient_ids, p_event_keys) AS given (item, recipient_id, event_key)
+    WHERE NOT coalesce((
+        SELECT true
+        FROM public.delivery_status AS seen
+        WHERE seen.organization_id = p_organization_id AND seen.recipient_id = given.recipient_id
+            AND seen.event_key = given.event_key
+            AND seen.created_at BETWEEN now() - interval '35 days' AND now() + interval '1 day'
+        LIMIT 1
+    ), false);
+END
+$$;
+
+COMMENT ON FUNCTION internal.unseen_events(p_organization_id uuid, p_items bigint[], p_recipient_ids uuid[], p_event_keys uuid[]) IS 'Those of these events that their recipients have not had in the last weeks.';
+
 CREATE FUNCTION internal.unsubscribe_token(p_organization_id uuid, p_recipient_id uuid) RETURNS text
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -13732,7 +13762,7 @@ CREATE TABLE internal.delivery_event_keys (
 
 ALTER TABLE ONLY internal.delivery_event_keys FORCE ROW LEVEL SECURITY;
 
-COMMENT ON TABLE internal.delivery_event_keys IS 'Events seen in the last weeks, so that a repeated one is dropped.';
+COMMENT ON TABLE internal.delivery_event_keys IS 'Not used any more; dropped in a later release.';
 
 COMMENT ON COLUMN internal.delivery_event_keys.organization_id IS 'The tenant.';
 
@@ -15970,6 +16000,9 @@ REVOKE ALL ON FUNCTION internal.tend_queue(p_max integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION internal.unreadable_event(p_events jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.unreadable_event(p_events jsonb) TO comms_maintenance;
+
+REVOKE ALL ON FUNCTION internal.unseen_events(p_organization_id uuid, p_items bigint[], p_recipient_ids uuid[], p_event_keys uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.unseen_events(p_organization_id uuid, p_items bigint[], p_recipient_ids uuid[], p_event_keys uuid[]) TO comms_maintenance;
 
 REVOKE ALL ON FUNCTION internal.unsubscribe_token(p_organization_id uuid, p_recipient_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.unsubscribe_token(p_organization_id uuid, p_recipient_id uuid) TO comms_maintenance;

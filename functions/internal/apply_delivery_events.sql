@@ -6,9 +6,9 @@ SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
 AS $plpgsql$
 /* What record_delivery_events() says, without asking who calls. One statement: it locks the recipients in the order
-   of their keys, then writes the keys of the events in theirs, as every call does, so that no two calls wait for each
-   other in a circle. An event whose key is there already is none. A recipient's state becomes the one of greatest
-   rank, each of its times the earliest, and the error that of the event that moved it. */
+   of their keys, as every call does, so that no two calls wait for each other in a circle. An event that its recipient
+   has had is none. A recipient's state becomes the one of greatest rank, each of its times the earliest, and the error
+   that of the event that moved it. */
 DECLARE
     v_flaw text;
 BEGIN
@@ -49,20 +49,23 @@ BEGIN
                     AND known.communication_created_at = wanted.known_created_at
                 FOR NO KEY UPDATE
             ) AS recipient ON true
-        ), fresh AS (
-            INSERT INTO internal.delivery_event_keys (organization_id, event_key)
-            SELECT DISTINCT p_organization_id, met.event_key
-            FROM met
-            WHERE met.id IS NOT NULL
-            ORDER BY met.event_key
-            ON CONFLICT DO NOTHING
-            RETURNING event_key
+        ), fresh AS ( -- asked once all of them are locked: it sees what who held them before has written
+            SELECT unseen.item
+            FROM (
+                SELECT
+                    array_agg(met.item) AS items, array_agg(met.id) AS recipient_ids,
+                    array_agg(met.event_key) AS event_keys
+                FROM met
+                WHERE met.id IS NOT NULL
+            ) AS known
+            CROSS JOIN LATERAL internal.unseen_events(
+                p_organization_id, known.items, known.recipient_ids, known.event_keys
+            ) AS unseen (item)
         ), event AS MATERIALIZED (
-            SELECT DISTINCT ON (met.event_key) met.*
+            SELECT DISTINCT ON (met.id, met.event_key) met.*
             FROM fresh
-            JOIN met ON met.event_key = fresh.event_key
-            WHERE met.id IS NOT NULL
-            ORDER BY met.event_key, met.item
+            JOIN met ON met.item = fresh.item
+            ORDER BY met.id, met.event_key, met.item
         ), stored AS (
             INSERT INTO public.delivery_status (
                 organization_id, recipient_id, event_key, communication_id, communication_created_at, channel, provider,

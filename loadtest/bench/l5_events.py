@@ -69,7 +69,7 @@ def run(bench: Bench) -> list[Comparison]:
         Comparison(
             "delivery events, 500 a call", "events/s", "record_delivery_events()",
             "UPDATE … FROM unnest()", *measured, 0.4,
-            note="the function also keeps every event, its key and the changes of counters",
+            note="the function also keeps every event and the changes of counters",
         )
     ]  # fmt: skip
 

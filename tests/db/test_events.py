@@ -7,6 +7,7 @@ import json
 import random
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -300,6 +301,27 @@ def test_texts_are_cut_and_late_events_are_taken(
     assert owner.execute(
         "SELECT length(error_message), length(error_code) FROM delivery_status"
     ).fetchall() == [(1000, 100)]
+
+
+@pytest.mark.parametrize(("days", "accepted"), [(0, 0), (34, 0), (36, 1)])
+def test_a_repeated_event_is_none_for_five_weeks(
+    organization: str, owner: db.Connection, worker: db.Connection, days: int, accepted: int
+) -> None:
+    """Across months; the same name of another message is another event."""
+    [one, other] = recipients(owner, queue(owner, organization, 2))
+    assert record(worker, organization, [event(one, "sent", provider_event_id="e")])[0] == 1
+    if days:
+        owner.execute(
+            "CREATE TABLE past PARTITION OF delivery_status FOR VALUES FROM ('2020-01-01')"
+            f" TO ('{datetime.now(UTC):%Y-%m}-01')"
+        )
+        owner.execute(
+            "UPDATE delivery_status SET created_at = created_at - make_interval(days => %s)",
+            (days,),
+        )
+    again = [event(who, "sent", provider_event_id="e") for who in (one, one, other)]
+    assert record(worker, organization, again) == (accepted + 1, 2 - accepted, 0)
+    assert record(worker, organization, again) == (0, 3, 0)
 
 
 def test_no_events_are_no_error(organization: str, worker: db.Connection) -> None:
