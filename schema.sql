@@ -3310,6 +3310,33 @@ $$;
 
 COMMENT ON FUNCTION internal.document_cluster_restore(p_restore_id text, p_evidence jsonb) IS 'Keep the document of a restore of the cluster that is done.';
 
+CREATE FUNCTION internal.document_undone_restore(p_evidence jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+/* Keep the document of a restore of the cluster that was undone, in the database that it left alone: restore_id, label
+   and target (type, value, inclusive) are read from it. Again replaces it. Raises GC148 if this database comes from that
+   restore. */
+BEGIN
+    INSERT INTO public.communication_cluster_restores AS known (
+        restore_id, target_type, target, inclusive, label, undone_at, evidence
+    )
+    SELECT
+        p_evidence ->> 'restore_id', target.type, target.value, target.inclusive, p_evidence ->> 'label',
+        clock_timestamp(), p_evidence
+    FROM jsonb_to_record(p_evidence -> 'target') AS target (type text, value text, inclusive boolean)
+    ON CONFLICT (restore_id) DO UPDATE
+    SET undone_at = excluded.undone_at, evidence = excluded.evidence
+    WHERE known.undone_at IS NOT NULL;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'this database comes from restore "%", which so was not undone', p_evidence ->> 'restore_id'
+        USING ERRCODE = 'GC148', HINT = 'guestcomms restore cluster --status says where it stands.';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION internal.document_undone_restore(p_evidence jsonb) IS 'Keep the document of a restore of the cluster that was undone.';
+
 CREATE FUNCTION internal.drop_month(p_parent regclass, p_from timestamp with time zone) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -14073,14 +14100,15 @@ CREATE TABLE public.communication_cluster_restores (
     target text NOT NULL,
     inclusive boolean NOT NULL,
     label text NOT NULL,
-    reached_lsn pg_lsn NOT NULL,
+    reached_lsn pg_lsn,
     reached_time timestamp with time zone,
-    abandoned_timeline bigint NOT NULL,
-    abandoned_at timestamp with time zone NOT NULL,
+    abandoned_timeline bigint,
+    abandoned_at timestamp with time zone,
     restored_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     facts jsonb,
     facts_applied_at timestamp with time zone,
     evidence jsonb,
+    undone_at timestamp with time zone,
     CONSTRAINT communication_cluster_restores_abandoned_timeline_check CHECK ((abandoned_timeline >= 1)),
     CONSTRAINT communication_cluster_restores_evidence_check CHECK ((jsonb_typeof(evidence) = 'object'::text)),
     CONSTRAINT communication_cluster_restores_facts CHECK (((facts IS NULL) = (facts_applied_at IS NULL))),
@@ -14088,7 +14116,12 @@ CREATE TABLE public.communication_cluster_restores (
     CONSTRAINT communication_cluster_restores_label_check CHECK ((label ~ '^[0-9]{8}-[0-9]{6}F(_[0-9]{8}-[0-9]{6}[DI])?$'::text)),
     CONSTRAINT communication_cluster_restores_restore_id_check CHECK ((restore_id ~ '^restore_[0-9]{8}_[0-9]{6}$'::text)),
     CONSTRAINT communication_cluster_restores_target_check CHECK (((length(target) >= 1) AND (length(target) <= 200))),
-    CONSTRAINT communication_cluster_restores_target_type_check CHECK ((target_type = ANY (ARRAY['name'::text, 'time'::text, 'lsn'::text, 'xid'::text])))
+    CONSTRAINT communication_cluster_restores_target_type_check CHECK ((target_type = ANY (ARRAY['name'::text, 'time'::text, 'lsn'::text, 'xid'::text]))),
+    CONSTRAINT communication_cluster_restores_undone CHECK (((num_nonnulls(reached_lsn, abandoned_timeline, abandoned_at) =
+CASE
+    WHEN (undone_at IS NULL) THEN 3
+    ELSE 0
+END) AND ((undone_at IS NULL) OR (evidence IS NOT NULL))))
 );
 
 COMMENT ON TABLE public.communication_cluster_restores IS 'Every time the whole cluster was brought back to a moment: between target and switch the old timeline is abandoned.';
@@ -14119,6 +14152,8 @@ COMMENT ON COLUMN public.communication_cluster_restores.facts_applied_at IS 'Whe
 
 COMMENT ON COLUMN public.communication_cluster_restores.evidence IS 'The document of the run: what, verdict, node, versions, times, figures, and each step with its seconds; NULL until the
 restore is done.';
+
+COMMENT ON COLUMN public.communication_cluster_restores.undone_at IS 'When the old data was put back: this database does not come from that restore. NULL: it does.';
 
 CREATE TABLE public.communication_data_retention (
     rule text NOT NULL,
@@ -15448,6 +15483,9 @@ GRANT ALL ON FUNCTION internal.desired_pools() TO comms_agent;
 
 REVOKE ALL ON FUNCTION internal.document_cluster_restore(p_restore_id text, p_evidence jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.document_cluster_restore(p_restore_id text, p_evidence jsonb) TO comms_agent;
+
+REVOKE ALL ON FUNCTION internal.document_undone_restore(p_evidence jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION internal.document_undone_restore(p_evidence jsonb) TO comms_agent;
 
 REVOKE ALL ON FUNCTION internal.drop_month(p_parent regclass, p_from timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.drop_month(p_parent regclass, p_from timestamp with time zone) TO comms_maintenance;

@@ -407,7 +407,10 @@ def test_a_restore_of_the_cluster_leaves_its_document(live: Database) -> None:
     )
     live.execute(f"SELECT internal.record_cluster_restore('{record}')", "guestcomms_agent")
     agent(live.server, DOCUMENT.format(live.name, "restored", "restore_20260102_030405"))
-    kept: Any = live.value("SELECT evidence FROM communication_cluster_restores", "wedsync_ops")
+    kept: Any = live.value(
+        "SELECT evidence FROM communication_cluster_restores"
+        " WHERE restore_id = 'restore_20260102_030405'", "wedsync_ops",
+    )  # fmt: skip
     assert (kept["what"], kept["verdict"], kept["node"]) == ("cluster_restore", "restored", "pg-1")
     assert kept["versions"].keys() == {"agent", "pgbackrest", "postgresql"}
     assert kept["figures"] == {"stages_seconds": 61.5}
@@ -416,10 +419,10 @@ def test_a_restore_of_the_cluster_leaves_its_document(live: Database) -> None:
 
 def test_a_restore_of_the_cluster_that_was_undone_leaves_its_document_too(live: Database) -> None:
     for _ in range(2):  # what was undone without a machine is undone again with it
-        agent(live.server, DOCUMENT.format(live.name, "undone", "restore_20260102_030405"))
+        agent(live.server, DOCUMENT.format(live.name, "undone", "restore_20260102_040405"))
     undone = (
         b"SELECT target_type, target, inclusive, abandoned_at, undone_at > now(), evidence"
-        b" FROM communication_cluster_restores"
+        b" FROM communication_cluster_restores WHERE restore_id = 'restore_20260102_040405'"
     )
     with live.connect("wedsync_ops") as ops:
         [(*what, late, kept)] = ops.execute(undone).fetchall()
