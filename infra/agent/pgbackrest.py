@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from pathlib import Path
 
 from infra.agent import checks
 from infra.agent.errors import AgentError
@@ -57,6 +58,7 @@ STATUS_NO_BACKUP = 2
 STATUS_MISSING_DATA = 3
 
 LOOK_TIMEOUT = 60.0  # seconds for a command that only reads; pgBackRest retries inside it
+PUSH_TIMEOUT = 180.0  # seconds for one segment; pgBackRest's own archive-timeout is 120
 LIST_TIMEOUT = 1800.0  # a store lists a thousand files per answer, an archive has 3000 a day
 _COMMON = ("--log-level-console=off", "--log-level-stderr=warn")
 _LOOK = ("--io-timeout=5", "--output=json")
@@ -243,6 +245,32 @@ def files(path: str) -> dict[str, Stored]:
         AgentError: the store cannot be reached, or its answer is not understood.
     """
     return parse_listing(_listing(path, "--recurse", timeout=LIST_TIMEOUT))
+
+
+def not_archived(stanza: str, segments: Sequence[str]) -> list[str]:
+    """Return those of `segments` that the archive of the present system lacks, in their order.
+
+    Raises:
+        AgentError: the store cannot be reached, or its answer is not understood.
+    """
+    if not segments:
+        return []
+    place = f"archive/{stanza}/{info(stanza).archive_id}"
+    folders = sorted({segment[:16] for segment in segments})
+    stored = {name[:24] for folder in folders for name in files(f"{place}/{folder}")}
+    return [segment for segment in segments if segment not in stored]
+
+
+def push(stanza: str, segment: Path) -> None:
+    """Put a WAL segment into the archive, and wait until it is there; there already is no error.
+
+    Raises:
+        AgentError: the store cannot be reached, or has another content for it.
+    """
+    pushing = [*command("archive-push", stanza, "--no-archive-async"), str(segment)]
+    done = run(pushing, timeout=PUSH_TIMEOUT)
+    if done.status != 0:
+        raise AgentError(f"{segment.name} cannot be archived: {reason(done.stderr)}")
 
 
 def parse_listing(listing: Mapping[str, object]) -> dict[str, Stored]:

@@ -10,8 +10,10 @@ from contextlib import ExitStack
 import psycopg
 import pytest
 
+from tests.ops.alerts.causes.common import superuser
 from tests.ops.cluster import writer
 from tests.ops.cluster.harness import Cluster
+from tests.restores.archive import segments
 from tests.waiting import wait_until
 
 WRITERS = 8
@@ -49,6 +51,32 @@ def test_the_leader_machine_is_killed_under_writes(cluster: Cluster, dsn: str) -
         f"\nleader killed: {len(record.acked)} acknowledged, 0 lost, write gap"
         f" {record.longest_gap:.1f} s, whole again {healed:.1f} s after its return"
     )
+
+
+def test_what_a_dead_leader_had_not_archived_is_archived_by_the_next(cluster: Cluster) -> None:
+    """A standby takes what it streams for archived; the dead one may never come back."""
+    leader, store = cluster.leader, cluster.container("store-1")
+    assert gaps(cluster) == 0
+    store.kill()
+    try:
+        write = "SELECT pg_logical_emit_message(true, 'owed', ''), pg_walfile_name(pg_switch_wal())"
+        owed = [superuser(cluster, leader, write).split("|")[1] for _ in range(2)]
+        cluster.container(leader).kill()
+        wait_until(lambda: cluster.health()["leader"] not in (None, leader), 90, poll_seconds=0.5)
+    finally:
+        store.start()
+    try:
+        wait_until(lambda: set(owed) <= segments(cluster, cluster.leader), 180, poll_seconds=2)
+    finally:
+        cluster.container(leader).start()
+    cluster.wait_healthy(300)
+    assert gaps(cluster) == 0
+
+
+def gaps(cluster: Cluster) -> int:
+    """Holes in the archive since the newest backup."""
+    evidence = cluster.json("backup", "audit-wal", ok=False)["evidence"]
+    return int(evidence["figures"]["gaps_since_backup"])
 
 
 def test_nobody_hangs_who_connects_while_the_leader_dies(cluster: Cluster) -> None:

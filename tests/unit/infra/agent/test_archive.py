@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from infra.agent import paths
-from infra.agent.archive import Archive, is_superseded, timeline_ends
+from infra.agent.archive import Archive, is_needed, is_superseded, timeline_ends
 from infra.agent.facts import Machine
 from infra.machine import postgres
 
@@ -40,6 +40,23 @@ def test_the_ends_of_timelines() -> None:
 )
 def test_what_is_superseded(segment: str, superseded: bool) -> None:
     assert is_superseded(segment, timeline_ends(HISTORY)) is superseded
+
+
+@pytest.mark.parametrize(
+    ("segment", "needed"),
+    [
+        ("000000010000000000000099", True),
+        ("00000001000000000000009A", False),
+        ("000000020000000100000002", True),
+        ("000000020000000100000003", False),
+        ("000000030000000100000002", False),  # the present timeline: PostgreSQL's own work
+        ("000000040000000000000001", False),  # no part of this history
+        ("00000002.history", False),
+        ("000000010000000000000099.partial", False),
+    ],
+)
+def test_what_of_former_timelines_is_needed(segment: str, needed: bool) -> None:
+    assert is_needed(segment, timeline_ends(HISTORY)) is needed
 
 
 def test_only_refused_duplicates_of_the_past_are_marked(tmp_path: Path) -> None:
