@@ -376,8 +376,8 @@ def test_a_place_behind_a_hole_is_refused(cluster: Cluster) -> None:
     assert cluster.json("restore", "cluster", "--plan", "--to", f"lsn:{behind}")["problems"] == []
     cluster.on(leader, f"{repository} repo-rm archive/wedsync/{listed.strip()}")
     assert lost not in segments(cluster, leader), listed
-    assert "behind the hole" in refusal(cluster, "--to", f"lsn:{behind}")
-    assert "behind the hole" in refusal(cluster, "--to", newest_transaction(cluster))
+    assert "behind the hole" in refusal(cluster, "--plan", "--to", f"lsn:{behind}"), lost
+    assert "behind the hole" in refusal(cluster, "--plan", "--to", newest_transaction(cluster))
     cluster.run("backup", "run", "full", "--wait")  # heals it: the next file goes to the end
     healed = superuser(cluster, leader, "SELECT pg_current_wal_lsn()")
     assert cluster.json("restore", "cluster", "--plan", "--to", f"lsn:{healed}")["problems"] == []
