@@ -63,7 +63,7 @@ backup-faults: ## Damage a backup repository in every way we know, and have it a
 	@$(BIN)/pytest tests/backups
 
 .PHONY: restore-cluster
-restore-cluster: ## Restore a cluster of its own: to a moment, across a failover, a table, after its destruction; two hours: docs/backups.md
+restore-cluster: ## Restore a cluster of its own: to a moment, across a failover, a table, after its destruction; an hour and a half: docs/backups.md
 	@$(BOOTSTRAP) venv pulumi weed docker image
 	@$(BIN)/pytest -s tests/restores
 
