@@ -101,10 +101,11 @@ def test_a_missing_program_is_said_before_anything_is_made(
     count = "SELECT count(*) FROM public.guest_communications"
     with target.connect("ops") as ops:
         before = db.one_value(ops, count)
-        monkeypatch.setenv("PATH", str(tmp_path))
-        if missing == "k6":
-            monkeypatch.setattr(paths, "TOOLS", tmp_path)
-        assert main(["load", "verify", *SMALL]) == 5
+        with monkeypatch.context() as bare:  # what cleans up afterwards needs its programs
+            bare.setenv("PATH", str(tmp_path))
+            if missing == "k6":
+                bare.setattr(paths, "TOOLS", tmp_path)
+            assert main(["load", "verify", *SMALL]) == 5
         assert f"`{missing}` is not installed" in capfd.readouterr().err
         assert db.one_value(ops, count) == before
     assert list(result.FOLDER.glob("*")) == []
