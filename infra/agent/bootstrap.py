@@ -28,7 +28,7 @@ from infra.agent.run import one_line
 from infra.agent.verdict import leader_of
 
 PAUSE = 3.0  # seconds between two looks
-SCHEDULER_PAUSE = 60.0  # seconds between two looks at pg_cron
+SCHEDULER_PAUSE = 20.0  # seconds between two looks at pg_cron
 LOCK = 4_812_907_233_601  # advisory lock that keeps two bootstraps of one database apart
 GROUPS = tuple(
     f"comms_{name}" for name in ("app", "worker", "ops", "auditor", "report", "monitor", "migrator")

@@ -1,8 +1,9 @@
 """Sees to it that pg_cron runs its jobs.
 
-On a cluster just made, pg_cron's launcher was seen waiting for ever with active jobs and no run:
-no backups, no measurements, nobody who takes back leases. The postmaster starts another launcher
-when one ends, and that one reads the jobs anew.
+On clusters just made, pg_cron's launcher was seen waiting for ever with active jobs and no run: no
+backups, no measurements, nobody who takes back leases. It believes that it knows the jobs, having
+lost the word of a change (https://github.com/citusdata/pg_cron/issues/362), so it is told again.
+Where that does not help it is ended: the postmaster starts another one.
 """
 
 import logging
@@ -12,6 +13,9 @@ from typing import Any
 import psycopg
 
 PATIENCE = timedelta(minutes=3)
+
+# The trigger of pg_cron on this table tells the launcher, also where no row changes.
+_TELL_LAUNCHER = "UPDATE cron.job SET active = active WHERE false"
 
 # Of the launcher and a minute's job: no run in that time, although the launcher was there.
 _END_IDLE_LAUNCHER = """
@@ -32,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 def ensure(connection: psycopg.Connection[Any], patience: timedelta = PATIENCE) -> bool:
-    """End pg_cron's launcher if it runs nothing; return whether it was ended.
+    """Have pg_cron's launcher read its jobs; end it if it runs nothing, and return whether it did.
 
     Args:
         connection: a superuser's, on the primary, to pg_cron's database.
@@ -44,6 +48,7 @@ def ensure(connection: psycopg.Connection[Any], patience: timedelta = PATIENCE) 
     there = connection.execute("SELECT pg_catalog.to_regclass('cron.job')").fetchone()
     if there is None or there[0] is None:
         return False
+    connection.execute(_TELL_LAUNCHER)
     ended = connection.execute(_END_IDLE_LAUNCHER, {"patience": patience}).fetchone()
     if ended is not None:
         log.warning("pg_cron ran no job for %s: its launcher is started anew", patience)

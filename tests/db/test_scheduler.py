@@ -39,6 +39,30 @@ def test_a_launcher_that_runs_nothing_is_replaced(connection: psycopg.Connection
     wait_until(lambda: launcher(connection) not in (None, before))
 
 
+def test_one_that_lost_the_word_of_a_job_is_told(connection: psycopg.Connection[Any]) -> None:
+    connection.execute("SELECT cron.schedule('known', '1 second', 'SELECT 1')")
+    wait_until(lambda: runs(connection, "known") > 1)
+    with connection.transaction():  # without triggers nobody tells the launcher
+        connection.execute("SET LOCAL session_replication_role = replica")
+        connection.execute("UPDATE cron.job SET command = 'SELECT 2' WHERE jobname = 'known'")
+    told = "SELECT 2"
+    before = runs(connection, "known")
+    wait_until(lambda: runs(connection, "known") > before + 2)
+    assert runs(connection, "known", told) == 0
+    assert not scheduler.ensure(connection)
+    wait_until(lambda: runs(connection, "known", told) > 0)
+    connection.execute("SELECT cron.unschedule('known')")
+
+
+def runs(connection: psycopg.Connection[Any], job: str, command: str = "%") -> int:
+    row = connection.execute(
+        "SELECT count(*) FROM cron.job_run_details JOIN cron.job USING (jobid)"
+        " WHERE jobname = %s AND job_run_details.command LIKE %s",
+        [job, command],
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
 def test_one_that_has_just_started_has_time(connection: psycopg.Connection[Any]) -> None:
     assert not scheduler.ensure(connection, timedelta(days=1))
 
