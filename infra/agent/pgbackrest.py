@@ -247,22 +247,34 @@ def files(path: str) -> dict[str, Stored]:
     return parse_listing(_listing(path, "--recurse", timeout=LIST_TIMEOUT))
 
 
-def not_archived(stanza: str, segments: Sequence[str]) -> list[str]:
-    """Return those of `segments` that the archive of the present system lacks, in their order.
+def not_archived(stanza: str, names: Sequence[str]) -> list[str]:
+    """Return those of `names` that the archive of the present system lacks, in their order.
+
+    Args:
+        stanza: the stanza.
+        names: of WAL segments and history files.
 
     Raises:
         AgentError: the store cannot be reached, or its answer is not understood.
     """
-    if not segments:
+    if not names:
         return []
-    place = f"archive/{stanza}/{info(stanza).archive_id}"
-    folders = sorted({segment[:16] for segment in segments})
-    stored = {name[:24] for folder in folders for name in files(f"{place}/{folder}")}
-    return [segment for segment in segments if segment not in stored]
+    said = info(stanza)
+    if not said.archive_id:
+        raise AgentError(f"the backup repository has no archive of this system: {said.message}")
+    place = f"archive/{stanza}/{said.archive_id}"
+    # Segments lie in folders of 256, with a checksum behind their names; history files beside them.
+    folders = sorted({"" if name.endswith(".history") else f"/{name[:16]}" for name in names})
+    stored = {
+        name.partition("-")[0]
+        for folder in folders
+        for name in parse_listing(_listing(f"{place}{folder}", timeout=LOOK_TIMEOUT))
+    }
+    return [name for name in names if name not in stored]
 
 
 def push(stanza: str, segment: Path) -> None:
-    """Put a WAL segment into the archive, and wait until it is there; there already is no error.
+    """Put a WAL file into the archive, and wait until it is there; there already is no error.
 
     Raises:
         AgentError: the store cannot be reached, or has another content for it.

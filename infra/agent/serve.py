@@ -48,9 +48,12 @@ class Duty:
     pause: float = 0.0
     complaint: str = ""
 
-    def attend(self, now: float) -> None:
-        """Do it if it is due at `now`; a failure is logged once and makes the next pause longer."""
-        if now < self.due:
+    def attend(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Do it if it is due; a failure is logged once and makes the next pause longer.
+
+        The pause begins at its end: one that waits for the store leaves the others their turns.
+        """
+        if clock() < self.due:
             return
         try:
             self.act()
@@ -60,7 +63,7 @@ class Duty:
             if self.complaint:
                 log.info("%s: works again", self.name)
             self.pause, self.complaint = self.interval, ""
-        self.due = now + self.pause
+        self.due = clock() + self.pause
 
     def _failed(self, complaint: str) -> None:
         self.pause = min(max(self.interval, self.pause * 2), LONGEST_PAUSE)
@@ -127,7 +130,7 @@ def _serve_drills(machine: Machine, stop: threading.Event) -> None:
     log.info("serving %s", machine.name)
     # Machines that come or go: systemd starts us again, between two drills.
     while not stop.is_set() and facts.machine() == machine:
-        duty.attend(time.monotonic())
+        duty.attend()
         if session.wait(TICK, stop):
             duty.due = 0.0
     drills.stop()
@@ -156,11 +159,11 @@ def _serve_database(machine: Machine, stop: threading.Event) -> None:
             log.info("the machines of the cluster are others now: beginning anew")
             return  # systemd starts it again
         for duty in duties:
-            duty.attend(time.monotonic())
+            duty.attend()
         if session.wait(TICK, stop):
             backup_duty.due = check_duty.due = 0.0
-    Duty("backups", 0.0, lambda: backups.stop(session.alive())).attend(time.monotonic())
-    Duty("checks", 0.0, lambda: repository.stop(session.alive())).attend(time.monotonic())
+    Duty("backups", 0.0, lambda: backups.stop(session.alive())).attend()
+    Duty("checks", 0.0, lambda: repository.stop(session.alive())).attend()
 
 
 def sentence(error: Exception) -> str:

@@ -12,7 +12,7 @@ Source: https://www.postgresql.org/docs/17/continuous-archiving.html#BACKUP-TIME
 
 import re
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import groupby
@@ -162,6 +162,7 @@ def look(stanza: str, where: Position | None, wal: Path) -> Audit:
     if finding:
         audited.findings.append(finding)
         audited.figures["latest_restorable"] = 0
+    audited.findings += _former_histories(history, files, wal)
     return audited
 
 
@@ -440,6 +441,18 @@ def _history(
         return local.read_text(encoding="ascii"), None
     finding = Finding("history_missing", f"{name} is not in the archive: restores end before it.")
     return local.read_text(encoding="ascii"), finding
+
+
+def _former_histories(history: str, files: Container[str], wal: Path) -> Iterator[Finding]:
+    """Yield what the archive lacks of how to get from an older timeline to the present one."""
+    for timeline in timeline_ends(history):
+        name = f"{timeline:08X}.history"
+        waits = (wal / "archive_status" / f"{name}.ready").exists()
+        if timeline > 1 and name not in files and not waits:
+            sentence = (
+                f"{name} is not in the archive: restores from backups of before it end there."
+            )
+            yield Finding("history_missing", sentence)
 
 
 def _nothing(message: str) -> Audit:

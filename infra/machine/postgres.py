@@ -83,7 +83,9 @@ def _durability(spec: ClusterSpec) -> dict[str, str | int | float]:
         "max_replication_slots": 10 + MOST_DATABASE_NODES,
         "max_wal_size": f"{int(spec.postgres.max_wal_size) // 1024**2}MB",
         "max_slot_wal_keep_size": f"{int(spec.postgres.max_slot_wal_keep_size) // 1024**2}MB",
-        "wal_keep_size": "128MB",
+        # What a standby keeps of an outage of the store, to archive it should it lead: no more than
+        # checkpoints and slots may keep anyway.
+        "wal_keep_size": f"{_kept_wal(spec) // 1024**2}MB",
         "checkpoint_timeout": "15min",
         "archive_timeout": f"{spec.postgres.archive_timeout_seconds}s",
         "password_encryption": "scram-sha-256",
@@ -98,6 +100,11 @@ def _durability(spec: ClusterSpec) -> dict[str, str | int | float]:
         "deadlock_timeout": "3s",
         "timezone": "UTC",
     }
+
+
+def _kept_wal(spec: ClusterSpec) -> int:
+    """Bytes of WAL that each machine keeps behind its last checkpoint."""
+    return min(int(spec.postgres.max_wal_size) // 2, int(spec.postgres.max_slot_wal_keep_size))
 
 
 def _planner() -> dict[str, str | float]:

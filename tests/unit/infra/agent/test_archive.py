@@ -8,6 +8,7 @@ import pytest
 
 from infra.agent import paths
 from infra.agent.archive import Archive, is_needed, is_superseded, timeline_ends
+from infra.agent.errors import AgentError
 from infra.agent.facts import Machine
 from infra.machine import postgres
 
@@ -18,9 +19,19 @@ HISTORY = """1\t0/9A000140\tno recovery target specified
 MACHINE = Machine("pg-1", "database", "wedsync", "wedsync", "wedsync", "new", (), (), ())
 
 
-def test_the_ends_of_timelines() -> None:
-    ends = timeline_ends(HISTORY)
-    assert {timeline: segment for timeline, (segment, _) in ends.items()} == {1: 0x9A, 2: 0x103}
+BACK = f"""{HISTORY}
+3\t0/778D5D0\tbefore 2026-11-23 22:50:04.147647+00
+"""
+
+
+@pytest.mark.parametrize(
+    ("history", "segments"),
+    [(HISTORY, {1: 0x9A, 2: 0x103}), (BACK, {1: 7, 2: 7, 3: 7})],
+    ids=["onwards", "back to a moment before all switches"],
+)
+def test_the_ends_of_timelines(history: str, segments: dict[int, int]) -> None:
+    ends = timeline_ends(history)
+    assert {timeline: segment for timeline, (segment, _) in ends.items()} == segments
 
 
 @pytest.mark.parametrize(
@@ -51,7 +62,8 @@ def test_what_is_superseded(segment: str, superseded: bool) -> None:
         ("000000020000000100000003", False),
         ("000000030000000100000002", False),  # the present timeline: PostgreSQL's own work
         ("000000040000000000000001", False),  # no part of this history
-        ("00000002.history", False),
+        ("00000002.history", True),
+        ("00000003.history", False),
         ("000000010000000000000099.partial", False),
     ],
 )
@@ -69,7 +81,8 @@ def test_only_refused_duplicates_of_the_past_are_marked(tmp_path: Path) -> None:
         (wal / "archive_status" / f"{segment}.ready").touch()
         (out / f"{segment}.error").write_text(f"{code}\nwhat pgBackRest said")
     archive = Archive(MACHINE, wal, tmp_path / "spool")
-    assert archive.release(2) == []  # no history of that timeline here
+    with pytest.raises(AgentError, match=r"00000002\.history is not there yet"):
+        archive.release(2)
     assert archive.release(3) == [duplicate]
     assert archive.release(3) == []
     assert sorted(path.name for path in (wal / "archive_status").iterdir()) == [

@@ -255,6 +255,16 @@ def test_the_names_of_segments() -> None:
     assert Segment.parse("000000010000000100000000").number == 256
 
 
+def test_behind_a_restore_to_a_moment_before_a_failover_holes_are_found() -> None:
+    """The history goes back then: timeline 2 ends before timeline 1 does."""
+    history = "1\t0/8000028\tno recovery target\n2\t0/4000028\tbefore 2026-11-23\n"
+    files = archive((1, 1), (1, 2), (1, 3), (1, 4), (1, 5), (1, 6), (1, 7), (2, 8), (2, 9))
+    files |= archive((3, 4), (3, 5), (3, 7))
+    made = look(files, backup(1, 1, 2), history=history, writes=Segment(3, 8))
+    assert [finding.facts["first"] for finding in made.findings] == [str(Segment(3, 6))]
+    assert made.windows[0].to == at(5)
+
+
 def test_a_timeline_that_ended_at_once_needs_nothing() -> None:
     ends = {1: (5, 0), 2: (5, 0)}
     assert [(one.timeline, one.first, one.last) for one in stretches(3, ends, 2, 9)] == [
