@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from infra.agent import pgbackrest, wal_audit
 from infra.agent.pgbackrest import Backup, Stanza, Stored
 from infra.agent.wal_audit import (
     Audit,
@@ -263,6 +265,28 @@ def test_behind_a_restore_to_a_moment_before_a_failover_holes_are_found() -> Non
     made = look(files, backup(1, 1, 2), history=history, writes=Segment(3, 8))
     assert [finding.facts["first"] for finding in made.findings] == [str(Segment(3, 6))]
     assert made.windows[0].to == at(5)
+
+
+@pytest.mark.parametrize(
+    ("stored", "waits", "found"),
+    [(True, False, []), (False, True, []), (False, False, ["history_missing"])],
+)
+def test_the_history_of_a_former_timeline_is_needed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, stored: bool, waits: bool, found: list[str]
+) -> None:
+    """Recovery to the latest timeline looks for one after the other, and ends where one lacks."""
+    (tmp_path / "archive_status").mkdir()
+    if waits:
+        (tmp_path / "archive_status" / "00000002.history.ready").touch()
+    histories = ["00000003.history", *(["00000002.history"] if stored else [])]
+    files = archive(*THREE_TIMELINES) | {name: Stored(80, at(8)) for name in histories}
+    made = backup(1, 2, 3)
+    monkeypatch.setattr(pgbackrest, "info", lambda _: Stanza(0, "ok", (made,), "17-1"))
+    kept = {f"{made.label}/{name}": Stored(1, at(3)) for name in ("backup.manifest", "bundle/1")}
+    monkeypatch.setattr(pgbackrest, "files", lambda _: kept)
+    monkeypatch.setattr(pgbackrest, "archived", lambda *_: files)
+    monkeypatch.setattr(pgbackrest, "content", lambda _: HISTORY_3)
+    assert kinds(wal_audit.look("wedsync", None, tmp_path)) == found
 
 
 def test_a_timeline_that_ended_at_once_needs_nothing() -> None:
