@@ -3460,6 +3460,7 @@ CREATE FUNCTION internal.enqueue(p_communication public.guest_communications, p_
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET work_mem TO '64MB'
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 /* Add recipients, in the order of their keys and new to the communication, which the caller has locked. All gates are
    asked: whoever may not be written to is kept as suppressed with the reason, the others are queued in chunks of up

@@ -7,6 +7,8 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 -- The recipients of one call stay in memory.
 SET work_mem = '64MB'
+-- Each recipient's communication is looked up by its foreign key, in a partitioned table: kept, not planned anew.
+SET plan_cache_mode = force_generic_plan
 AS $plpgsql$
 /* Add recipients, in the order of their keys and new to the communication, which the caller has locked. All gates are
    asked: whoever may not be written to is kept as suppressed with the reason, the others are queued in chunks of up

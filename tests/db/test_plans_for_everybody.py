@@ -10,7 +10,7 @@ import pytest
 from tests.db import queue_calls
 from tests.db.server import Database
 from tests.db.test_plans_made_early import ROWS, Sessions
-from tests.db.test_sending import A, create, ids
+from tests.db.test_sending import A, create, guests, ids
 
 ORGANIZATIONS = (
     "SELECT create_organization(gen_random_uuid(), 'O', 'UTC', '{{wedsync_app}}')"
@@ -89,3 +89,47 @@ def test_a_call_for_a_few_of_a_large_organization_reads_a_few(
                     values = (A, value)[-call.count("%s") :]
                     app.execute(f"SELECT * FROM public.{call}".encode(), values)
     assert {name: tables for name, tables in made.read.items() if tables} == {}
+
+
+MANY = f"""
+INSERT INTO public.guest_communications (
+    organization_id, id, created_at, message_title, message_type, message_category, purpose,
+    lawful_basis, subject, body, compiled
+)
+SELECT '{A}', one.id, internal.uuid_v7_time(one.id), 'T', 'email', 'transactional', 'wedding',
+    'contract', 'S', repeat('Hello ', 100), '{{}}'
+FROM (SELECT internal.uuid_v7() AS id FROM generate_series(1, 400) OFFSET 0) AS one
+"""
+CHECKS = """
+SELECT sum(calls)::integer, sum(plans)::integer
+FROM extensions.pg_stat_statements JOIN pg_database AS database ON database.oid = dbid
+WHERE datname = current_database() AND query ~ 'guest_communications. x WHERE.*FOR KEY SHARE'
+"""
+
+
+def test_whose_communication_a_recipient_is_of_is_not_planned_for_each(database: Database) -> None:
+    """A foreign key to partitions: PostgreSQL makes a plan for each row if that seems cheaper."""
+    database.execute(
+        f"SELECT create_organization('{A}', 'X', 'UTC', '{{wedsync_app}}')", "wedsync_ops"
+    )
+    guests(database, A, 300)
+    database.execute(MANY)
+    assert database.value("SELECT internal.analyze_grown()")
+    for setting in (
+        "random_page_cost = 1.1",  # as in a cluster
+        "pg_stat_statements.track = 'all'",
+        "pg_stat_statements.track_planning = on",
+    ):
+        database.execute(f"ALTER DATABASE {database.name} SET {setting}")
+    named = ids(database, 300)
+    with database.connect("wedsync_app") as app:
+        for first in range(0, 300, 100):
+            communication = create(database)["id"]
+            app.execute(
+                "SELECT * FROM public.bulk_send(%s, %s, p_guest_ids => %s)",
+                (A, communication, named[first : first + 100]),
+            )
+    with database.connect() as owner:
+        ((calls, plans),) = owner.execute(CHECKS.encode()).fetchall()
+    assert calls >= 300
+    assert plans < 20
