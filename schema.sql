@@ -3092,6 +3092,39 @@ $$;
 
 COMMENT ON FUNCTION internal.content_tables() IS 'The tables whose content a restore drill compares.';
 
+CREATE FUNCTION internal.count_deliveries() RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+/* Count what providers reported since the last call, in spans of five minutes, for a day. The spans of the 15
+   minutes before are counted again: an event counts as arrived when its transaction began, and that may have ended
+   since; one that takes longer is not counted. Returns how many events it read. */
+DECLARE
+    v_day CONSTANT timestamptz := date_trunc('hour', now() - interval '1 day', 'UTC');
+    v_from timestamptz;
+    v_events bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('internal.count_deliveries', 0));
+    SELECT greatest(v_day, max(counted.span) - interval '15 minutes') INTO v_from FROM internal.delivery_counts AS counted;
+    DELETE FROM internal.delivery_counts AS counted WHERE counted.span < v_day OR counted.span >= v_from;
+    WITH added AS (
+        INSERT INTO internal.delivery_counts (span, provider, channel, status, events)
+        SELECT
+            date_bin('5 minutes', event.created_at, '2000-01-01 00:00:00+00'), event.provider, event.channel, event.status,
+            count(*)
+        FROM public.delivery_status AS event
+        WHERE event.created_at >= v_from
+        GROUP BY 1, 2, 3, 4
+        RETURNING events
+    )
+    SELECT coalesce(sum(added.events), 0) INTO v_events FROM added;
+    RETURN v_events;
+END
+$$;
+
+COMMENT ON FUNCTION internal.count_deliveries() IS 'Count what providers reported since the last call, in spans of five minutes; for the dashboard.';
+
 CREATE FUNCTION internal.current_organization() RETURNS uuid
     LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
     AS $$
@@ -7471,6 +7504,7 @@ CREATE FUNCTION internal.refresh_dashboards() RETURNS void
     AS $$
 /* Compute the dashboards again; who reads them meanwhile reads the old figures and does not wait. */
 BEGIN
+    PERFORM internal.count_deliveries();
     REFRESH MATERIALIZED VIEW CONCURRENTLY public.dashboard_communications;
     REFRESH MATERIALIZED VIEW CONCURRENTLY public.dashboard_deliverability;
     REFRESH MATERIALIZED VIEW CONCURRENTLY public.dashboard_queue;
@@ -13782,6 +13816,27 @@ WITH (autovacuum_vacuum_insert_scale_factor='0.05');
 
 COMMENT ON TABLE internal.communication_security_audit_template IS 'Storage of new partitions; holds nothing.';
 
+CREATE TABLE internal.delivery_counts (
+    span timestamp with time zone NOT NULL,
+    provider text NOT NULL,
+    channel text NOT NULL,
+    status text NOT NULL,
+    events bigint NOT NULL,
+    CONSTRAINT delivery_counts_events_check CHECK ((events > 0))
+);
+
+COMMENT ON TABLE internal.delivery_counts IS 'Events of the last day by arrival, for the dashboard: counted again from delivery_status when it is empty.';
+
+COMMENT ON COLUMN internal.delivery_counts.span IS 'Begin of five minutes in which they arrived.';
+
+COMMENT ON COLUMN internal.delivery_counts.provider IS 'Who reported.';
+
+COMMENT ON COLUMN internal.delivery_counts.channel IS 'email, sms, push or in_app.';
+
+COMMENT ON COLUMN internal.delivery_counts.status IS 'What happened.';
+
+COMMENT ON COLUMN internal.delivery_counts.events IS 'How many.';
+
 CREATE TABLE internal.delivery_event_keys (
     organization_id uuid NOT NULL,
     event_key uuid NOT NULL,
@@ -14533,6 +14588,55 @@ CREATE MATERIALIZED VIEW public.dashboard_communications AS
 
 COMMENT ON MATERIALIZED VIEW public.dashboard_communications IS 'Messages of the last three months, recipients by state: per organization, day (UTC) of creation, channel, category.';
 
+CREATE MATERIALIZED VIEW public.dashboard_deliverability AS
+ SELECT provider,
+    channel,
+    date_trunc('hour'::text, span, 'UTC'::text) AS hour,
+    (sum(events))::bigint AS events,
+    (COALESCE(sum(events) FILTER (WHERE (status = 'sent'::text)), (0)::numeric))::bigint AS sent,
+    (COALESCE(sum(events) FILTER (WHERE (status = 'deferred'::text)), (0)::numeric))::bigint AS deferred,
+    (COALESCE(sum(events) FILTER (WHERE (status = 'delivered'::text)), (0)::numeric))::bigint AS delivered,
+    (COALESCE(sum(events) FILTER (WHERE (status = 'opened'::text)), (0)::numeric))::bigint AS opened,
+    (COALESCE(sum(events) FILTER (WHERE (status = 'clicked'::text)), (0)::numeric))::bigint AS clicked,
+    (COALESCE(sum(events) FILTER (WHERE (status = 'failed'::text)), (0)::numeric))::bigint AS failed,
+    (COALESCE(sum(events) FILTER (WHERE (status = 'bounced'::text)), (0)::numeric))::bigint AS bounced,
+    (COALESCE(sum(events) FILTER (WHERE (status = 'complained'::text)), (0)::numeric))::bigint AS complained,
+    (COALESCE(sum(events) FILTER (WHERE (status = 'unsubscribed'::text)), (0)::numeric))::bigint AS unsubscribed
+   FROM internal.delivery_counts counted
+  WHERE (span >= date_trunc('hour'::text, (now() - '1 day'::interval), 'UTC'::text))
+  GROUP BY provider, channel, (date_trunc('hour'::text, span, 'UTC'::text))
+  WITH NO DATA;
+
+COMMENT ON MATERIALIZED VIEW public.dashboard_deliverability IS 'What providers reported in the last day, per provider, channel and hour of arrival.';
+
+CREATE MATERIALIZED VIEW public.dashboard_queue AS
+ SELECT priority,
+    state,
+    count(*) AS chunks,
+    sum(recipients) AS recipients,
+    min(run_at) AS oldest_run_at,
+    max(attempts) AS most_attempts
+   FROM public.communication_batch_queue chunk
+  WHERE (operation_type = 'send'::text)
+  GROUP BY priority, state
+  WITH NO DATA;
+
+COMMENT ON MATERIALIZED VIEW public.dashboard_queue IS 'Chunks in the queue and their recipients, per priority and state.';
+
+CREATE MATERIALIZED VIEW public.dashboard_templates AS
+ SELECT organization_id,
+    template_id,
+    template_version,
+    count(*) AS communications,
+    (sum(total_recipients))::bigint AS recipients,
+    max(created_at) AS last_used_at
+   FROM public.guest_communications message
+  WHERE (template_id IS NOT NULL)
+  GROUP BY organization_id, template_id, template_version
+  WITH NO DATA;
+
+COMMENT ON MATERIALIZED VIEW public.dashboard_templates IS 'How often each version of a template was used.';
+
 CREATE TABLE public.delivery_status (
     organization_id uuid NOT NULL,
     recipient_id uuid NOT NULL,
@@ -14581,55 +14685,6 @@ COMMENT ON COLUMN public.delivery_status.occurred_at IS 'When it happened, as th
 
 COMMENT ON COLUMN public.delivery_status.created_at IS 'When it arrived: the key of its partition.';
 
-CREATE MATERIALIZED VIEW public.dashboard_deliverability AS
- SELECT provider,
-    channel,
-    date_trunc('hour'::text, created_at, 'UTC'::text) AS hour,
-    count(*) AS events,
-    count(*) FILTER (WHERE (status = 'sent'::text)) AS sent,
-    count(*) FILTER (WHERE (status = 'deferred'::text)) AS deferred,
-    count(*) FILTER (WHERE (status = 'delivered'::text)) AS delivered,
-    count(*) FILTER (WHERE (status = 'opened'::text)) AS opened,
-    count(*) FILTER (WHERE (status = 'clicked'::text)) AS clicked,
-    count(*) FILTER (WHERE (status = 'failed'::text)) AS failed,
-    count(*) FILTER (WHERE (status = 'bounced'::text)) AS bounced,
-    count(*) FILTER (WHERE (status = 'complained'::text)) AS complained,
-    count(*) FILTER (WHERE (status = 'unsubscribed'::text)) AS unsubscribed
-   FROM public.delivery_status event
-  WHERE (created_at >= date_trunc('hour'::text, (now() - '1 day'::interval), 'UTC'::text))
-  GROUP BY provider, channel, (date_trunc('hour'::text, created_at, 'UTC'::text))
-  WITH NO DATA;
-
-COMMENT ON MATERIALIZED VIEW public.dashboard_deliverability IS 'What providers reported in the last day, per provider, channel and hour of arrival.';
-
-CREATE MATERIALIZED VIEW public.dashboard_queue AS
- SELECT priority,
-    state,
-    count(*) AS chunks,
-    sum(recipients) AS recipients,
-    min(run_at) AS oldest_run_at,
-    max(attempts) AS most_attempts
-   FROM public.communication_batch_queue chunk
-  WHERE (operation_type = 'send'::text)
-  GROUP BY priority, state
-  WITH NO DATA;
-
-COMMENT ON MATERIALIZED VIEW public.dashboard_queue IS 'Chunks in the queue and their recipients, per priority and state.';
-
-CREATE MATERIALIZED VIEW public.dashboard_templates AS
- SELECT organization_id,
-    template_id,
-    template_version,
-    count(*) AS communications,
-    (sum(total_recipients))::bigint AS recipients,
-    max(created_at) AS last_used_at
-   FROM public.guest_communications message
-  WHERE (template_id IS NOT NULL)
-  GROUP BY organization_id, template_id, template_version
-  WITH NO DATA;
-
-COMMENT ON MATERIALIZED VIEW public.dashboard_templates IS 'How often each version of a template was used.';
-
 ALTER TABLE ONLY internal._yoyo_log
     ADD CONSTRAINT _yoyo_log_pkey PRIMARY KEY (id);
 
@@ -14647,6 +14702,9 @@ ALTER TABLE ONLY internal.canaries
 
 ALTER TABLE ONLY internal.communication_counter_deltas
     ADD CONSTRAINT communication_counter_deltas_pkey PRIMARY KEY (organization_id, communication_id, delta_id);
+
+ALTER TABLE ONLY internal.delivery_counts
+    ADD CONSTRAINT delivery_counts_pkey PRIMARY KEY (span, provider, channel, status);
 
 ALTER TABLE ONLY internal.delivery_event_keys
     ADD CONSTRAINT delivery_event_keys_pkey PRIMARY KEY (organization_id, event_key);
@@ -15461,6 +15519,8 @@ GRANT ALL ON FUNCTION internal.content_hashes(p_table text) TO comms_agent;
 REVOKE ALL ON FUNCTION internal.content_tables() FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.content_tables() TO comms_agent;
 GRANT ALL ON FUNCTION internal.content_tables() TO comms_owner;
+
+REVOKE ALL ON FUNCTION internal.count_deliveries() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION internal.current_organization() FROM PUBLIC;
 GRANT ALL ON FUNCTION internal.current_organization() TO comms_app;
@@ -16394,6 +16454,8 @@ GRANT SELECT ON TABLE internal.applied_sql TO comms_monitor;
 
 GRANT SELECT,INSERT,DELETE ON TABLE internal.communication_counter_deltas TO comms_maintenance;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE internal.delivery_counts TO comms_maintenance;
+
 GRANT SELECT,INSERT,DELETE ON TABLE internal.delivery_event_keys TO comms_maintenance;
 
 GRANT SELECT ON TABLE internal.integrity_results TO comms_ops;
@@ -16544,12 +16606,6 @@ GRANT SELECT,DELETE ON TABLE public.communication_rate_limits TO comms_maintenan
 GRANT SELECT ON TABLE public.dashboard_communications TO comms_report;
 GRANT SELECT ON TABLE public.dashboard_communications TO comms_ops;
 
-GRANT SELECT ON TABLE public.delivery_status TO comms_app;
-GRANT SELECT ON TABLE public.delivery_status TO comms_ops;
-GRANT SELECT,INSERT ON TABLE public.delivery_status TO comms_maintenance;
-
-GRANT UPDATE(error_message) ON TABLE public.delivery_status TO comms_maintenance;
-
 GRANT SELECT ON TABLE public.dashboard_deliverability TO comms_report;
 GRANT SELECT ON TABLE public.dashboard_deliverability TO comms_ops;
 
@@ -16558,3 +16614,9 @@ GRANT SELECT ON TABLE public.dashboard_queue TO comms_ops;
 
 GRANT SELECT ON TABLE public.dashboard_templates TO comms_report;
 GRANT SELECT ON TABLE public.dashboard_templates TO comms_ops;
+
+GRANT SELECT ON TABLE public.delivery_status TO comms_app;
+GRANT SELECT ON TABLE public.delivery_status TO comms_ops;
+GRANT SELECT,INSERT ON TABLE public.delivery_status TO comms_maintenance;
+
+GRANT UPDATE(error_message) ON TABLE public.delivery_status TO comms_maintenance;

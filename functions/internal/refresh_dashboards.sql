@@ -5,6 +5,7 @@ SET search_path = pg_catalog, pg_temp
 AS $plpgsql$
 /* Compute the dashboards again; who reads them meanwhile reads the old figures and does not wait. */
 BEGIN
+    PERFORM internal.count_deliveries();
     REFRESH MATERIALIZED VIEW CONCURRENTLY public.dashboard_communications;
     REFRESH MATERIALIZED VIEW CONCURRENTLY public.dashboard_deliverability;
     REFRESH MATERIALIZED VIEW CONCURRENTLY public.dashboard_queue;

@@ -1,22 +1,21 @@
-SET LOCAL ROLE comms_maintenance; -- it sums up every tenant
+SET LOCAL ROLE comms_maintenance; -- the owner of what is counted
 CREATE MATERIALIZED VIEW public.dashboard_deliverability AS
 SELECT
-    event.provider,
-    event.channel,
-    date_trunc('hour', event.created_at, 'UTC') AS hour,
-    count(*) AS events,
-    count(*) FILTER (WHERE event.status = 'sent') AS sent,
-    count(*) FILTER (WHERE event.status = 'deferred') AS deferred,
-    count(*) FILTER (WHERE event.status = 'delivered') AS delivered,
-    count(*) FILTER (WHERE event.status = 'opened') AS opened,
-    count(*) FILTER (WHERE event.status = 'clicked') AS clicked,
-    count(*) FILTER (WHERE event.status = 'failed') AS failed,
-    count(*) FILTER (WHERE event.status = 'bounced') AS bounced,
-    count(*) FILTER (WHERE event.status = 'complained') AS complained,
-    count(*) FILTER (WHERE event.status = 'unsubscribed') AS unsubscribed
-FROM public.delivery_status AS event
--- A day and no more: every refresh reads these events again.
-WHERE event.created_at >= date_trunc('hour', now() - interval '1 day', 'UTC')
+    counted.provider,
+    counted.channel,
+    date_trunc('hour', counted.span, 'UTC') AS hour,
+    sum(counted.events)::bigint AS events,
+    coalesce(sum(counted.events) FILTER (WHERE counted.status = 'sent'), 0)::bigint AS sent,
+    coalesce(sum(counted.events) FILTER (WHERE counted.status = 'deferred'), 0)::bigint AS deferred,
+    coalesce(sum(counted.events) FILTER (WHERE counted.status = 'delivered'), 0)::bigint AS delivered,
+    coalesce(sum(counted.events) FILTER (WHERE counted.status = 'opened'), 0)::bigint AS opened,
+    coalesce(sum(counted.events) FILTER (WHERE counted.status = 'clicked'), 0)::bigint AS clicked,
+    coalesce(sum(counted.events) FILTER (WHERE counted.status = 'failed'), 0)::bigint AS failed,
+    coalesce(sum(counted.events) FILTER (WHERE counted.status = 'bounced'), 0)::bigint AS bounced,
+    coalesce(sum(counted.events) FILTER (WHERE counted.status = 'complained'), 0)::bigint AS complained,
+    coalesce(sum(counted.events) FILTER (WHERE counted.status = 'unsubscribed'), 0)::bigint AS unsubscribed
+FROM internal.delivery_counts AS counted
+WHERE counted.span >= date_trunc('hour', now() - interval '1 day', 'UTC')
 GROUP BY 1, 2, 3;
 
 CREATE UNIQUE INDEX dashboard_deliverability_key ON public.dashboard_deliverability (provider, channel, hour);

@@ -13,6 +13,21 @@ from tests.db.server import Database
 DASHBOARDS = ("communications", "deliverability", "queue", "templates")
 READ = "SELECT * FROM public.dashboard_{}"
 REFRESH = "SELECT internal.refresh_dashboards()"
+DELIVERED = """
+INSERT INTO public.delivery_status (
+    organization_id, recipient_id, event_key, communication_id, communication_created_at, channel,
+    provider, provider_event_id, status, occurred_at, created_at
+)
+SELECT organization_id, id, gen_random_uuid(), communication_id, communication_created_at, channel,
+    'smtp', 'x', 'delivered', now(), {}
+FROM public.communication_recipients
+"""
+COUNTED = """
+INSERT INTO internal.delivery_counts (span, provider, channel, status, events)
+SELECT date_bin('5 minutes', now() - age::interval, '2000-01-01 00:00:00+00'), provider, 'email',
+    'delivered', 7
+FROM (VALUES ('0', 'open'), ('40 minutes', 'final'), ('26 hours', 'old')) AS counted (age, provider)
+"""
 
 
 def read(database: Database, name: str, login: str = "wedsync_report") -> list[dict[str, Any]]:
@@ -24,13 +39,7 @@ def test_reports_see_the_sums_of_every_tenant_after_a_refresh(database: Database
     with database.connect() as connection:
         for name in ("A", "B"):
             queue(connection, organization(database, name), 1500)
-    database.execute(
-        "INSERT INTO public.delivery_status (organization_id, recipient_id, event_key,"
-        " communication_id, communication_created_at, channel, provider, provider_event_id, status,"
-        " occurred_at) SELECT organization_id, id, gen_random_uuid(), communication_id,"
-        " communication_created_at, channel, 'smtp', 'x', 'delivered', now()"
-        " FROM public.communication_recipients"
-    )
+    database.execute(DELIVERED.format("now()"))
     assert read(database, "communications") == []
     database.execute(REFRESH, "guestcomms_cron")
     communications = read(database, "communications")
@@ -38,6 +47,22 @@ def test_reports_see_the_sums_of_every_tenant_after_a_refresh(database: Database
     (waiting,) = read(database, "queue")
     assert (waiting["state"], waiting["chunks"], waiting["recipients"]) == ("ready", 4, 3000)
     assert sum(row["delivered"] for row in read(database, "deliverability")) == 3000
+
+
+def test_events_of_earlier_spans_are_not_read_again(database: Database) -> None:
+    with database.connect() as connection:
+        queue(connection, organization(database), 10)
+    # In one that was counted, by a transaction that has ended since.
+    database.execute(
+        DELIVERED.format("greatest(now() - interval '10 minutes', date_trunc('month', now()))")
+    )
+    database.execute(COUNTED)
+    for _ in range(2):
+        assert database.value("SELECT internal.count_deliveries()", "guestcomms_cron") == 10
+    database.execute(DELIVERED.format("now()"))
+    database.execute(REFRESH, "guestcomms_cron")
+    found = {row["provider"]: row["delivered"] for row in read(database, "deliverability")}
+    assert found == {"smtp": 20, "final": 7}
 
 
 def test_a_reader_does_not_stop_a_refresh(database: Database) -> None:

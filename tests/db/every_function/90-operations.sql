@@ -104,6 +104,7 @@ SELECT run_integrity_checks();
 SELECT repair_integrity(check_name, false) FROM run_integrity_checks() WHERE fixable;
 SELECT perform_communication_maintenance();
 -- as guestcomms_cron
+SELECT internal.count_deliveries();
 SELECT internal.refresh_dashboards();
 SELECT internal.maintain_partitions();
 SELECT internal.analyze_grown();
