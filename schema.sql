@@ -3095,7 +3095,6 @@ COMMENT ON FUNCTION internal.content_tables() IS 'The tables whose content a res
 CREATE FUNCTION internal.count_deliveries() RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    SET plan_cache_mode TO 'force_custom_plan'
     AS $$
 /* Count what providers reported since the last call, in spans of five minutes, for a day. The spans of the 15
    minutes before are counted again: an event counts as arrived when its transaction began, and that may have ended
@@ -16454,7 +16453,7 @@ GRANT SELECT ON TABLE internal.applied_sql TO comms_monitor;
 
 GRANT SELECT,INSERT,DELETE ON TABLE internal.communication_counter_deltas TO comms_maintenance;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE internal.delivery_counts TO comms_maintenance;
+GRANT SELECT,INSERT,DELETE ON TABLE internal.delivery_counts TO comms_maintenance;
 
 GRANT SELECT,INSERT,DELETE ON TABLE internal.delivery_event_keys TO comms_maintenance;
 

@@ -1,2 +1,2 @@
 -- No personal data, nothing of a tenant: no row security.
-GRANT SELECT, INSERT, UPDATE, DELETE ON internal.delivery_counts TO comms_maintenance;
+GRANT SELECT, INSERT, DELETE ON internal.delivery_counts TO comms_maintenance;

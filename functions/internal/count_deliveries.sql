@@ -2,7 +2,6 @@ SET LOCAL ROLE comms_maintenance; -- it counts for every tenant
 CREATE OR REPLACE FUNCTION internal.count_deliveries() RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_custom_plan
 AS $plpgsql$
 /* Count what providers reported since the last call, in spans of five minutes, for a day. The spans of the 15
    minutes before are counted again: an event counts as arrived when its transaction began, and that may have ended
