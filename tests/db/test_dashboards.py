@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -61,7 +62,9 @@ def test_events_of_earlier_spans_are_not_read_again(database: Database) -> None:
         assert database.value("SELECT internal.count_deliveries()", "guestcomms_cron") == 10
     database.execute(DELIVERED.format("now()"))
     database.execute(REFRESH, "guestcomms_cron")
-    found = {row["provider"]: row["delivered"] for row in read(database, "deliverability")}
+    found: Counter[str] = Counter()
+    for row in read(database, "deliverability"):  # a row an hour: the two spans may be of two
+        found[row["provider"]] += row["delivered"]
     assert found == {"smtp": 20, "final": 7}
 
 
