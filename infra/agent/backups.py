@@ -156,7 +156,7 @@ class Backups:
         options = (f"--type={kind}", f"--annotation=backup_id={claim.backup_id}")
         complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the backup has ended
         process = subprocess.Popen(
-            pgbackrest.command("backup", self._machine.stanza, *options),
+            pgbackrest.background("backup", self._machine.stanza, *options),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=complaints,

@@ -151,6 +151,14 @@ def command(verb: str, stanza: str, *options: str) -> list[str]:
     return ["pgbackrest", f"--stanza={stanza}", *_COMMON, *options, verb]
 
 
+def background(verb: str, stanza: str, *options: str) -> list[str]:
+    """Return the argument list of a command that leaves the processors to the database beside it.
+
+    pgBackRest has no option for its priority; its workers inherit that of `nice`.
+    """
+    return ["nice", "-n", "19", *command(verb, stanza, *options)]
+
+
 def info(stanza: str) -> Stanza:
     """Ask the repository what it holds of `stanza`.
 

@@ -155,7 +155,7 @@ def _verify(stanza: str, said: Stanza) -> Verification:
         )
     with tempfile.TemporaryDirectory() as folder:
         options = ("--output=text", "--verbose", "--log-level-file=info", f"--log-path={folder}")
-        outcome = run(pgbackrest.command("verify", stanza, *options), timeout=TIMEOUT)
+        outcome = run(pgbackrest.background("verify", stanza, *options), timeout=TIMEOUT)
         log = Path(folder) / f"{stanza}-verify.log"
         names = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     if outcome.status != 0:

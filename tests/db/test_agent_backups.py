@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -78,6 +79,21 @@ def test_an_incremental_backup_without_a_full_one_is_a_full_one(
         "completed", "incremental", "I",
     )  # fmt: skip
     assert second["label"] in pgbackrest(stanza, "info")
+
+
+def test_a_backup_leaves_the_processors_to_the_database(
+    database: Database, stanza: Server
+) -> None:
+    def priorities() -> set[str]:
+        running = stanza.run("ps", "-C", "pgbackrest", "-o", "ni=,args=", check=False).splitlines()
+        return {line.split()[0] for line in running if line.endswith(" backup")}
+
+    with ThreadPoolExecutor() as beside:
+        taken = beside.submit(take, database, "full")
+        seen: set[str] = set()
+        while not taken.done():
+            seen |= priorities()
+    assert (taken.result()["status"], seen) == ("completed", {"19"})
 
 
 def test_a_stop_file_fails_the_backup_at_once(database: Database, stanza: Server) -> None:
