@@ -81,9 +81,7 @@ def test_an_incremental_backup_without_a_full_one_is_a_full_one(
     assert second["label"] in pgbackrest(stanza, "info")
 
 
-def test_a_backup_leaves_the_processors_to_the_database(
-    database: Database, stanza: Server
-) -> None:
+def test_a_backup_leaves_the_processors_to_the_database(database: Database, stanza: Server) -> None:
     def priorities() -> set[str]:
         running = stanza.run("ps", "-C", "pgbackrest", "-o", "ni=,args=", check=False).splitlines()
         return {line.split()[0] for line in running if line.endswith(" backup")}
